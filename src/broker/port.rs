@@ -1,0 +1,28 @@
+//! What the broker needs from AWS. Owned by the core, implemented by `sts/`.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::SessionError;
+use crate::model::{BaseCredentials, RoleHop, StsSession};
+
+/// A boxed future, so that the port can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A source of sessions. Every call goes to the source: caching is the broker's work. Every call
+/// ends by itself within a bounded time.
+pub trait SessionSource: Debug + Send + Sync + 'static {
+    /// Resolves base credentials. Keys without an expiration get one a session duration ahead.
+    fn base<'a>(
+        &'a self,
+        base: &'a BaseCredentials,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
+
+    /// Calls AssumeRole once, signed by `with`.
+    fn assume_role<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        with: &'a StsSession,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
+}

@@ -1,0 +1,41 @@
+//! What STS (or another credential source) returned.
+
+use std::time::{Duration, SystemTime};
+
+use super::{AccountId, Secret};
+
+/// A set of keys with the instant at which AWS stops accepting them.
+#[derive(Debug, Clone)]
+pub struct StsSession {
+    /// `ASIA…` (temporary) or `AKIA…` (long-lived base keys served as they are). Not secret: it
+    /// stands in `CloudTrail`.
+    pub access_key_id: String,
+    /// The signing key.
+    pub secret_access_key: Secret,
+    /// Absent only for long-lived base keys.
+    pub session_token: Option<Secret>,
+    /// The account the keys belong to, where the source told it.
+    pub account_id: Option<AccountId>,
+    /// When we received it, by our wall clock.
+    pub issued: SystemTime,
+    /// When AWS stops accepting it. For long-lived keys, which have none: the instant until which
+    /// we serve them without reading their source again.
+    pub expiration: SystemTime,
+}
+
+impl StsSession {
+    /// The lifetime as received: from `issued` to `expiration`; zero if it arrived expired.
+    pub fn lifetime(&self) -> Duration {
+        self.expiration.duration_since(self.issued).unwrap_or_default()
+    }
+
+    /// The TTL at `now`; zero once expired.
+    pub fn remaining(&self, now: SystemTime) -> Duration {
+        self.expiration.duration_since(now).unwrap_or_default()
+    }
+
+    /// Whether AWS would still accept it at `now`.
+    pub fn is_valid(&self, now: SystemTime) -> bool {
+        now < self.expiration
+    }
+}
