@@ -1,5 +1,13 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod app;
 pub mod broker;
 pub mod clock;
+pub mod control;
+pub mod fuse;
 pub mod model;
+pub mod open;
+pub mod os;
+pub mod publish;
+pub mod render;
+pub mod tree;

@@ -1,9 +1,29 @@
-//! Sessions over time.
+//! Sessions over time. Knows nothing of the AWS SDK, of file formats and of FUSE.
+//!
+//! 1. There is one session per role chain, however many readers and mounts use it.
+//! 2. A session is renewed in the background at half of the lifetime received, spread by jitter.
+//! 3. An open gets a session above its floor at once. Below the floor it waits for a renewal.
+//! 4. One flight per chain: all who wait share its session, or its failure.
+//! 5. A failure is remembered until its retry, which happens in the background. No open waits for
+//!    a role known to be failing; it serves what is still valid, else the failure.
+//! 6. A reader's deadline ends its wait, not the flight; the role then counts as failing.
+//! 7. A session still valid is served although its renewal fails; an expired one never is.
+//! 8. Expirations are judged by the wall clock, which is read again at least every 30 s.
+//! 9. The hops of a role chain have sessions of their own, shared by the roles behind them.
 
 #![forbid(unsafe_code)]
 
-pub mod error;
-pub mod port;
+mod cache;
+mod error;
+mod port;
+pub mod schedule;
+mod slot;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use cache::{Broker, CLOCK_CHECK};
 pub use error::{Cause, RetryClass, SessionError};
 pub use port::{BoxFuture, SessionSource};
+pub use slot::{Failure, Serving, Slot, SlotStatus};

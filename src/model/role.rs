@@ -1,5 +1,6 @@
 //! A role as one mount serves it, and the chain of credentials that leads to it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,18 @@ pub enum BaseCredentials {
     Ec2InstanceMetadata,
     /// `credential_source = EcsContainer`.
     EcsContainer,
+}
+
+impl fmt::Display for BaseCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DefaultChain => f.write_str("the standard AWS chain"),
+            Self::Profile(name) => write!(f, "profile {name}"),
+            Self::Environment => f.write_str("environment variables"),
+            Self::Ec2InstanceMetadata => f.write_str("EC2 instance metadata"),
+            Self::EcsContainer => f.write_str("the container credentials endpoint"),
+        }
+    }
 }
 
 /// One AssumeRole call.

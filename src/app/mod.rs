@@ -1,0 +1,3 @@
+//! Composition: the one place where settings, adapters and the core meet.
+
+pub mod serve;

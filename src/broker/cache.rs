@@ -1,0 +1,258 @@
+//! The shell around the slots: one flight per role, shared by all who wait, and the background
+//! renewal.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::schedule::Jitter;
+use super::slot::{Serving, Slot, SlotStatus};
+use super::{Cause, SessionError, SessionSource};
+use crate::clock::Clock;
+use crate::model::{RoleChain, StsSession};
+
+/// Keeps the sessions of all roles fresh. See the module documentation for its rules.
+pub struct Broker {
+    source: Arc<dyn SessionSource>,
+    clock: Arc<dyn Clock>,
+    jitter: Box<dyn Fn() -> Jitter + Send + Sync>,
+    min_ttl: Option<Duration>,
+    entries: Mutex<HashMap<Arc<RoleChain>, Arc<Entry>>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    chain: Arc<RoleChain>,
+    slot: Mutex<Slot>,
+    /// Counts the ends of flights, and deadlines missed.
+    turn: watch::Sender<u64>,
+}
+
+impl Broker {
+    /// A broker with no sessions yet. `min_ttl` is the configured floor, `None` the default one;
+    /// `jitter` is asked once for each end of a flight.
+    pub fn new(
+        source: Arc<dyn SessionSource>,
+        clock: Arc<dyn Clock>,
+        min_ttl: Option<Duration>,
+        jitter: impl Fn() -> Jitter + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            source,
+            clock,
+            jitter: Box::new(jitter),
+            min_ttl,
+            entries: Mutex::default(),
+            changes: watch::Sender::new(0),
+        })
+    }
+
+    /// What an open at `now` may serve of this role. Never waits.
+    pub fn serving(&self, chain: &Arc<RoleChain>, now: SystemTime) -> Serving {
+        self.entry(chain).slot.lock().serving(now)
+    }
+
+    /// For `status`.
+    pub fn status(&self, chain: &Arc<RoleChain>) -> SlotStatus {
+        self.entry(chain).slot.lock().status()
+    }
+
+    /// Returns a receiver that sees a change each time what can be served of any role may differ.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Waits until [`Broker::serving`] is no longer pending, starting a flight if none is under
+    /// way; at most until `deadline`, after which the role counts as failing.
+    pub async fn settled(self: &Arc<Self>, chain: &Arc<RoleChain>, deadline: Duration) {
+        let entry = self.entry(chain);
+        if timeout(deadline, self.wait_settled(&entry)).await.is_err() {
+            let error = SessionError::new(entry.subject(), Cause::TimedOut, "");
+            entry.slot.lock().overdue(error, self.clock.now());
+            self.announce(&entry);
+        }
+    }
+
+    /// Fetches a new session now, even if the current one is valid; joins a flight under way.
+    ///
+    /// # Errors
+    /// Why the flight failed. The session held before is kept.
+    pub async fn refresh(self: &Arc<Self>, chain: &Arc<RoleChain>) -> Result<(), SessionError> {
+        let entry = self.entry(chain);
+        let mut turn = entry.turn.subscribe();
+        self.launch(&entry);
+        while entry.slot.lock().in_flight() && turn.changed().await.is_ok() {}
+        match entry.slot.lock().status().failure {
+            Some(failure) => Err(failure.error),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps this role's session fresh for ever: starts each flight when it is due. The wall
+    /// clock is read again at least every [`CLOCK_CHECK`], because timers stop during suspend and
+    /// know nothing of clock steps.
+    pub async fn maintain(self: Arc<Self>, chain: Arc<RoleChain>) {
+        let entry = self.entry(&chain);
+        let mut turn = entry.turn.subscribe();
+        loop {
+            let now = self.clock.now();
+            let pause = {
+                let slot = entry.slot.lock();
+                if slot.is_due(now) { None } else { Some(slot.due_at()) }
+            };
+            let Some(due_at) = pause else {
+                self.launch(&entry);
+                continue;
+            };
+            let until_due = due_at.and_then(|at| at.duration_since(now).ok());
+            tokio::select! {
+                () = sleep(until_due.unwrap_or(CLOCK_CHECK).min(CLOCK_CHECK)) => {}
+                _ = turn.changed() => {}
+            }
+        }
+    }
+
+    fn entry(&self, chain: &Arc<RoleChain>) -> Arc<Entry> {
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(chain.clone()).or_insert_with(|| {
+            Arc::new(Entry {
+                chain: chain.clone(),
+                slot: Mutex::default(),
+                turn: watch::Sender::new(0),
+            })
+        });
+        entry.clone()
+    }
+
+    async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry>) {
+        let mut turn = entry.turn.subscribe();
+        loop {
+            let serving = entry.slot.lock().serving(self.clock.now());
+            if !matches!(serving, Serving::Pending) {
+                return;
+            }
+            self.launch(entry);
+            if turn.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A session to sign the next hop with. Unlike an open it waits for a retry that is due: it is
+    /// asked by a flight, never by a reader.
+    async fn session(
+        self: &Arc<Self>,
+        chain: &Arc<RoleChain>,
+    ) -> Result<Arc<StsSession>, SessionError> {
+        let entry = self.entry(chain);
+        let mut turn = entry.turn.subscribe();
+        loop {
+            let now = self.clock.now();
+            let due = entry.slot.lock().is_due(now);
+            if due {
+                self.launch(&entry);
+            }
+            {
+                let slot = entry.slot.lock();
+                if let Serving::Live(session, _) = slot.serving(now) {
+                    return Ok(session);
+                }
+                if !slot.in_flight() {
+                    return match (slot.serving(now), slot.valid(now)) {
+                        (_, Some(session)) => Ok(session),
+                        (Serving::Failing(error), None) => Err(error),
+                        (_, None) => Err(SessionError::new(entry.subject(), Cause::BadAnswer, "")),
+                    };
+                }
+            }
+            if turn.changed().await.is_err() {
+                return Err(SessionError::new(entry.subject(), Cause::TimedOut, ""));
+            }
+        }
+    }
+
+    /// Starts a flight unless one is under way. The flight is a task of its own: a reader that
+    /// gives up does not cancel what others wait for.
+    fn launch(self: &Arc<Self>, entry: &Arc<Entry>) {
+        if !entry.slot.lock().start() {
+            return;
+        }
+        let broker = self.clone();
+        let entry = entry.clone();
+        tokio::spawn(async move {
+            let load = {
+                let (broker, chain) = (broker.clone(), entry.chain.clone());
+                // A task of its own, so that a panic in it ends the flight as a failure.
+                tokio::spawn(async move { timeout(FLIGHT_LIMIT, broker.load(&chain)).await })
+            };
+            let outcome = match load.await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(SessionError::new(entry.subject(), Cause::TimedOut, "")),
+                Err(_) => {
+                    let detail = "internal error while asking for a session";
+                    Err(SessionError::new(entry.subject(), Cause::BadAnswer, detail))
+                }
+            };
+            broker.land(&entry, outcome);
+        });
+    }
+
+    async fn load(self: &Arc<Self>, chain: &RoleChain) -> Result<StsSession, SessionError> {
+        let Some(hop) = chain.hops.last() else {
+            return self.source.base(&chain.base).await;
+        };
+        let with = match chain.parent() {
+            Some(parent) => Box::pin(self.session(&Arc::new(parent))).await?,
+            None => Arc::new(self.source.base(&chain.base).await?),
+        };
+        self.source.assume_role(hop, &with).await
+    }
+
+    fn land(&self, entry: &Entry, outcome: Result<StsSession, SessionError>) {
+        let now = self.clock.now();
+        let role = entry.subject();
+        match &outcome {
+            Ok(session) => tracing::info!(
+                %role,
+                access_key_id = %session.access_key_id,
+                lifetime_seconds = session.lifetime().as_secs(),
+                "session received"
+            ),
+            Err(error) => tracing::warn!(%role, %error, "no session"),
+        }
+        entry.slot.lock().finish(outcome, self.min_ttl, now, (self.jitter)());
+        self.announce(entry);
+    }
+
+    fn announce(&self, entry: &Entry) {
+        entry.turn.send_modify(|turn| *turn += 1);
+        self.changes.send_modify(|change| *change += 1);
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("min_ttl", &self.min_ttl).finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    fn subject(&self) -> String {
+        match self.chain.role_arn() {
+            Some(arn) => arn.to_string(),
+            None => format!("base credentials ({})", self.chain.base),
+        }
+    }
+}
+
+/// The longest time between two looks at the wall clock.
+pub const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+/// A flight that has not ended by itself is given up after this time.
+const FLIGHT_LIMIT: Duration = Duration::from_mins(1);

@@ -1,0 +1,80 @@
+//! The commands' side of the control socket.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{LONGEST_LINE, Request, Response};
+
+/// Why a daemon could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens: there is no daemon, or it was killed.
+    #[error("no daemon answers at {}", .0.display())]
+    NoDaemon(PathBuf),
+    /// The daemon listens but does not answer.
+    #[error("the daemon at {} did not answer", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// The error.
+        source: io::Error,
+    },
+}
+
+/// Sends one request and waits for its answer.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
+    let failed = |source: io::Error| ClientError::Io { path: socket.to_owned(), source };
+    let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ClientError::NoDaemon(socket.to_owned())
+        }
+        _ => failed(error),
+    })?;
+    let converse = || -> io::Result<Response> {
+        stream.set_read_timeout(Some(ANSWER_DEADLINE))?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.write_all(&line)?;
+        let mut answer = String::new();
+        BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
+    };
+    converse().map_err(failed)
+}
+
+/// The sockets in the runtime directory behind which a daemon answers, in the order of their
+/// names. Sockets that killed daemons left are removed.
+///
+/// # Errors
+/// If the directory cannot be read; a missing one is empty.
+pub fn live_sockets(runtime_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(runtime_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut live = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "sock") {
+            continue;
+        }
+        match UnixStream::connect(&path) {
+            Ok(_) => live.push(path),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                // Whether it can be removed or not, nobody is behind it.
+                let _ = std::fs::remove_file(&path);
+            }
+            Err(_) => {}
+        }
+    }
+    live.sort();
+    Ok(live)
+}
+
+/// Longer than a flight may take, since `refresh` waits for one.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(90);

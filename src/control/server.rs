@@ -1,0 +1,95 @@
+//! The daemon's side of the control socket.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use rustix::process::geteuid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::{LONGEST_LINE, Request, Response};
+use crate::broker::BoxFuture;
+
+/// What can be asked of a daemon.
+pub trait Controlled: Debug + Send + Sync + 'static {
+    /// Does what is asked and answers.
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
+}
+
+/// A bound socket; removed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Binds the socket, replacing one that a killed daemon left. The caller has made sure that no
+    /// live daemon answers there.
+    ///
+    /// # Errors
+    /// As bind(2).
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Ok(Self { listener: UnixListener::bind(path)?, path: path.to_owned() })
+    }
+
+    /// Answers for ever.
+    pub async fn run(&self, controlled: Arc<dyn Controlled>) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let controlled = controlled.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = converse(stream, &*controlled).await {
+                            tracing::debug!(%error, "control connection failed");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "control socket");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A socket left behind is recognised as dead by whoever finds it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn converse(mut stream: UnixStream, controlled: &dyn Controlled) -> io::Result<()> {
+    // The directory keeps others out already; this holds if somebody opened it.
+    let peer = stream.peer_cred()?.uid();
+    let answer = if peer != geteuid().as_raw() && peer != 0 {
+        Response::Failed(format!("uid {peer} may not control this daemon"))
+    } else {
+        let mut line = String::new();
+        let mut request = BufReader::new((&mut stream).take(LONGEST_LINE));
+        timeout(REQUEST_DEADLINE, request.read_line(&mut line)).await??;
+        match serde_json::from_str(&line) {
+            Ok(request) => controlled.handle(request).await,
+            Err(error) => Response::Failed(format!("not a request: {error}")),
+        }
+    };
+    let mut answer = serde_json::to_vec(&answer)?;
+    answer.push(b'\n');
+    stream.write_all(&answer).await
+}
+
+/// A client sends its line at once.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Out of descriptors: others may be closed meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

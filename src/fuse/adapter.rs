@@ -1,0 +1,178 @@
+//! Translates kernel requests: call, reply. No decisions.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
+    OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+};
+use rustix::process::{getegid, geteuid};
+use tokio::runtime::Handle;
+
+use super::errno::errno;
+use crate::open::OpenService;
+use crate::tree::{Attr, Fh, FsError, Ino, Kind, Open};
+
+/// The file system as fuser calls it.
+#[derive(Debug)]
+pub(super) struct CredFs {
+    service: Arc<OpenService>,
+    runtime: Handle,
+    uid: u32,
+    gid: u32,
+}
+
+impl CredFs {
+    /// Serves `service`; opens that have to wait run on `runtime`.
+    pub(super) fn new(service: Arc<OpenService>, runtime: Handle) -> Self {
+        Self { service, runtime, uid: geteuid().as_raw(), gid: getegid().as_raw() }
+    }
+
+    fn file_attr(&self, attr: Attr) -> FileAttr {
+        let (kind, perm, nlink) = match attr.kind {
+            Kind::Directory(below) => (FileType::Directory, 0o500, below.saturating_add(2)),
+            Kind::File => (FileType::RegularFile, 0o400, 1),
+        };
+        FileAttr {
+            ino: INodeNo(attr.ino.0),
+            size: attr.size,
+            blocks: attr.size.div_ceil(512),
+            atime: attr.mtime,
+            mtime: attr.mtime,
+            ctime: attr.mtime,
+            crtime: UNIX_EPOCH,
+            kind,
+            perm,
+            nlink,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+}
+
+impl Filesystem for CredFs {
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = match name.to_str() {
+            Some(name) => self.service.tree().lookup(Ino(parent.0), name),
+            None => Err(FsError::NotFound),
+        };
+        match found {
+            Ok(attr) => reply.entry(&FOREVER, &self.file_attr(attr), Generation(0)),
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match self.service.tree().attr(Ino(ino.0)) {
+            Ok(attr) => reply.attr(&FOREVER, &self.file_attr(attr)),
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        // The kernel refuses writers of a read-only superblock itself.
+        if flags.acc_mode() != OpenAccMode::O_RDONLY {
+            return reply.error(errno(FsError::ReadOnly));
+        }
+        match self.service.open(Ino(ino.0)) {
+            Ok(Open::Ready(fh)) => opened(reply, fh),
+            Ok(Open::Due(file)) => {
+                // Dropping the reply unanswered, as a panic would, answers EIO.
+                let (service, tid) = (self.service.clone(), req.pid());
+                self.runtime.spawn(async move { opened(reply, service.open_due(file, tid).await) });
+            }
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match self.service.tree().read(Fh(fh.0), offset, size) {
+            Ok(slice) => reply.data(slice.bytes()),
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.service.tree().release(Fh(fh.0));
+        reply.ok();
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let entries = match self.service.tree().entries(Ino(ino.0)) {
+            Ok(entries) => entries,
+            Err(error) => return reply.error(errno(error)),
+        };
+        let dots = [(ino.0, true, "."), (ino.0, true, "..")].into_iter();
+        let below = entries.iter().map(|entry| (entry.ino.0, entry.directory, &*entry.name));
+        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (next, (ino, directory, name)) in (1_u64..).zip(dots.chain(below)).skip(skip) {
+            let kind = if directory { FileType::Directory } else { FileType::RegularFile };
+            if reply.add(INodeNo(ino), next, kind, name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
+    }
+
+    // ENOSYS makes the kernel answer these itself from then on.
+
+    fn getxattr(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
+        _size: u32,
+        reply: ReplyXattr,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn listxattr(&self, _req: &Request, _ino: INodeNo, _size: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+}
+
+/// Direct I/O: no key in the page cache, and reads are not cut at a size the kernel remembers.
+fn opened(reply: ReplyOpen, fh: Fh) {
+    reply.opened(FileHandle(fh.0), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
+}
+
+/// Names and attributes are cached until invalidated: 34 years, far below any overflow in the
+/// kernel's jiffies.
+const FOREVER: Duration = Duration::from_secs(1 << 30);

@@ -1,0 +1,196 @@
+//! Mounts and unmounts by way of `fusermount3`, which root and ordinary users have alike.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+    recvmsg, socketpair,
+};
+use rustix::process::geteuid;
+
+use crate::os::mountinfo::{self, MountEntry};
+
+/// Why a mount could not be made or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The mount point cannot be used.
+    #[error("{} cannot be the mount point: {reason}", path.display())]
+    Mountpoint {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// `fusermount3` is not installed.
+    #[error("fusermount3 was not found; install the package fuse3")]
+    NoFusermount,
+    /// The device is missing, as in most containers.
+    #[error(
+        "/dev/fuse cannot be opened ({0}); is the kernel module fuse loaded, and is the device passed to this container?"
+    )]
+    NoDevice(io::Error),
+    /// `fusermount3` refused.
+    #[error("fusermount3 failed for {}: {message}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// Its words.
+        message: String,
+    },
+    /// Anything else of the system.
+    #[error("mounting {} failed", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// The error.
+        source: io::Error,
+    },
+}
+
+/// Makes the mount point (0700) if it is missing, checks that it may be mounted upon, and returns
+/// its path free of symlinks in its parents.
+///
+/// # Errors
+/// [`MountError::Mountpoint`] if it is a symlink, no directory, not empty, or not ours.
+pub fn prepare_mountpoint(path: &Path) -> Result<PathBuf, MountError> {
+    let refuse = |reason: String| MountError::Mountpoint { path: path.to_owned(), reason };
+    let path = absolute(path).map_err(|error| refuse(error.to_string()))?;
+    match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Ok(()) => return Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(refuse(format!("it cannot be created ({error})"))),
+    }
+    let meta = fs::symlink_metadata(&path).map_err(|error| refuse(error.to_string()))?;
+    if meta.is_symlink() {
+        return Err(refuse("it is a symlink; name the directory it points to".to_owned()));
+    }
+    if !meta.is_dir() {
+        return Err(refuse("it is not a directory".to_owned()));
+    }
+    if meta.uid() != geteuid().as_raw() {
+        return Err(refuse(format!("it belongs to uid {}, not to you", meta.uid())));
+    }
+    let mut entries = fs::read_dir(&path).map_err(|error| refuse(error.to_string()))?;
+    if entries.next().is_some() {
+        let reason = "it is not empty, and the mount would hide what is in it; use a directory of \
+                      its own, such as ~/.aws-live";
+        return Err(refuse(reason.to_owned()));
+    }
+    Ok(path)
+}
+
+/// The absolute path with symlinks in its parents resolved; the last component is left alone, so
+/// that an unserved mount there is not touched.
+///
+/// # Errors
+/// If a parent does not exist, or the path has no last component.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "/ cannot be a mount point"));
+    };
+    let parent = parent
+        .canonicalize()
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", parent.display())))?;
+    Ok(parent.join(name))
+}
+
+/// Mounts an empty FUSE file system, read-only, and returns its descriptor. Nobody serves it yet.
+///
+/// # Errors
+/// See [`MountError`].
+pub fn mount(path: &Path) -> Result<OwnedFd, MountError> {
+    let failed = |source: io::Error| MountError::Io { path: path.to_owned(), source };
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return Err(MountError::NoDevice(error));
+    }
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .map_err(|error| failed(error.into()))?;
+    // fusermount3 finds its end of the pair by number, so it has to survive the exec.
+    fcntl_setfd(&theirs, FdFlags::empty()).map_err(|error| failed(error.into()))?;
+    let child = Command::new("fusermount3")
+        .args(["-o", OPTIONS, "--"])
+        .arg(path)
+        .env("_FUSE_COMMFD", theirs.as_raw_fd().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| no_fusermount(error, path))?;
+    drop(theirs);
+    let received = receive_fd(ours.as_fd());
+    let output = child.wait_with_output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(refused(path, &output.stderr));
+    }
+    received.map_err(failed)
+}
+
+/// Removes the mount, also one that is in use or that nobody serves any more.
+///
+/// # Errors
+/// See [`MountError`].
+pub fn unmount(path: &Path) -> Result<(), MountError> {
+    // Lazy: with readers inside, the mount point is free at once and the rest goes with them.
+    let output = Command::new("fusermount3")
+        .args(["-u", "-z", "--"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| no_fusermount(error, path))?;
+    if output.status.success() { Ok(()) } else { Err(refused(path, &output.stderr)) }
+}
+
+/// Our mount at this path, served or not.
+///
+/// # Errors
+/// If mountinfo cannot be read.
+pub fn mounted_at(path: &Path) -> io::Result<Option<MountEntry>> {
+    Ok(mountinfo::at(path)?.filter(MountEntry::is_ours))
+}
+
+fn receive_fd(socket: impl AsFd) -> io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut buffers = [IoSliceMut::new(&mut byte)];
+    recvmsg(socket, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut rights = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    let fd = rights.next().and_then(|mut fds| fds.next());
+    fd.ok_or_else(|| io::Error::other("fusermount3 passed no descriptor"))
+}
+
+fn refused(path: &Path, stderr: &[u8]) -> MountError {
+    let message = String::from_utf8_lossy(stderr);
+    let message = message.trim().trim_start_matches("fusermount3: ").to_owned();
+    let message = if message.is_empty() {
+        OsString::from("no reason given").to_string_lossy().into()
+    } else {
+        message
+    };
+    MountError::Refused { path: path.to_owned(), message }
+}
+
+fn no_fusermount(error: io::Error, path: &Path) -> MountError {
+    match error.kind() {
+        io::ErrorKind::NotFound => MountError::NoFusermount,
+        _ => MountError::Io { path: path.to_owned(), source: error },
+    }
+}
+
+/// `ro`: an open of a read-write mount would cost a GETATTR more (the kernel keeps access times).
+/// No `allow_other`: the kernel refuses all users but the one who mounted. No
+/// `default_permissions`: uids differ in containers.
+const OPTIONS: &str = "ro,nosuid,nodev,noexec,fsname=credmount,subtype=credmount";

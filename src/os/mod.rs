@@ -1,0 +1,5 @@
+//! Adapter to Linux: `/proc`, process limits, well-known directories.
+
+pub mod hardening;
+pub mod mountinfo;
+pub mod paths;

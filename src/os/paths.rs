@@ -1,0 +1,83 @@
+//! Where the daemon's own files are.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use rustix::process::geteuid;
+
+/// The directory of sockets and logs: `$XDG_RUNTIME_DIR/credmount`, or below the user's directory
+/// in `/run/user`, or in `/tmp` where there is neither.
+pub fn runtime_dir(xdg_runtime_dir: Option<&str>) -> PathBuf {
+    if let Some(dir) = xdg_runtime_dir.filter(|dir| dir.starts_with('/')) {
+        return Path::new(dir).join("credmount");
+    }
+    let uid = geteuid().as_raw();
+    let run = PathBuf::from(format!("/run/user/{uid}"));
+    if run.is_dir() {
+        return run.join("credmount");
+    }
+    if uid == 0 {
+        PathBuf::from("/run/credmount")
+    } else {
+        PathBuf::from(format!("/tmp/credmount-{uid}"))
+    }
+}
+
+/// Makes the directory (0700) if it is missing.
+///
+/// # Errors
+/// As mkdir; or if it is not a directory of this user alone, because whoever can write to it could
+/// take the daemon's place.
+pub fn make_private(dir: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let meta = fs::symlink_metadata(dir)?;
+    if meta.is_dir() && meta.uid() == geteuid().as_raw() && meta.mode() & 0o777 == 0o700 {
+        return Ok(());
+    }
+    let reason =
+        format!("{} is not a directory that only its owner, you, can enter", dir.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+}
+
+/// The stem of the names of a mount's socket and log: the mount point's last component, so that
+/// people recognise it, and a hash of the whole path.
+pub fn mount_stem(mountpoint: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let hash =
+        mountpoint.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let name = mountpoint.file_name().unwrap_or_default().to_string_lossy();
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(32).collect();
+    format!("{}-{hash:016x}", name.trim_start_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_of_one_name_have_different_stems() {
+        let a = mount_stem(Path::new("/home/a/.aws-live"));
+        let b = mount_stem(Path::new("/home/b/.aws-live"));
+        assert!(a.starts_with("aws-live-") && b.starts_with("aws-live-") && a != b);
+        assert_eq!(a, mount_stem(Path::new("/home/a/.aws-live")));
+    }
+
+    #[test]
+    fn a_runtime_directory_open_to_others_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("credmount");
+        make_private(&private).unwrap();
+        make_private(&private).unwrap();
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = make_private(&private).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+}

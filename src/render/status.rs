@@ -1,0 +1,123 @@
+//! What `status` tells, as JSON (also `credmount/status.json`) and as a table. The types cannot
+//! hold a secret.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// One mount and its daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// The mount point.
+    pub mountpoint: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// When the daemon began to serve, RFC 3339.
+    pub since: String,
+    /// Opens of files that hold keys, so far.
+    pub reads: u64,
+    /// The log of a daemon in the background.
+    pub log_file: Option<String>,
+    /// The roles, in the order of the command line.
+    pub roles: Vec<RoleStatus>,
+}
+
+/// One role of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleStatus {
+    /// The profile name that readers see.
+    pub profile: String,
+    /// Whether it is rendered as `[default]` too.
+    pub default: bool,
+    /// `live`, `failing` or `pending` (nothing fetched yet).
+    pub state: String,
+    /// The role; absent when base credentials are served as they are.
+    pub role_arn: Option<String>,
+    /// Of the session held. Not secret.
+    pub access_key_id: Option<String>,
+    /// When the session was received, RFC 3339.
+    pub issued: Option<String>,
+    /// When AWS stops accepting it, RFC 3339.
+    pub expires: Option<String>,
+    /// Seconds until then; 0 once expired.
+    pub remaining_seconds: Option<u64>,
+    /// When the next renewal or retry is due, RFC 3339; absent while one is under way.
+    pub next_attempt: Option<String>,
+    /// The latest failure; absent when the latest attempt succeeded.
+    pub last_error: Option<String>,
+    /// When it happened, RFC 3339.
+    pub last_error_at: Option<String>,
+    /// Sessions received so far.
+    pub renewals: u64,
+    /// Attempts that failed so far.
+    pub failures: u64,
+}
+
+/// Renders one mount as JSON on one line.
+pub fn status_json(status: &MountStatus) -> String {
+    // The type has no map with other keys than strings, so this cannot fail.
+    serde_json::to_string(status).unwrap_or_default()
+}
+
+/// Renders one mount as people read it. `now` turns instants into spans.
+pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
+    let mut text = String::new();
+    let since = span_since(&status.since, now);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{}  (pid {}, version {}, serving for {since}, {} reads)",
+        status.mountpoint, status.pid, status.version, status.reads
+    );
+    if let Some(log_file) = &status.log_file {
+        let _ = writeln!(text, "  log: {log_file}");
+    }
+    for role in &status.roles {
+        let default = if role.default { " (default)" } else { "" };
+        let served = role.role_arn.as_deref().unwrap_or("base credentials as they are");
+        let _ = writeln!(text, "  {}{default}: {}  {served}", role.profile, role.state);
+        if let (Some(key), Some(issued), Some(expires)) =
+            (&role.access_key_id, &role.issued, &role.expires)
+        {
+            let remaining = match role.remaining_seconds {
+                Some(0) | None => "expired".to_owned(),
+                Some(seconds) => format!("{} left", span(Duration::from_secs(seconds))),
+            };
+            let _ =
+                writeln!(text, "    key {key}, issued {issued}, expires {expires} ({remaining})");
+        }
+        if let (Some(error), Some(at)) = (&role.last_error, &role.last_error_at) {
+            let _ = writeln!(text, "    last error at {at}: {error}");
+        }
+        let next = match &role.next_attempt {
+            Some(at) => format!("next renewal {at} ({})", span_until(at, now)),
+            None => "asking for a session now".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "    {next}; {} renewals, {} failures so far",
+            role.renewals, role.failures
+        );
+    }
+    text
+}
+
+fn span_since(instant: &str, now: SystemTime) -> String {
+    let at = humantime::parse_rfc3339(instant).unwrap_or(now);
+    span(now.duration_since(at).unwrap_or_default())
+}
+
+fn span_until(instant: &str, now: SystemTime) -> String {
+    let at = humantime::parse_rfc3339(instant).unwrap_or(now);
+    match at.duration_since(now) {
+        Ok(rest) if rest >= Duration::from_secs(1) => format!("in {}", span(rest)),
+        _ => "now".to_owned(),
+    }
+}
+
+fn span(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}

@@ -1,0 +1,112 @@
+//! Inode numbers and the shape of the tree.
+
+use std::collections::HashMap;
+
+/// An inode number. It follows from the path alone: the same after a restart, never used for
+/// another path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ino(pub u64);
+
+impl Ino {
+    /// The root directory (`FUSE_ROOT_ID` in the kernel's `fuse.h`).
+    pub const ROOT: Self = Self(1);
+
+    /// The number of a path relative to the root: FNV-1a folded into 51 bits below 2^52, so that
+    /// it is exact in a JavaScript number and never the root's.
+    fn of_path(path: &str) -> Self {
+        let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self((hash ^ (hash >> 51)) & ((1 << 51) - 1) | 1 << 51)
+    }
+}
+
+/// A file of the tree. Profiles are numbered in the order of the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileId {
+    /// `credentials`
+    Credentials,
+    /// `config`
+    Config,
+    /// `credmount/status.json`
+    Status,
+    /// `credmount/process/NAME.json`
+    Process(usize),
+    /// `credmount/errors/NAME`
+    Error(usize),
+}
+
+/// What an inode number stands for.
+#[derive(Debug)]
+pub(super) enum Node {
+    Directory(Vec<(String, Ino)>),
+    File(FileId),
+}
+
+/// All nodes of a mount that serves the given profiles.
+pub(super) fn layout(profiles: &[String]) -> HashMap<Ino, Node> {
+    let mut nodes = HashMap::new();
+    let mut process = Vec::new();
+    let mut errors = Vec::new();
+    for (index, profile) in profiles.iter().enumerate() {
+        let name = format!("{profile}.json");
+        let path = format!("credmount/process/{name}");
+        process.push((name, insert(&mut nodes, &path, Node::File(FileId::Process(index)))));
+        let path = format!("credmount/errors/{profile}");
+        errors.push((profile.clone(), insert(&mut nodes, &path, Node::File(FileId::Error(index)))));
+    }
+    let own = vec![
+        named("errors", insert(&mut nodes, "credmount/errors", Node::Directory(errors))),
+        named("process", insert(&mut nodes, "credmount/process", Node::Directory(process))),
+        named(
+            "status.json",
+            insert(&mut nodes, "credmount/status.json", Node::File(FileId::Status)),
+        ),
+    ];
+    let root = vec![
+        named("config", insert(&mut nodes, "config", Node::File(FileId::Config))),
+        named("credentials", insert(&mut nodes, "credentials", Node::File(FileId::Credentials))),
+        named("credmount", insert(&mut nodes, "credmount", Node::Directory(own))),
+    ];
+    nodes.insert(Ino::ROOT, Node::Directory(root));
+    nodes
+}
+
+fn named(name: &str, ino: Ino) -> (String, Ino) {
+    (name.to_owned(), ino)
+}
+
+/// Two paths with one hash are so unlikely (2^-32 for a thousand profiles) that the rule for it,
+/// the next free number, need not survive a change of the profiles.
+fn insert(nodes: &mut HashMap<Ino, Node>, path: &str, node: Node) -> Ino {
+    let mut ino = Ino::of_path(path);
+    while nodes.contains_key(&ino) {
+        ino.0 += 1;
+    }
+    nodes.insert(ino, node);
+    ino
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_from_the_path_alone() {
+        let few = layout(&["prod".to_owned()]);
+        let many = layout(&["default".to_owned(), "prod".to_owned(), "dev".to_owned()]);
+        let ino = Ino::of_path("credmount/process/prod.json");
+        assert!(matches!(few[&ino], Node::File(FileId::Process(0))));
+        assert!(matches!(many[&ino], Node::File(FileId::Process(1))));
+        // Pinned: a daemon of a later version has to know the numbers of an earlier one.
+        assert_eq!(Ino::of_path("credentials"), Ino(3_323_085_353_554_728));
+    }
+
+    #[test]
+    fn a_thousand_profiles_have_distinct_numbers_below_2_to_the_52() {
+        let profiles: Vec<String> = (0..1000).map(|n| format!("role-{n}")).collect();
+        let nodes = layout(&profiles);
+        assert_eq!(nodes.len(), 2 * 1000 + 7);
+        assert!(nodes.keys().all(|ino| ino.0 < 1 << 52));
+    }
+}

@@ -1,0 +1,17 @@
+//! The virtual `~/.aws`: fixed inodes, files of constant size, a snapshot per open. Pure state
+//! and std types; knows nothing of fuser, tokio and AWS.
+
+#![forbid(unsafe_code)]
+
+mod file;
+mod handles;
+mod inode;
+mod ops;
+
+pub use file::{FileState, Snapshot};
+pub use handles::Fh;
+pub use inode::{FileId, Ino};
+pub use ops::{Attr, Entry, FsError, Kind, Open, Slice, Tree};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The operations of the file system, without a kernel.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use super::file::{FileState, Snapshot};
+use super::handles::{Fh, HandleTable};
+use super::inode::{FileId, Ino, Node, layout};
+
+/// A virtual `~/.aws` with its open handles.
+#[derive(Debug)]
+pub struct Tree {
+    nodes: HashMap<Ino, Node>,
+    files: HashMap<FileId, (Ino, Mutex<FileState>)>,
+    handles: HandleTable,
+    mounted: SystemTime,
+}
+
+/// Attributes of a node. Owner and permissions are the same for all and added by the adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attr {
+    /// The inode number.
+    pub ino: Ino,
+    /// Directory or file.
+    pub kind: Kind,
+    /// Bytes; 0 for directories.
+    pub size: u64,
+    /// When the content last changed.
+    pub mtime: SystemTime,
+}
+
+/// The two kinds of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory with so many subdirectories.
+    Directory(u32),
+    /// A regular file.
+    File,
+}
+
+/// A directory entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The inode number.
+    pub ino: Ino,
+    /// The name in the directory.
+    pub name: String,
+    /// Whether it is a directory itself.
+    pub directory: bool,
+}
+
+/// The first answer to an open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Open {
+    /// The content is fresh and pinned to this handle.
+    Ready(Fh),
+    /// The content of this file has to be made first.
+    Due(FileId),
+}
+
+/// A part of a pinned snapshot.
+#[derive(Debug)]
+pub struct Slice {
+    snapshot: Arc<Snapshot>,
+    start: usize,
+    end: usize,
+}
+
+impl Slice {
+    /// The bytes; empty beyond the end of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.snapshot.bytes()[self.start..self.end]
+    }
+}
+
+/// Why an operation failed. A role that fails is never one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FsError {
+    /// No such inode or name.
+    #[error("no such file or directory")]
+    NotFound,
+    /// The operation is for files.
+    #[error("is a directory")]
+    IsDirectory,
+    /// The operation is for directories.
+    #[error("is not a directory")]
+    NotDirectory,
+    /// Opened for writing.
+    #[error("the file system is read-only")]
+    ReadOnly,
+    /// The handle is not one of ours.
+    #[error("stale file handle")]
+    StaleHandle,
+}
+
+impl Tree {
+    /// A tree for the given profile names. `epoch` must differ between daemons that serve one
+    /// mount after the other.
+    pub fn new(profiles: &[String], now: SystemTime, epoch: u32) -> Self {
+        let nodes = layout(profiles);
+        let files = nodes
+            .iter()
+            .filter_map(|(ino, node)| match node {
+                Node::File(id) => Some((*id, (*ino, Mutex::new(FileState::new(now))))),
+                Node::Directory(_) => None,
+            })
+            .collect();
+        Self { nodes, files, handles: HandleTable::new(epoch), mounted: now }
+    }
+
+    /// Looks a name up in a directory.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], [`FsError::NotDirectory`].
+    pub fn lookup(&self, parent: Ino, name: &str) -> Result<Attr, FsError> {
+        let entries = self.directory(parent)?;
+        let (_, ino) = entries.iter().find(|(entry, _)| entry == name).ok_or(FsError::NotFound)?;
+        self.attr(*ino)
+    }
+
+    /// The attributes of a node.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`].
+    pub fn attr(&self, ino: Ino) -> Result<Attr, FsError> {
+        Ok(match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
+            Node::Directory(entries) => {
+                let is_directory =
+                    |ino: &Ino| matches!(self.nodes.get(ino), Some(Node::Directory(_)));
+                let below = entries.iter().filter(|(_, ino)| is_directory(ino)).count();
+                let kind = Kind::Directory(u32::try_from(below).unwrap_or(u32::MAX));
+                Attr { ino, kind, size: 0, mtime: self.mounted }
+            }
+            Node::File(id) => {
+                let file = self.file(*id).lock();
+                Attr { ino, kind: Kind::File, size: file.size(), mtime: file.mtime() }
+            }
+        })
+    }
+
+    /// The entries of a directory, without `.` and `..`, in a fixed order.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], [`FsError::NotDirectory`].
+    pub fn entries(&self, ino: Ino) -> Result<Vec<Entry>, FsError> {
+        let entry = |(name, ino): &(String, Ino)| Entry {
+            ino: *ino,
+            name: name.clone(),
+            directory: matches!(self.nodes.get(ino), Some(Node::Directory(_))),
+        };
+        Ok(self.directory(ino)?.iter().map(entry).collect())
+    }
+
+    /// Opens a file for reading: pins its content if it may still be served at `now`.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], [`FsError::IsDirectory`].
+    pub fn open(&self, ino: Ino, now: SystemTime) -> Result<Open, FsError> {
+        match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
+            Node::Directory(_) => Err(FsError::IsDirectory),
+            Node::File(id) => Ok(self.open_file(*id, now)),
+        }
+    }
+
+    /// As [`Tree::open`], for a file known to exist.
+    pub fn open_file(&self, id: FileId, now: SystemTime) -> Open {
+        let fresh = self.file(id).lock().fresh(now);
+        fresh.map_or(Open::Due(id), |snapshot| Open::Ready(self.handles.pin(snapshot)))
+    }
+
+    /// Pins a snapshot made for one reader.
+    pub fn pin(&self, snapshot: Arc<Snapshot>) -> Fh {
+        self.handles.pin(snapshot)
+    }
+
+    /// A part of what the handle pins: short at the end, empty beyond it.
+    ///
+    /// # Errors
+    /// [`FsError::StaleHandle`].
+    pub fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Slice, FsError> {
+        let snapshot = self.handles.get(fh).ok_or(FsError::StaleHandle)?;
+        let length = snapshot.bytes().len();
+        let start = usize::try_from(offset).unwrap_or(length).min(length);
+        let end = start.saturating_add(size as usize).min(length);
+        Ok(Slice { snapshot, start, end })
+    }
+
+    /// Forgets a handle; unknown ones are ignored.
+    pub fn release(&self, fh: Fh) {
+        self.handles.release(fh);
+    }
+
+    /// Handles open now.
+    pub fn open_handles(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// The inode number of a file.
+    pub fn ino(&self, id: FileId) -> Ino {
+        self.files.get(&id).map_or(Ino::ROOT, |(ino, _)| *ino)
+    }
+
+    /// The size readers are told at present.
+    pub fn size(&self, id: FileId) -> usize {
+        usize::try_from(self.file(id).lock().size()).unwrap_or(usize::MAX)
+    }
+
+    /// Tells readers a larger size. Content of that size may be published only when the kernel
+    /// has forgotten the old one.
+    pub fn grow(&self, id: FileId, size: usize) {
+        self.file(id).lock().grow(size as u64);
+    }
+
+    /// Serves `snapshot` to every open until `fresh_until`.
+    pub fn publish(
+        &self,
+        id: FileId,
+        snapshot: Arc<Snapshot>,
+        fresh_until: SystemTime,
+        now: SystemTime,
+    ) {
+        self.file(id).lock().publish(snapshot, fresh_until, now);
+    }
+
+    /// Serves the present content until `fresh_until`.
+    pub fn extend(&self, id: FileId, fresh_until: SystemTime) {
+        self.file(id).lock().extend(fresh_until);
+    }
+
+    fn directory(&self, ino: Ino) -> Result<&[(String, Ino)], FsError> {
+        match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
+            Node::Directory(entries) => Ok(entries),
+            Node::File(_) => Err(FsError::NotDirectory),
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "FileIds come from this tree's own nodes")]
+    fn file(&self, id: FileId) -> &Mutex<FileState> {
+        &self.files.get(&id).expect("a file of this tree").1
+    }
+}
