@@ -1,0 +1,95 @@
+//! The control interface over HTTP, below `/_emulator/`: the same as the methods of
+//! [`super::Emulator`], as JSON.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::AnswerBody;
+use super::faults::FaultRule;
+use super::options::{RoleRules, valid_token_length};
+use super::params::ApiRequest;
+use super::state::{Shared, State};
+
+/// Changes to the settings; what is left out stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsChange {
+    /// 0 ends the override.
+    session_lifetime_seconds: Option<f64>,
+    token_length: Option<(usize, usize)>,
+    clock_offset_seconds: Option<i64>,
+    #[serde(default)]
+    roles: HashMap<String, RoleRules>,
+}
+
+/// Answers a request for `path`, which comes without the prefix.
+pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Response<AnswerBody> {
+    let (status, value) = match handle(shared, request, path) {
+        Ok(value) => (StatusCode::OK, value),
+        Err((status, message)) => (status, json!({ "error": message })),
+    };
+    let mut response = Response::new(AnswerBody::whole(format!("{value}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn handle(
+    shared: &Shared,
+    request: &ApiRequest,
+    path: &str,
+) -> Result<Value, (StatusCode, String)> {
+    let wrong = |message: String| (StatusCode::BAD_REQUEST, message);
+    match (&request.method, path) {
+        (&Method::GET, "health") => Ok(json!({ "status": "ok" })),
+        (&Method::GET, "calls") => Ok(json!({ "calls": shared.state.lock().calls })),
+        (&Method::POST, "faults") => {
+            let rule: FaultRule = parse(&request.body).map_err(wrong)?;
+            shared.state.lock().faults.add(rule);
+            Ok(json!({}))
+        }
+        (&Method::DELETE, "faults") => {
+            shared.clear_faults();
+            Ok(json!({}))
+        }
+        (&Method::POST, "settings") => {
+            let change: SettingsChange = parse(&request.body).map_err(wrong)?;
+            change.apply(&mut shared.state.lock()).map_err(wrong)?;
+            Ok(json!({}))
+        }
+        (method, _) => {
+            Err((StatusCode::NOT_FOUND, format!("there is no {method} /_emulator/{path}")))
+        }
+    }
+}
+
+impl SettingsChange {
+    /// Applies all of the change, or nothing of it.
+    fn apply(self, state: &mut State) -> Result<(), String> {
+        let mut settings = state.settings.clone();
+        if let Some(seconds) = self.session_lifetime_seconds {
+            let lifetime = Duration::try_from_secs_f64(seconds)
+                .map_err(|error| format!("session_lifetime_seconds: {error}"))?;
+            settings.session_lifetime = (!lifetime.is_zero()).then_some(lifetime);
+        }
+        if let Some((min, max)) = self.token_length {
+            settings.token_length = valid_token_length(min, max)?;
+        }
+        settings.clock_offset_seconds =
+            self.clock_offset_seconds.unwrap_or(settings.clock_offset_seconds);
+        for (name, rules) in self.roles {
+            settings.roles.insert(name, rules.validated()?);
+        }
+        state.settings = settings;
+        Ok(())
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}

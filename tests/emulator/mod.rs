@@ -1,0 +1,193 @@
+//! A small STS for development and tests, as real clients speak to it: the AWS Query protocol over
+//! plain HTTP, with signatures verified. It is no part of the daemon and uses none of its code.
+//!
+//! Actions: AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetCallerIdentity. Every role
+//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id.
+//! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
+//! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
+//! hour for chained roles), and the forms of role ARNs, session names and external ids.
+//!
+//! In process:
+//!
+//! ```ignore
+//! let sts = Emulator::start()?;
+//! sts.set_session_lifetime(Some(Duration::from_secs(10)));
+//! sts.set_fault(Fault::Throttle.for_role("prod").times(2));
+//! // ... a client with sts.endpoint(), sts.base_access_key_id(), sts.base_secret_access_key()
+//! assert_eq!(sts.call_count("AssumeRole", "prod"), 3);
+//! ```
+//!
+//! As a program (`cargo run --example sts-emulator`), with the same control over HTTP, where
+//! `$STS` is `http://127.0.0.1:PORT`:
+//!
+//! ```sh
+//! curl $STS/_emulator/health
+//! curl $STS/_emulator/calls
+//! # A fault for all calls until cleared; for the next two of one role; with parameters.
+//! curl $STS/_emulator/faults -d '{"fault": "hang"}'
+//! curl $STS/_emulator/faults -d '{"fault": "deny", "role": "prod", "times": 2}'
+//! curl $STS/_emulator/faults -d '{"fault": {"slow": {"delay_ms": 500}}, "action": "AssumeRole"}'
+//! curl -X DELETE $STS/_emulator/faults
+//! # Settings: what is left out stays; a lifetime of 0 ends the override.
+//! curl $STS/_emulator/settings -d '{"session_lifetime_seconds": 2.5, "token_length": [4, 4096]}'
+//! curl $STS/_emulator/settings -d '{"clock_offset_seconds": -600}'
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"external_id": "e-1",
+//!                                           "max_session_duration_seconds": 3600}}}'
+//! ```
+//!
+//! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
+//! `{"server-error": {"status": 503}}`, `hang`, `{"slow": {"delay_ms": 500}}`, `drop-connection`,
+//! `drop-mid-answer`, `malformed-xml`, `truncated-xml`, `{"huge-answer": {"bytes": 50000000}}`,
+//! `expired-session`; each is explained at [`Fault`].
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the program and the tests that include this module each use a part of it"
+)]
+
+mod actions;
+mod answer;
+mod authorization;
+mod body;
+mod calls;
+mod clock;
+mod control;
+mod faults;
+mod keys;
+mod options;
+mod params;
+mod random;
+mod server;
+mod signature;
+mod state;
+mod validate;
+mod web_identity;
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use server::Server;
+use state::Shared;
+
+pub(crate) use calls::CallRecord;
+pub(crate) use faults::{Fault, FaultRule};
+pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
+pub(crate) use state::IssuedSession;
+
+/// A running emulator, in a thread of its own. Clones are handles of the same one; it stops, and
+/// closes all connections, when the last of them is dropped.
+#[derive(Clone)]
+pub(crate) struct Emulator {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+    base_access_key_id: String,
+    base_secret_access_key: String,
+}
+
+impl Emulator {
+    /// Starts one on a free port of 127.0.0.1 with random base keys.
+    ///
+    /// # Errors
+    /// The machine has no port or thread left.
+    pub(crate) fn start() -> io::Result<Self> {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts one as `options` say.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or no thread be started.
+    pub(crate) fn start_with(options: Options) -> io::Result<Self> {
+        let shared = Arc::new(Shared::new(&options));
+        let server = Server::start(options.listen, Arc::clone(&shared))?;
+        Ok(Self {
+            shared,
+            server: Arc::new(server),
+            base_access_key_id: options.base_access_key_id,
+            base_secret_access_key: options.base_secret_access_key,
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// What clients take for `AWS_ENDPOINT_URL_STS`: `http://127.0.0.1:PORT`.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// Access key id of the base user, `arn:aws:iam::ACCOUNT:user/dev`.
+    pub(crate) fn base_access_key_id(&self) -> &str {
+        &self.base_access_key_id
+    }
+
+    /// Secret access key of the base user.
+    pub(crate) fn base_secret_access_key(&self) -> &str {
+        &self.base_secret_access_key
+    }
+
+    /// Adds a fault after those already set; see [`FaultRule`] for which calls meet it.
+    pub(crate) fn set_fault(&self, rule: impl Into<FaultRule>) {
+        self.shared.state.lock().faults.add(rule.into());
+    }
+
+    /// Ends all faults; calls that hang are answered.
+    pub(crate) fn clear_faults(&self) {
+        self.shared.clear_faults();
+    }
+
+    /// See [`Settings::session_lifetime`].
+    pub(crate) fn set_session_lifetime(&self, lifetime: Option<Duration>) {
+        self.shared.state.lock().settings.session_lifetime = lifetime;
+    }
+
+    /// See [`Settings::token_length`].
+    ///
+    /// # Panics
+    /// For a range outside 1 to 4096.
+    pub(crate) fn set_token_length(&self, length: RangeInclusive<usize>) {
+        match valid_token_length(*length.start(), *length.end()) {
+            Ok(length) => self.shared.state.lock().settings.token_length = length,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// See [`Settings::clock_offset_seconds`].
+    pub(crate) fn set_clock_offset(&self, seconds: i64) {
+        self.shared.state.lock().settings.clock_offset_seconds = seconds;
+    }
+
+    /// Sets the trust and the limits of one role.
+    pub(crate) fn set_role(&self, role_name: &str, rules: RoleRules) {
+        self.shared.state.lock().settings.roles.insert(role_name.to_owned(), rules);
+    }
+
+    /// The time by the emulated clock, which judges the sessions.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.shared.state.lock().now()
+    }
+
+    /// All calls so far, in the order of arrival.
+    pub(crate) fn calls(&self) -> Vec<CallRecord> {
+        self.shared.state.lock().calls.clone()
+    }
+
+    /// How many calls of `action` about the role of this name arrived.
+    pub(crate) fn call_count(&self, action: &str, role_name: &str) -> usize {
+        let state = self.shared.state.lock();
+        let fits =
+            |call: &&CallRecord| call.action == action && call.role_name() == Some(role_name);
+        state.calls.iter().filter(fits).count()
+    }
+
+    /// All sessions issued so far, in order.
+    pub(crate) fn issued_sessions(&self) -> Vec<IssuedSession> {
+        self.shared.state.lock().sessions.clone()
+    }
+}

@@ -1,0 +1,104 @@
+//! What can be set: once at the start ([`Options`]) and at any time ([`Settings`]).
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::calls::CallRecord;
+use super::random;
+
+/// The longest session token, in characters.
+const MAX_TOKEN_LENGTH: usize = 4096;
+
+/// What is fixed when the emulator starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Port 0 takes any free one.
+    pub(crate) listen: SocketAddr,
+    /// Account of the base user, 12 digits.
+    pub(crate) account_id: String,
+    pub(crate) base_access_key_id: String,
+    pub(crate) base_secret_access_key: String,
+    pub(crate) settings: Settings,
+    /// Called with each call that has been answered.
+    pub(crate) observer: Option<fn(&CallRecord)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            account_id: "123456789012".to_owned(),
+            base_access_key_id: random::identifier("AKIA"),
+            base_secret_access_key: random::secret_access_key(),
+            settings: Settings::default(),
+            observer: None,
+        }
+    }
+}
+
+/// What can be changed while the emulator runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Lifetime of the sessions whatever duration is asked for; `None`: as asked for. Expirations
+    /// are cut to whole seconds, as AWS does, so a session lives up to one second less.
+    pub(crate) session_lifetime: Option<Duration>,
+    /// Each token gets a random length out of these.
+    pub(crate) token_length: RangeInclusive<usize>,
+    /// How far the clock of the service is ahead of the machine's (negative: behind), in seconds.
+    pub(crate) clock_offset_seconds: i64,
+    /// By role name. A role without rules exists all the same, with the default ones.
+    pub(crate) roles: HashMap<String, RoleRules>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            session_lifetime: None,
+            token_length: 400..=1200,
+            clock_offset_seconds: 0,
+            roles: HashMap::new(),
+        }
+    }
+}
+
+/// Trust and limits of one role.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RoleRules {
+    /// `sts:ExternalId` that the trust policy asks for.
+    pub(crate) external_id: Option<String>,
+    /// `MaxSessionDuration` of the role, 3600–43200.
+    pub(crate) max_session_duration_seconds: u64,
+}
+
+impl Default for RoleRules {
+    fn default() -> Self {
+        Self { external_id: None, max_session_duration_seconds: 43_200 }
+    }
+}
+
+impl RoleRules {
+    /// Checks the limits that IAM puts on a role.
+    ///
+    /// # Errors
+    /// A sentence for the person who set it.
+    pub(crate) fn validated(self) -> Result<Self, String> {
+        if (3_600..=43_200).contains(&self.max_session_duration_seconds) {
+            return Ok(self);
+        }
+        Err("the maximum session duration of a role is 3600 to 43200 seconds".to_owned())
+    }
+}
+
+/// Checks a range of token lengths.
+///
+/// # Errors
+/// A sentence for the person who set it.
+pub(crate) fn valid_token_length(min: usize, max: usize) -> Result<RangeInclusive<usize>, String> {
+    if (1..=max).contains(&min) && max <= MAX_TOKEN_LENGTH {
+        return Ok(min..=max);
+    }
+    Err(format!("a token length is a range MIN..MAX within 1..{MAX_TOKEN_LENGTH}"))
+}

@@ -1,0 +1,168 @@
+//! The HTTP side: accepts connections, hands requests to the actions and carries out the faults
+//! of the transport.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+
+use super::actions::perform;
+use super::answer::{ApiError, Success};
+use super::body::AnswerBody;
+use super::clock;
+use super::control;
+use super::faults::Fault;
+use super::params::ApiRequest;
+use super::random;
+use super::state::Shared;
+
+/// The largest request read, in bytes.
+const MAX_REQUEST: usize = 1_048_576;
+
+/// A running server; dropping it closes the port and all connections, also those that hang.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens on `listen` and serves in a thread of its own.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or the thread not be started.
+    pub(crate) fn start(listen: SocketAddr, shared: Arc<Shared>) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        // A runtime of its own: the emulator must work for tests without one, and must not share
+        // the paused clock of tests with one.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new().name("sts-emulator".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = accept(listener, shared) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the server has been printed by then; here there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _peer)) = listener.accept().await else {
+            // Out of descriptors, for example: give the others time to close.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request| respond(Arc::clone(&shared), request));
+            // An error here is the client's leaving or a fault that drops the connection.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> io::Result<Response<AnswerBody>> {
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, MAX_REQUEST).collect().await {
+        Ok(body) => Vec::from(body.to_bytes()),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    let request = ApiRequest::new(head.method, head.uri, head.headers, body);
+    if let Some(path) = request.uri.path().strip_prefix("/_emulator/") {
+        return Ok(control::respond(&shared, &request, path));
+    }
+
+    let mut cleared = shared.cleared.subscribe();
+    let ticket = shared.begin(&request);
+    match &ticket.fault {
+        Some(Fault::DropConnection) => {
+            shared.finish(&ticket, "DropConnection", None);
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        // An error means that the sender is gone, and with it the emulator.
+        Some(Fault::Hang) => cleared.changed().await.map_err(io::Error::other)?,
+        Some(Fault::Slow { delay_ms }) => {
+            tokio::time::sleep(Duration::from_millis(*delay_ms)).await;
+        }
+        _ => {}
+    }
+
+    let fault = ticket.fault.as_ref();
+    let (outcome, now) = {
+        let mut state = shared.state.lock();
+        (perform(&mut state, &request, fault), state.now())
+    };
+    match &outcome {
+        Ok(Success { issued_access_key_id, .. }) => {
+            let result = fault.and_then(Fault::spoils).unwrap_or("OK");
+            shared.finish(&ticket, result, issued_access_key_id.clone());
+        }
+        Err(error) => shared.finish(&ticket, error.code, None),
+    }
+
+    let request_id = random::request_id();
+    let mut response = match outcome {
+        Ok(success) => Response::new(spoilt(success.to_xml(&request_id), fault)),
+        Err(error) => refusal(&error, &request_id),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    for (name, value) in [("x-amzn-requestid", request_id), (DATE.as_str(), clock::http_date(now))]
+    {
+        headers.insert(name, HeaderValue::from_str(&value).map_err(io::Error::other)?);
+    }
+    Ok(response)
+}
+
+fn refusal(error: &ApiError, request_id: &str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::whole(error.to_xml(request_id)));
+    *response.status_mut() = error.status;
+    if let Some(seconds) = error.retry_after_seconds {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The body of a good answer, spoilt as `fault` says.
+fn spoilt(xml: String, fault: Option<&Fault>) -> AnswerBody {
+    match fault {
+        Some(Fault::MalformedXml) => AnswerBody::whole("<AssumeRoleResponse><<Result &oops; />>"),
+        Some(Fault::TruncatedXml) => AnswerBody::whole(xml[..xml.len() / 2].to_owned()),
+        Some(Fault::DropMidAnswer) => AnswerBody::broken(&xml),
+        Some(Fault::HugeAnswer { bytes }) => AnswerBody::huge(&xml, *bytes),
+        _ => AnswerBody::whole(xml),
+    }
+}

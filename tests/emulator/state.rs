@@ -1,0 +1,177 @@
+//! Everything the emulator remembers, and the issuing of sessions. Knows no HTTP.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::authorization::Authorization;
+use super::calls::{CallRecord, role_name};
+use super::clock;
+use super::faults::{Fault, FaultTable};
+use super::keys::{Key, KeyRing, Principal, PrincipalKind};
+use super::options::{Options, Settings};
+use super::params::ApiRequest;
+use super::random;
+
+/// A session that was issued, secrets included: tests look for these in places where they must
+/// not be.
+#[derive(Debug, Clone)]
+pub(crate) struct IssuedSession {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: String,
+    /// From this instant of the emulated clock on the session is refused; whole seconds.
+    pub(crate) expiration: SystemTime,
+    /// ARN that GetCallerIdentity answers for it.
+    pub(crate) arn: String,
+}
+
+/// What the server, the control interface and the handle share.
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    /// Counts the times that faults were cleared; calls that hang wait for it to change.
+    pub(crate) cleared: watch::Sender<u64>,
+    observer: Option<fn(&CallRecord)>,
+}
+
+/// A call under way: its place in the record, and what shall happen to it.
+pub(crate) struct Ticket {
+    index: usize,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            state: Mutex::new(State::new(options)),
+            cleared: watch::Sender::new(0),
+            observer: options.observer,
+        }
+    }
+
+    /// Records the arrival of a call and draws its fault.
+    pub(crate) fn begin(&self, request: &ApiRequest) -> Ticket {
+        let sent = |name: &str| request.params.get(name).map(str::to_owned);
+        let claimed = Authorization::read(request).ok();
+        let action = sent("Action").unwrap_or_default();
+        let role_arn = sent("RoleArn");
+        let mut state = self.state.lock();
+        let fault = state.faults.take(&action, role_arn.as_deref().and_then(role_name));
+        state.calls.push(CallRecord {
+            time: clock::now(0),
+            action,
+            role_arn,
+            session_name: sent("RoleSessionName"),
+            external_id: sent("ExternalId"),
+            duration_seconds: sent("DurationSeconds"),
+            region: claimed.as_ref().map(|claimed| claimed.region.clone()),
+            caller_access_key_id: claimed.map(|claimed| claimed.access_key_id),
+            user_agent: request.header("user-agent").map(str::to_owned),
+            issued_access_key_id: None,
+            result: None,
+        });
+        Ticket { index: state.calls.len() - 1, fault }
+    }
+
+    /// Completes the record of a call.
+    pub(crate) fn finish(&self, ticket: &Ticket, result: &str, issued: Option<String>) {
+        let record = {
+            let mut state = self.state.lock();
+            let record = &mut state.calls[ticket.index];
+            record.result = Some(result.to_owned());
+            record.issued_access_key_id = issued;
+            record.clone()
+        };
+        if let Some(observer) = self.observer {
+            observer(&record);
+        }
+    }
+
+    /// Ends all faults and wakes the calls that hang.
+    pub(crate) fn clear_faults(&self) {
+        self.state.lock().faults.clear();
+        self.cleared.send_modify(|count| *count += 1);
+    }
+}
+
+/// See [`Shared`].
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) faults: FaultTable,
+    pub(crate) keys: KeyRing,
+    pub(crate) calls: Vec<CallRecord>,
+    pub(crate) sessions: Vec<IssuedSession>,
+    /// Unique ids of roles (`AROA…`) by account and name.
+    role_ids: HashMap<(String, String), String>,
+}
+
+impl State {
+    fn new(options: &Options) -> Self {
+        let user = Principal {
+            kind: PrincipalKind::User,
+            account_id: options.account_id.clone(),
+            arn: format!("arn:aws:iam::{}:user/dev", options.account_id),
+            user_id: random::identifier("AIDA"),
+        };
+        let base_key = Key {
+            secret: options.base_secret_access_key.clone(),
+            session_token: None,
+            expiration: None,
+            principal: user,
+        };
+        let mut keys = KeyRing::default();
+        keys.add(options.base_access_key_id.clone(), base_key);
+        Self {
+            settings: options.settings.clone(),
+            faults: FaultTable::default(),
+            keys,
+            calls: Vec::new(),
+            sessions: Vec::new(),
+            role_ids: HashMap::new(),
+        }
+    }
+
+    /// The emulated clock.
+    pub(crate) fn now(&self) -> SystemTime {
+        clock::now(self.settings.clock_offset_seconds)
+    }
+
+    /// The unique id of a role, the same each time.
+    pub(crate) fn role_id(&mut self, account_id: &str, role_name: &str) -> String {
+        let role = (account_id.to_owned(), role_name.to_owned());
+        self.role_ids.entry(role).or_insert_with(|| random::identifier("AROA")).clone()
+    }
+
+    /// Issues keys for `principal`, good for `duration` unless the settings say otherwise.
+    pub(crate) fn issue(
+        &mut self,
+        principal: Principal,
+        duration: Duration,
+        fault: Option<&Fault>,
+    ) -> IssuedSession {
+        let lifetime = self.settings.session_lifetime.unwrap_or(duration);
+        let expiration = if fault == Some(&Fault::ExpiredSession) {
+            clock::floor_to_second(self.now()) - Duration::from_mins(1)
+        } else {
+            clock::floor_to_second(self.now() + lifetime)
+        };
+        let session = IssuedSession {
+            access_key_id: random::identifier("ASIA"),
+            secret_access_key: random::secret_access_key(),
+            session_token: random::session_token(&self.settings.token_length),
+            expiration,
+            arn: principal.arn.clone(),
+        };
+        let key = Key {
+            secret: session.secret_access_key.clone(),
+            session_token: Some(session.session_token.clone()),
+            expiration: Some(expiration),
+            principal,
+        };
+        self.keys.add(session.access_key_id.clone(), key);
+        self.sessions.push(session.clone());
+        session
+    }
+}
