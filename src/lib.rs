@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod broker;
+pub mod check;
 pub mod clock;
 pub mod control;
 pub mod fuse;
@@ -10,4 +11,5 @@ pub mod open;
 pub mod os;
 pub mod publish;
 pub mod render;
+pub mod sts;
 pub mod tree;

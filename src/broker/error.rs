@@ -38,6 +38,11 @@ pub enum Cause {
     BaseInvalid,
     /// No base credentials were found.
     NoBaseCredentials,
+    /// Where the base credentials come from is configured, but it failed: a credential process,
+    /// a metadata service.
+    BaseSourceFailed,
+    /// The AWS configuration of this machine cannot be used: a broken profile, a bad endpoint.
+    Misconfigured,
     /// The region is disabled for the account, or belongs to another partition.
     WrongRegion,
     /// STS refused a parameter.
@@ -64,6 +69,26 @@ pub enum RetryClass {
 }
 
 impl Cause {
+    /// Every kind, for tests over all of them.
+    pub const ALL: [Self; 16] = [
+        Self::AccessDenied,
+        Self::DurationTooLong,
+        Self::ChainedDurationTooLong,
+        Self::ClockSkew,
+        Self::BaseExpired,
+        Self::BaseInvalid,
+        Self::NoBaseCredentials,
+        Self::BaseSourceFailed,
+        Self::Misconfigured,
+        Self::WrongRegion,
+        Self::Rejected,
+        Self::Throttled,
+        Self::ServiceUnavailable,
+        Self::Network,
+        Self::TimedOut,
+        Self::BadAnswer,
+    ];
+
     /// How soon to try again.
     pub fn retry(self) -> RetryClass {
         match self {
@@ -73,9 +98,11 @@ impl Cause {
             | Self::BaseExpired
             | Self::BaseInvalid
             | Self::NoBaseCredentials
+            | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected => RetryClass::Permanent,
             Self::ClockSkew
+            | Self::BaseSourceFailed
             | Self::Throttled
             | Self::ServiceUnavailable
             | Self::Network
@@ -95,6 +122,8 @@ impl Cause {
             Self::BaseExpired => "the base credentials are expired",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
+            Self::BaseSourceFailed => "the source of the base credentials failed",
+            Self::Misconfigured => "the AWS configuration of this machine cannot be used",
             Self::WrongRegion => "the region is disabled or in another partition",
             Self::Rejected => "AWS refused a parameter of AssumeRole",
             Self::Throttled => "AWS throttles AssumeRole calls",
@@ -102,6 +131,87 @@ impl Cause {
             Self::Network => "AWS STS cannot be reached",
             Self::TimedOut => "AWS STS did not answer in time",
             Self::BadAnswer => "the answer of AWS STS was unusable",
+        }
+    }
+
+    /// What to do about it: whole sentences for the operator.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::AccessDenied => {
+                "Three things decide: the trust policy of the role must allow the calling \
+                 identity sts:AssumeRole; the policies of the calling identity must allow \
+                 sts:AssumeRole on the role; and the conditions of both must be met, such as \
+                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (credmount \
+                 cannot give an MFA code: use base credentials that carry MFA). A role that does \
+                 not exist gives the same answer."
+            }
+            Self::DurationTooLong => {
+                "Ask for less with session_duration, or raise the maximum session duration of \
+                 the role: aws iam update-role --role-name NAME --max-session-duration SECONDS."
+            }
+            Self::ChainedDurationTooLong => {
+                "AWS limits a role assumed with the session of another role to 1 hour: set \
+                 session_duration to 1h or less. The base credentials may be such a session too."
+            }
+            Self::ClockSkew => {
+                "Set the clock of this machine (timedatectl set-ntp true); AWS accepts a \
+                 difference of 5 minutes."
+            }
+            Self::BaseExpired => {
+                "Renew the base credentials: sign in again (aws sso login), or let their source \
+                 write new keys. credmount reads them again by itself."
+            }
+            Self::BaseInvalid => {
+                "The access key may be deleted or inactive, its secret or session token may not \
+                 belong to it, it may be of another partition, or the region may be an opt-in \
+                 region that the account has not enabled. Try: aws sts get-caller-identity with \
+                 the same source."
+            }
+            Self::NoBaseCredentials => {
+                "Give credmount something to sign with: a source profile with keys, SSO or a \
+                 credential_process, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a web identity \
+                 token, or a role of the instance or container. A service does not see the \
+                 environment of your shell."
+            }
+            Self::BaseSourceFailed => {
+                "Run the credential_process of the profile by hand as the same user, or ask the \
+                 metadata service with curl: it says there what is wrong."
+            }
+            Self::Misconfigured => {
+                "Mend the profile that is named, or the endpoint setting (AWS_ENDPOINT_URL_STS, \
+                 AWS_ENDPOINT_URL, endpoint_url). aws configure list --profile NAME shows what is \
+                 in effect."
+            }
+            Self::WrongRegion => {
+                "Use a region that is enabled for the account of the base credentials and belongs \
+                 to the partition of the role (region, or --region); aws account list-regions \
+                 shows which are enabled."
+            }
+            Self::Rejected => {
+                "Compare what AWS says with the settings of this role: role_arn, session_name, \
+                 external_id, session_duration."
+            }
+            Self::Throttled => {
+                "The account makes too many STS calls; credmount tries again by itself. Fewer \
+                 mounts or a longer session_duration make fewer calls."
+            }
+            Self::ServiceUnavailable => {
+                "AWS has a problem; credmount tries again by itself. health.aws.amazon.com shows \
+                 the state of the region."
+            }
+            Self::Network => {
+                "Check name resolution, routing, firewall and proxy (HTTPS_PROXY, NO_PROXY) \
+                 towards sts.REGION.amazonaws.com port 443. A private subnet needs NAT or an STS \
+                 VPC endpoint; a proxy that opens TLS needs its CA in SSL_CERT_FILE."
+            }
+            Self::TimedOut => {
+                "Packets may be dropped on the way to STS (firewall, security group of the VPC \
+                 endpoint, proxy), or the source of the base credentials takes too long."
+            }
+            Self::BadAnswer => {
+                "Something other than STS may have answered: a proxy, a captive portal, a wrong \
+                 endpoint URL. If the session arrived expired, check the clock of this machine."
+            }
         }
     }
 }

@@ -1,0 +1,254 @@
+//! `credmount check`: walks the chain of each role once and says who one becomes, or what failed
+//! and what to do about it. Returns values and text; printing, arguments and AWS are elsewhere.
+
+#![forbid(unsafe_code)]
+
+mod advice;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub use report::{all_succeeded, text};
+
+use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
+use crate::model::{BaseCredentials, RegionName, Role, StsSession};
+
+/// How many roles are walked at once: enough to be quick, few enough not to be throttled.
+const AT_ONCE: usize = 16;
+
+/// What `check` needs from AWS beyond the port of the broker.
+pub trait IdentitySource: SessionSource {
+    /// Who AWS says that `session` is (GetCallerIdentity), asked in `region`.
+    fn caller_identity<'a>(
+        &'a self,
+        session: &'a StsSession,
+        region: &'a RegionName,
+    ) -> BoxFuture<'a, Result<CallerIdentity, SessionError>>;
+}
+
+/// The answer of GetCallerIdentity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallerIdentity {
+    /// `arn:aws:sts::123456789012:assumed-role/NAME/SESSION` for a session.
+    pub arn: String,
+    /// The account id.
+    pub account: String,
+    /// The unique id of the identity.
+    pub user_id: String,
+}
+
+/// What became of one role.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoleCheck {
+    /// The profile name that readers of a mount would see.
+    pub profile: String,
+    /// The role served; `None` when base credentials are served as they are.
+    pub role_arn: Option<String>,
+    /// The steps taken, in order; the last one failed if `outcome` says so.
+    pub steps: Vec<Step>,
+    /// What came out.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// One call on the way.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// What was called.
+    pub name: String,
+    /// How long it took, retries included; in JSON in milliseconds.
+    #[serde(rename = "took_ms", serialize_with = "millis")]
+    pub took: Duration,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every step succeeded.
+    Ok {
+        /// Who one becomes.
+        #[serde(flatten)]
+        identity: CallerIdentity,
+        /// The access key id of the session.
+        access_key_id: String,
+        /// When the session ends, RFC 3339 in JSON.
+        #[serde(serialize_with = "rfc3339")]
+        expiration: SystemTime,
+        /// The lifetime the session came with, in JSON in seconds.
+        #[serde(rename = "lifetime_seconds", serialize_with = "seconds")]
+        lifetime: Duration,
+    },
+    /// A step failed.
+    Failed {
+        /// The step that failed.
+        step: String,
+        /// The kind of failure.
+        #[serde(serialize_with = "debug_name")]
+        cause: Cause,
+        /// What happened, with the words of AWS.
+        message: String,
+        /// What to do about it.
+        advice: String,
+    },
+}
+
+impl RoleCheck {
+    /// Whether every step succeeded.
+    pub fn succeeded(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. })
+    }
+}
+
+/// Checks all roles, several at a time; the answers keep their order. Base credentials that
+/// several roles share are resolved once: their source may ask a human. `fallback_region` is where
+/// GetCallerIdentity is called for a role that names no region.
+pub async fn check_roles(
+    source: Arc<dyn IdentitySource>,
+    roles: &[Role],
+    fallback_region: &RegionName,
+) -> Vec<RoleCheck> {
+    let bases = Arc::new(resolve_bases(&source, roles).await);
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for (index, role) in roles.iter().cloned().enumerate() {
+        let (source, bases, permits) = (source.clone(), bases.clone(), permits.clone());
+        let fallback_region = fallback_region.clone();
+        tasks.spawn(async move {
+            // The semaphore is never closed, so this only ever waits.
+            let _permit = permits.acquire().await;
+            (index, check_role(&*source, &role, &bases, &fallback_region).await)
+        });
+    }
+    let mut checks = tasks.join_all().await;
+    checks.sort_by_key(|(index, _)| *index);
+    checks.into_iter().map(|(_, check)| check).collect()
+}
+
+/// An outcome and how long it took.
+type Timed<T> = (Result<T, SessionError>, Duration);
+
+async fn timed<T>(call: impl Future<Output = Result<T, SessionError>>) -> Timed<T> {
+    let start = Instant::now();
+    let outcome = call.await;
+    (outcome, start.elapsed())
+}
+
+async fn resolve_bases(
+    source: &Arc<dyn IdentitySource>,
+    roles: &[Role],
+) -> HashMap<BaseCredentials, Timed<StsSession>> {
+    let mut tasks = JoinSet::new();
+    let mut seen = Vec::new();
+    for base in roles.iter().map(|role| &role.chain.base) {
+        if seen.contains(&base) {
+            continue;
+        }
+        seen.push(base);
+        let (source, base) = (source.clone(), base.clone());
+        tasks.spawn(async move {
+            let outcome = timed(source.base(&base)).await;
+            (base, outcome)
+        });
+    }
+    tasks.join_all().await.into_iter().collect()
+}
+
+async fn check_role(
+    source: &dyn IdentitySource,
+    role: &Role,
+    bases: &HashMap<BaseCredentials, Timed<StsSession>>,
+    fallback_region: &RegionName,
+) -> RoleCheck {
+    let mut steps = Vec::new();
+    let outcome = match walk(source, role, bases, fallback_region, &mut steps).await {
+        Ok(outcome) => outcome,
+        Err(Stop { error, advice }) => Outcome::Failed {
+            step: steps.last().map(|step| step.name.clone()).unwrap_or_default(),
+            cause: error.cause,
+            message: error.to_string(),
+            advice,
+        },
+    };
+    RoleCheck {
+        profile: role.profile.as_str().to_owned(),
+        role_arn: role.chain.role_arn().map(ToString::to_string),
+        steps,
+        outcome,
+    }
+}
+
+/// The error that ended a walk.
+struct Stop {
+    error: SessionError,
+    advice: String,
+}
+
+async fn walk(
+    source: &dyn IdentitySource,
+    role: &Role,
+    bases: &HashMap<BaseCredentials, Timed<StsSession>>,
+    fallback_region: &RegionName,
+    steps: &mut Vec<Step>,
+) -> Result<Outcome, Stop> {
+    let mut region = role.region.as_ref().unwrap_or(fallback_region);
+    let (outcome, took) = &bases[&role.chain.base];
+    steps.push(Step { name: "base credentials".to_owned(), took: *took });
+    let mut session = outcome.clone().map_err(plain_stop)?;
+    for (position, hop) in role.chain.hops.iter().enumerate() {
+        region = &hop.sts_region;
+        let (outcome, took) = timed(source.assume_role(hop, &session)).await;
+        steps.push(Step { name: format!("AssumeRole {}", hop.role_arn), took });
+        session = match outcome {
+            Ok(next) => next,
+            Err(error) => {
+                let caller = match error.cause {
+                    Cause::AccessDenied | Cause::ChainedDurationTooLong => {
+                        source.caller_identity(&session, region).await.ok()
+                    }
+                    _ => None,
+                };
+                let advice = advice::for_hop(&error, hop, position, caller.as_ref());
+                return Err(Stop { error, advice });
+            }
+        };
+    }
+    let (outcome, took) = timed(source.caller_identity(&session, region)).await;
+    steps.push(Step { name: "GetCallerIdentity".to_owned(), took });
+    let identity = outcome.map_err(plain_stop)?;
+    Ok(Outcome::Ok {
+        identity,
+        access_key_id: session.access_key_id.clone(),
+        expiration: session.expiration,
+        lifetime: session.lifetime(),
+    })
+}
+
+// The signatures are serde's.
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(duration.as_secs())
+}
+
+fn rfc3339<S: Serializer>(instant: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_seconds(*instant))
+}
+
+fn debug_name<S: Serializer>(cause: &Cause, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{cause:?}"))
+}
+
+fn plain_stop(error: SessionError) -> Stop {
+    let advice = error.cause.advice().to_owned();
+    Stop { error, advice }
+}

@@ -1,0 +1,252 @@
+//! What AWS answered → why it failed and what to do: one table, tested row by row.
+
+use std::error::Error;
+use std::io;
+use std::time::SystemTime;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::RequestId;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+
+use super::detail::{chain, innermost, sanitised};
+use super::http::AnswerTooLarge;
+use crate::broker::{Cause, SessionError};
+use crate::model::StsSession;
+
+/// One call to STS, as errors tell about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// What the error is about: the role ARN or the base credentials.
+    pub(super) subject: &'a str,
+    /// The region called, if we chose it.
+    pub(super) region: Option<&'a str>,
+    /// What signed the call; its secrets are kept out of the error.
+    pub(super) signed_by: Option<&'a StsSession>,
+    /// The wall clock when the answer came.
+    pub(super) now: SystemTime,
+}
+
+/// The cause of an error answer: its HTTP status, and the code and message of its body, empty
+/// where the body has none. The first row that fits counts.
+fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
+    let message = message.to_ascii_lowercase();
+    let says = |text: &str| message.contains(text);
+    match code {
+        // The same code stands for a wrong secret, a wrong clock and a wrong region.
+        "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "RequestExpired"
+        | "AuthFailure"
+            if says("signature expired")
+                || says("not yet current")
+                || says("request has expired") =>
+        {
+            Cause::ClockSkew
+        }
+        "RequestTimeTooSkewed" | "RequestInTheFuture" | "RequestExpired" => Cause::ClockSkew,
+        "SignatureDoesNotMatch" | "InvalidSignatureException" if says("valid region") => {
+            Cause::WrongRegion
+        }
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => Cause::AccessDenied,
+        "ValidationError" if says("role chaining") => Cause::ChainedDurationTooLong,
+        "ValidationError" if says("maxsessionduration") => Cause::DurationTooLong,
+        "ExpiredToken" | "ExpiredTokenException" => Cause::BaseExpired,
+        "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "AuthFailure"
+        | "InvalidIdentityToken"
+        | "IDPRejectedClaim" => Cause::BaseInvalid,
+        "RegionDisabledException" | "OptInRequired" => Cause::WrongRegion,
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException"
+        | "SlowDown" => Cause::Throttled,
+        "InternalFailure" | "InternalError" | "ServiceUnavailable" | "IDPCommunicationError" => {
+            Cause::ServiceUnavailable
+        }
+        "RequestTimeout" | "RequestTimeoutException" => Cause::TimedOut,
+        _ if status == 429 => Cause::Throttled,
+        _ if status >= 500 => Cause::ServiceUnavailable,
+        // Without a code it is no answer of STS: a proxy, a captive portal, another service.
+        "" => Cause::BadAnswer,
+        _ => Cause::Rejected,
+    }
+}
+
+/// The error of one call to STS.
+pub(super) fn sts_error<E>(call: Call<'_>, error: &SdkError<E, HttpResponse>) -> SessionError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let (cause, text) = match error {
+        SdkError::ServiceError(answer) => {
+            let metadata = answer.err().meta();
+            let code = metadata.code().unwrap_or_default();
+            let message = metadata.message().unwrap_or_default();
+            let status = answer.raw().status().as_u16();
+            let cause = cause_of_answer(status, code, message);
+            let request_id = metadata.request_id().or_else(|| error.request_id());
+            let mut text = answer_text(status, code, &sanitised(message, call.signed_by));
+            if let Some(id) = request_id {
+                text.push_str(&format!(" (request id {})", sanitised(id, None)));
+            }
+            if cause == Cause::ClockSkew
+                && let Some(skew) = answer.raw().headers().get("date").and_then(server_time)
+            {
+                text.push_str(&skew_text(skew, call.now));
+            }
+            (cause, text)
+        }
+        SdkError::TimeoutError(_) => (Cause::TimedOut, "no answer within the time limit".into()),
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            Some(error) => connector_error(error),
+            None => (Cause::Network, String::new()),
+        },
+        SdkError::ResponseError(_) => (Cause::BadAnswer, "the answer broke off".into()),
+        // Nothing was sent: an endpoint URL that is none, a region without an endpoint.
+        SdkError::ConstructionFailure(_) => (Cause::Misconfigured, innermost(error)),
+        _ => (Cause::BadAnswer, "unknown kind of failure".into()),
+    };
+    let text = match (call.region, cause) {
+        (Some(region), Cause::Network | Cause::TimedOut | Cause::Misconfigured) => {
+            format!("STS of {region}: {text}")
+        }
+        _ => text,
+    };
+    SessionError::new(call.subject, cause, &sanitised(&text, call.signed_by))
+}
+
+fn answer_text(status: u16, code: &str, message: &str) -> String {
+    match (code, message) {
+        ("", "") => format!("HTTP status {status} without an error that STS would send"),
+        (code, "") => code.to_owned(),
+        ("", message) => format!("HTTP status {status}: {message}"),
+        (code, message) => format!("{code}: {message}"),
+    }
+}
+
+fn connector_error(error: &ConnectorError) -> (Cause, String) {
+    if let Some(too_large) = chain(error).find_map(|e| e.downcast_ref::<AnswerTooLarge>()) {
+        return (Cause::BadAnswer, too_large.to_string());
+    }
+    let text = format!("{error}: {}", innermost(error));
+    let cause = if error.is_timeout() {
+        Cause::TimedOut
+    } else if error.is_user() {
+        Cause::Misconfigured
+    } else if error.is_io() || error.as_other().is_some() {
+        Cause::Network
+    } else {
+        Cause::BadAnswer
+    };
+    (cause, text)
+}
+
+fn server_time(date: &str) -> Option<SystemTime> {
+    DateTime::from_str(date, Format::HttpDate).ok()?.try_into().ok()
+}
+
+fn skew_text(server: SystemTime, now: SystemTime) -> String {
+    let (seconds, direction) = match server.duration_since(now) {
+        Ok(ahead) => (ahead.as_secs(), "ahead of"),
+        Err(behind) => (behind.duration().as_secs(), "behind"),
+    };
+    format!("; the clock of AWS is {seconds} s {direction} the clock of this machine")
+}
+
+/// The error of resolving base credentials.
+pub(super) fn base_error(call: Call<'_>, error: &CredentialsError) -> SessionError {
+    for source in chain(error) {
+        if let Some(error) = source.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>() {
+            return sts_error(call, error);
+        }
+        if let Some(error) =
+            source.downcast_ref::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>()
+        {
+            return sts_error(call, error);
+        }
+    }
+    // Providers wrap one another; the innermost knows what happened.
+    let error = chain(error)
+        .filter_map(|source| source.downcast_ref::<CredentialsError>())
+        .last()
+        .unwrap_or(error);
+    let (cause, text) = provider_error(error);
+    SessionError::new(call.subject, cause, &sanitised(&text, call.signed_by))
+}
+
+fn provider_error(error: &CredentialsError) -> (Cause, String) {
+    let source = error.source();
+    // The texts of these two kinds name settings, files, lines and variables, never a value.
+    let source_text = || source.map(ToString::to_string).unwrap_or_default();
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            let lines: Vec<_> = source_text().lines().map(|line| line.trim().to_owned()).collect();
+            (Cause::NoBaseCredentials, lines.join(" | "))
+        }
+        CredentialsError::InvalidConfiguration(_) => (Cause::Misconfigured, source_text()),
+        CredentialsError::ProviderTimedOut(_) => (Cause::TimedOut, error.to_string()),
+        _ => failed_source(error),
+    }
+}
+
+/// A source of base credentials that is configured and failed. Most of these texts may hold what
+/// a process printed or a file contains, so only known ones are repeated.
+fn failed_source(error: &CredentialsError) -> (Cause, String) {
+    for source in chain(error) {
+        if let Some(error) = source.downcast_ref::<ConnectorError>() {
+            return connector_error(error);
+        }
+        if let Some(error) = source.downcast_ref::<io::Error>() {
+            return (Cause::BaseSourceFailed, error.to_string());
+        }
+        let text = source.to_string();
+        for (mark, cause, known) in KNOWN_TEXTS {
+            if let Some(from) = text.find(mark) {
+                let rest = text[from + mark.len()..].split(". Stderr:").next().unwrap_or_default();
+                let rest = if known.ends_with(' ') { rest.trim() } else { "" };
+                return (*cause, format!("{known}{rest}"));
+            }
+        }
+    }
+    (Cause::BaseSourceFailed, String::new())
+}
+
+/// What aws-config says, what it means, how we say it. Where our text ends with a space, the
+/// rest of the original follows.
+const KNOWN_TEXTS: &[(&str, Cause, &str)] = &[
+    (
+        "external process exited with code",
+        Cause::BaseSourceFailed,
+        "its credential_process ended with ",
+    ),
+    (
+        "external process, could not parse response",
+        Cause::BaseSourceFailed,
+        "its credential_process printed no credential JSON with Version 1",
+    ),
+    ("external process: ", Cause::BaseSourceFailed, "its credential_process: "),
+    ("SSO token has expired", Cause::BaseExpired, "the SSO sign-in is expired"),
+    ("cached SSO token", Cause::BaseExpired, "there is no usable SSO sign-in"),
+    ("UnauthorizedException", Cause::BaseExpired, "the SSO sign-in is no longer accepted"),
+    ("credentials from IMDS: ", Cause::BaseSourceFailed, "the instance metadata service answered "),
+    (
+        "failed to load IMDS session token",
+        Cause::BaseSourceFailed,
+        "the instance metadata service gave no token",
+    ),
+];

@@ -1,0 +1,292 @@
+//! `StsClient`: the port of the broker over `aws-sdk-sts`. One call in, one call out; caching,
+//! sharing and renewal are the broker's work.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_sts::config::{Builder, IdentityCache, Region, SharedHttpClient};
+use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::base::{self, LONGEST_LIFETIME, Resolver, is_key_text};
+use super::classify::{Call, base_error, sts_error};
+use super::detail::rfc3339;
+use super::http::https_client;
+use super::session_name;
+use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
+use crate::check::{CallerIdentity, IdentitySource};
+use crate::clock::Clock;
+use crate::model::{AccountId, BaseCredentials, RegionName, RoleHop, Secret, StsSession};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+/// One call with all its attempts and the pauses between them.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
+const ATTEMPTS: u32 = 3;
+
+/// What the adapter needs to know of its surroundings. `app` reads the environment.
+#[derive(Debug, Clone)]
+pub struct StsOptions {
+    /// The AWS config file: `AWS_CONFIG_FILE` or `~/.aws/config`, outside our own mount.
+    pub config_file: PathBuf,
+    /// The AWS credentials file: `AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials`, outside
+    /// our own mount.
+    pub credentials_file: PathBuf,
+    /// The region for the STS and SSO calls that base credentials need, where neither the
+    /// environment nor the profile names one.
+    pub fallback_region: Option<RegionName>,
+    /// How long keys without an expiration are served before their source is read again.
+    pub key_lifetime: Duration,
+    /// How long resolving base credentials may take; a credential process may ask a human.
+    pub base_timeout: Duration,
+    /// The user that session names carry.
+    pub user: String,
+    /// The host name that session names carry.
+    pub host: String,
+}
+
+impl StsOptions {
+    /// Options with the usual times: 1 h for keys, 30 s for base credentials.
+    pub fn new(config_file: PathBuf, credentials_file: PathBuf, user: &str, host: &str) -> Self {
+        Self {
+            config_file,
+            credentials_file,
+            fallback_region: None,
+            key_lifetime: Duration::from_hours(1),
+            base_timeout: Duration::from_secs(30),
+            user: user.to_owned(),
+            host: host.to_owned(),
+        }
+    }
+}
+
+/// Sessions from AWS.
+///
+/// 1. Every call goes to AWS or to the source of the base credentials; nothing is cached.
+/// 2. Every call ends within a bounded time: 3 s to connect, 8 s per attempt, 3 attempts and
+///    25 s in all; base credentials within `base_timeout`.
+/// 3. An answer is read up to 1 MiB.
+/// 4. The clock is not corrected behind the operator's back: expirations are judged by the clock
+///    of this machine, so a wrong clock is an error with its own advice.
+/// 5. Errors repeat code, message and request id of AWS, never a secret.
+#[derive(Debug)]
+pub struct StsClient {
+    /// Settings all calls share: endpoint overrides, FIPS, dual stack, retries, timeouts.
+    sdk: SdkConfig,
+    http: SharedHttpClient,
+    options: StsOptions,
+    clock: Arc<dyn Clock>,
+}
+
+impl StsClient {
+    /// A client with the settings of the environment and the shared files: endpoint URLs
+    /// (`AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, `endpoint_url`), FIPS, dual stack.
+    pub async fn new(options: StsOptions, clock: Arc<dyn Clock>) -> Self {
+        Self::with_http(options, clock, https_client()).await
+    }
+
+    pub(super) async fn with_http(
+        options: StsOptions,
+        clock: Arc<dyn Clock>,
+        http: SharedHttpClient,
+    ) -> Self {
+        let files = base::shared_files(&options.config_file, &options.credentials_file);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .profile_files(files)
+            .http_client(http.clone())
+            .no_credentials()
+            // Each call brings its region; naming none here spares the search for one.
+            .region(None::<Region>)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts())
+            .disable_clock_skew_correction(true);
+        if let Ok(name) = AppName::new(concat!("credmount-", env!("CARGO_PKG_VERSION"))) {
+            loader = loader.app_name(name);
+        }
+        Self { sdk: loader.load().await, http, options, clock }
+    }
+
+    /// Who AWS says that `session` is, asked in `region`. Needs no permission.
+    ///
+    /// # Errors
+    /// As AssumeRole; an answer without all three parts is `BadAnswer`.
+    pub async fn caller_identity(
+        &self,
+        session: &StsSession,
+        region: &RegionName,
+    ) -> Result<CallerIdentity, SessionError> {
+        const SUBJECT: &str = "GetCallerIdentity";
+        let output = self.sts(region, session).get_caller_identity().send().await;
+        let output =
+            output.map_err(|error| sts_error(self.call(SUBJECT, region, session), &error))?;
+        match (output.arn, output.account, output.user_id) {
+            (Some(arn), Some(account), Some(user_id)) => {
+                Ok(CallerIdentity { arn, account, user_id })
+            }
+            _ => Err(SessionError::new(SUBJECT, Cause::BadAnswer, "a part is missing")),
+        }
+    }
+
+    async fn resolve(&self, base: &BaseCredentials) -> Result<StsSession, SessionError> {
+        let subject = base::subject(base);
+        let resolver = Resolver {
+            files: base::shared_files(&self.options.config_file, &self.options.credentials_file),
+            http: self.http.clone(),
+            timeouts: timeouts(),
+            fallback_region: self.options.fallback_region.clone(),
+        };
+        // A task of its own: the SDK panics over some malformed profiles, and that must cost one
+        // answer, not the daemon. Dropping the set ends the task.
+        let mut task = JoinSet::new();
+        task.spawn(resolver.credentials(base.clone()));
+        let outcome = timeout(self.options.base_timeout, task.join_next()).await;
+        let now = self.clock.now();
+        match outcome {
+            Ok(Some(Ok(Ok(credentials)))) => {
+                base::session(&subject, &credentials, self.options.key_lifetime, now)
+            }
+            Ok(Some(Ok(Err(error)))) => {
+                let call = Call { subject: &subject, region: None, signed_by: None, now };
+                Err(base_error(call, &error))
+            }
+            Ok(Some(Err(_)) | None) => Err(SessionError::new(
+                subject,
+                Cause::Misconfigured,
+                "the AWS SDK broke off over this profile; look for an indented comment in it",
+            )),
+            Err(_) => {
+                let limit = humantime::format_duration(self.options.base_timeout);
+                let detail = format!("the source of the base credentials took more than {limit}");
+                Err(SessionError::new(subject, Cause::TimedOut, &detail))
+            }
+        }
+    }
+
+    async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
+        let subject = hop.role_arn.as_str();
+        let session_name = hop.session_name.as_ref().map_or_else(
+            || session_name(&self.options.user, &self.options.host, self.clock.now()),
+            |name| name.as_str().to_owned(),
+        );
+        // Durations above 12 h are refused long before; STS would refuse this one as well.
+        let seconds = i32::try_from(hop.session_duration.as_secs()).unwrap_or(i32::MAX);
+        let answer = self
+            .sts(&hop.sts_region, with)
+            .assume_role()
+            .role_arn(subject)
+            .role_session_name(session_name)
+            .duration_seconds(seconds)
+            .set_external_id(hop.external_id.as_ref().map(|id| id.as_str().to_owned()))
+            .send()
+            .await;
+        match answer {
+            Ok(output) => session_of(subject, &output, self.clock.now()),
+            Err(error) => Err(sts_error(self.call(subject, &hop.sts_region, with), &error)),
+        }
+    }
+
+    /// A client for one call. It is cheap, since the connections belong to `http`, and it leaves
+    /// no cache that could sign with the keys of another session.
+    fn sts(&self, region: &RegionName, with: &StsSession) -> aws_sdk_sts::Client {
+        let credentials = Credentials::new(
+            with.access_key_id.as_str(),
+            with.secret_access_key.expose(),
+            with.session_token.as_ref().map(|token| token.expose().to_owned()),
+            None,
+            "credmount",
+        );
+        let config = Builder::from(&self.sdk)
+            .region(Region::new(region.as_str().to_owned()))
+            .credentials_provider(credentials)
+            .identity_cache(IdentityCache::no_cache())
+            .build();
+        aws_sdk_sts::Client::from_conf(config)
+    }
+
+    fn call<'a>(&self, subject: &'a str, region: &'a RegionName, with: &'a StsSession) -> Call<'a> {
+        Call {
+            subject,
+            region: Some(region.as_str()),
+            signed_by: Some(with),
+            now: self.clock.now(),
+        }
+    }
+}
+
+impl SessionSource for StsClient {
+    fn base<'a>(
+        &'a self,
+        base: &'a BaseCredentials,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        Box::pin(self.resolve(base))
+    }
+
+    fn assume_role<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        with: &'a StsSession,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        Box::pin(self.assume(hop, with))
+    }
+}
+
+impl IdentitySource for StsClient {
+    fn caller_identity<'a>(
+        &'a self,
+        session: &'a StsSession,
+        region: &'a RegionName,
+    ) -> BoxFuture<'a, Result<CallerIdentity, SessionError>> {
+        Box::pin(self.caller_identity(session, region))
+    }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+/// The session in an answer of AssumeRole, if it is whole and not expired at `now`.
+fn session_of(
+    subject: &str,
+    output: &AssumeRoleOutput,
+    now: SystemTime,
+) -> Result<StsSession, SessionError> {
+    let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
+    let keys = output.credentials().ok_or_else(|| bad("it has no credentials"))?;
+    let parts = [
+        ("AccessKeyId", keys.access_key_id()),
+        ("SecretAccessKey", keys.secret_access_key()),
+        ("SessionToken", keys.session_token()),
+    ];
+    if let Some((name, _)) = parts.iter().find(|(_, part)| !is_key_text(part)) {
+        return Err(bad(&format!("its {name} is empty or malformed")));
+    }
+    let expiration = SystemTime::try_from(*keys.expiration())
+        .map_err(|_| bad("its Expiration is out of range"))?;
+    if expiration <= now {
+        let (then, now) = (rfc3339(expiration), rfc3339(now));
+        return Err(bad(&format!("the session expired at {then}, and the clock here says {now}")));
+    }
+    Ok(StsSession {
+        access_key_id: keys.access_key_id().to_owned(),
+        secret_access_key: Secret::new(keys.secret_access_key()),
+        session_token: Some(Secret::new(keys.session_token())),
+        account_id: output.assumed_role_user().and_then(|user| account_of(user.arn())),
+        issued: now,
+        expiration: expiration.min(now + LONGEST_LIFETIME),
+    })
+}
+
+/// The account in an ARN: `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+fn account_of(arn: &str) -> Option<AccountId> {
+    AccountId::parse(arn.split(':').nth(4)?).ok()
+}

@@ -1,0 +1,153 @@
+//! The one HTTP client of the process: rustls with ring, proxies from the environment, and a cap
+//! on the size of an answer. Must not know what the requests mean.
+
+use std::net::IpAddr;
+
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+
+/// The largest answer that is read, in bytes. An answer with credentials is a few KiB.
+pub(super) const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// An answer above [`ANSWER_LIMIT`].
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is larger than {ANSWER_LIMIT} bytes")]
+pub(super) struct AnswerTooLarge;
+
+/// The client for real use. Proxies come from `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+pub(super) fn https_client() -> SharedHttpClient {
+    SharedHttpClient::new(CappedClient {
+        proxied: with_proxies(ProxyConfig::from_env()),
+        direct: with_proxies(ProxyConfig::disabled()),
+    })
+}
+
+/// `inner` with the cap on answers, for tests.
+#[cfg(test)]
+pub(super) fn capped(inner: SharedHttpClient) -> SharedHttpClient {
+    SharedHttpClient::new(CappedClient { proxied: inner.clone(), direct: inner })
+}
+
+fn with_proxies(proxies: ProxyConfig) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().proxy_config(proxies.clone());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+    })
+}
+
+/// Reads every answer to its end, but no further than [`ANSWER_LIMIT`]. The read is part of the
+/// call, so the attempt timeout of the SDK bounds it too.
+#[derive(Debug)]
+struct CappedClient {
+    proxied: SharedHttpClient,
+    direct: SharedHttpClient,
+}
+
+impl HttpClient for CappedClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(CappedConnector {
+            proxied: self.proxied.http_connector(settings, components),
+            direct: self.direct.http_connector(settings, components),
+        })
+    }
+
+    // `validate_base_client_config` stays the default: the inner one loads all root certificates
+    // once more for each SDK client, and we build one client per call.
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.proxied.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct CappedConnector {
+    proxied: SharedHttpConnector,
+    direct: SharedHttpConnector,
+}
+
+impl HttpConnector for CappedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let connector = if is_local(request.uri()) { &self.direct } else { &self.proxied };
+        let answer = connector.call(request);
+        HttpConnectorFuture::new(async move { read_capped(answer.await?).await })
+    }
+}
+
+/// Whether `uri` names this machine or its metadata service, which no proxy can reach.
+fn is_local(uri: &str) -> bool {
+    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    match host.parse() {
+        Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_link_local(),
+        // fd00:ec2::254 is the metadata service, fd00:ec2::23 EKS Pod Identity.
+        Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6.segments()[..2] == [0xfd00, 0x0ec2],
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+async fn read_capped(mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+    let too_large = || ConnectorError::other(Box::new(AnswerTooLarge), None);
+    let mut stream = ByteStream::new(response.take_body());
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| ConnectorError::io(error.into()))?;
+        if bytes.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    *response.body_mut() = SdkBody::from(bytes);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_service_and_this_machine_bypass_the_proxy() {
+        for uri in [
+            "http://169.254.169.254/latest/meta-data",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::254]/latest",
+            "http://127.0.0.1:8080/",
+            "http://localhost:4566",
+            "http://[::1]:9",
+        ] {
+            assert!(is_local(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn sts_uses_the_proxy() {
+        for uri in
+            ["https://sts.eu-west-1.amazonaws.com/", "http://10.0.0.7:80/", "http://[fd00::1]/"]
+        {
+            assert!(!is_local(uri), "{uri}");
+        }
+    }
+}

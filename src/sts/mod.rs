@@ -1,0 +1,14 @@
+//! The adapter to AWS: base credentials, AssumeRole, GetCallerIdentity. The only module that
+//! names `aws_*` crates. It keeps no session and knows neither FUSE nor files to render.
+
+#![forbid(unsafe_code)]
+
+mod base;
+mod classify;
+mod client;
+mod detail;
+mod http;
+mod session_name;
+
+pub use client::{StsClient, StsOptions};
+pub use session_name::session_name;
