@@ -1,3 +1,60 @@
 //! Composition: the one place where settings, adapters and the core meet.
 
+mod background;
+mod daemons;
+mod mount;
 pub mod serve;
+mod sessions;
+mod surroundings;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, write_completions, write_man_page};
+use crate::config::ConfigErrors;
+use crate::fuse::mount::MountError;
+
+/// Runs one command to its end and prints its error, if any. Exit codes: 0 ok, 1 failed, 2 usage
+/// or configuration.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        None => mount::run(&cli.mount),
+        Some(Command::Check(args)) => sessions::check(&args),
+        Some(Command::Render(args)) => sessions::render(&args),
+        Some(Command::Status(args)) => daemons::status(&args),
+        Some(Command::Refresh(args)) => daemons::refresh(&args),
+        Some(Command::Unmount(args)) => daemons::unmount(&args),
+        Some(Command::Completions(args)) => {
+            print(|out| write_completions(args.shell, out)).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Command::Man) => print(|out| write_man_page(out)).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        report(&error);
+        exit_code(&error)
+    })
+}
+
+/// 2 for what the caller typed or configured, 1 for everything else.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let usage = error.is::<ConfigErrors>()
+        || matches!(error.downcast_ref(), Some(MountError::Mountpoint { .. }));
+    ExitCode::from(if usage { 2 } else { 1 })
+}
+
+/// The one place that prints an error, with all its causes.
+#[expect(clippy::print_stderr, reason = "errors of commands go to stderr")]
+fn report(error: &anyhow::Error) {
+    for line in format!("{error:#}").lines() {
+        eprintln!("credmount: {line}");
+    }
+}
+
+/// Writes to stdout. A reader that has gone away, such as `head`, is no failure.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,6 +1,6 @@
 //! Serves one mount from start to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -36,6 +36,8 @@ pub struct Plan {
     pub open_deadline: Duration,
     /// The directory of the mount as readers see it.
     pub reader_path: Option<ReaderPath>,
+    /// The files that base credentials are read from.
+    pub base_files: Vec<PathBuf>,
     /// The directory of the control socket.
     pub runtime_dir: PathBuf,
     /// Shown by `status`.
@@ -63,6 +65,7 @@ pub async fn serve(
 ) -> Result<()> {
     let mut signals = Signals::install()?;
     let mountpoint = clear_mountpoint(&plan)?;
+    refuse_base_files(&mountpoint, &plan.base_files)?;
     let fallback_path = match mountpoint.to_str() {
         Some(path) => ReaderPath::parse(path).map_err(|error| error.to_string()),
         None => Err(format!("{} is not UTF-8", mountpoint.display())),
@@ -178,6 +181,27 @@ fn clear_mountpoint(plan: &Plan) -> Result<PathBuf> {
         mount::unmount(&path)?;
     }
     Ok(mount::prepare_mountpoint(&path)?)
+}
+
+/// A mount over the files that base credentials are read from would make the daemon wait for
+/// itself.
+fn refuse_base_files(mountpoint: &Path, base_files: &[PathBuf]) -> Result<(), MountError> {
+    for file in base_files {
+        // The nearest directory that exists decides: the file itself may be missing.
+        let real = file.ancestors().skip(1).find_map(|dir| dir.canonicalize().ok());
+        if file.starts_with(mountpoint) || real.is_some_and(|dir| dir.starts_with(mountpoint)) {
+            return Err(MountError::Mountpoint {
+                path: mountpoint.to_owned(),
+                reason: format!(
+                    "the mount would hide {}, from which the base credentials are read; mount on a \
+                     directory of its own, such as ~/.aws-live, or keep the base files elsewhere \
+                     and name them in AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE",
+                    file.display()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Fetches all roles at once. A role that fails for now is kept; the mount shows its failure.

@@ -9,6 +9,7 @@ mod config_file;
 mod credentials;
 mod ini;
 mod pad;
+mod plain;
 mod process;
 mod status;
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 pub use config_file::{ReaderPath, ReaderPathError, config};
 pub use credentials::credentials;
 pub use pad::{Padding, pad, roomy};
+pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, process_json};
 pub use status::{MountStatus, RoleStatus, status_json, status_text};
 

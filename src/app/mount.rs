@@ -1,0 +1,106 @@
+//! `credmount [OPTIONS] MOUNTPOINT`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::serve::{NoRole, Plan, serve};
+use super::surroundings::{Surroundings, runtime, start_logging};
+use super::{background, exit_code, report};
+use crate::cli::MountArgs;
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::fuse::mount as fuse_mount;
+use crate::os::{hardening, paths};
+use crate::publish::Served;
+use crate::render::ReaderPath;
+
+/// Mounts, in this process or in one that stays.
+pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+    let surroundings = Surroundings::read(args.common.config.as_deref());
+    let settings = surroundings.settings(&args.flags())?;
+    let mountpoint = args.mountpoint.as_deref().unwrap_or(Path::new("."));
+    let mountpoint = fuse_mount::absolute(mountpoint).map_err(|error| {
+        let (path, reason) = (mountpoint.to_owned(), error.to_string());
+        fuse_mount::MountError::Mountpoint { path, reason }
+    })?;
+    let runtime_dir = surroundings.runtime_dir()?;
+    let log_file = runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("log");
+    if args.daemon_child {
+        return stay(&surroundings, settings, mountpoint, runtime_dir, &log_file);
+    }
+    if settings.background {
+        return background::launch(&log_file);
+    }
+    start_logging(&settings);
+    serve_settings(&surroundings, settings, mountpoint, runtime_dir, None, || {})?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The process that stays: tells the one that launched it how it went.
+fn stay(
+    surroundings: &Surroundings,
+    settings: Settings,
+    mountpoint: PathBuf,
+    runtime_dir: PathBuf,
+    log_file: &Path,
+) -> Result<ExitCode> {
+    background::detach()?;
+    start_logging(&settings);
+    let log_file = Some(log_file.display().to_string());
+    let served =
+        serve_settings(surroundings, settings, mountpoint, runtime_dir, log_file, background::ready);
+    match served {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            background::failed(&error);
+            report(&error);
+            Ok(exit_code(&error))
+        }
+    }
+}
+
+fn serve_settings(
+    surroundings: &Surroundings,
+    settings: Settings,
+    mountpoint: PathBuf,
+    runtime_dir: PathBuf,
+    log_file: Option<String>,
+    ready: impl FnOnce(),
+) -> Result<()> {
+    let memory = hardening::harden().context("forbidding core dumps")?;
+    tracing::debug!(?memory, "process hardened");
+    let reader_path = settings.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
+    let clock = Arc::new(SystemClock);
+    runtime()?.block_on(async {
+        let sts = Arc::new(surroundings.sts(&settings, clock.clone()).await);
+        let plan = Plan {
+            mountpoint,
+            served: Served {
+                roles: settings.roles,
+                default: settings.default,
+                live_only: settings.live_only,
+            },
+            min_ttl: settings.min_ttl,
+            open_deadline: settings.open_deadline,
+            reader_path,
+            base_files: surroundings.base_files(),
+            runtime_dir,
+            log_file,
+        };
+        serve(plan, sts, clock, ready).await
+    })
+    .map_err(with_advice)
+}
+
+/// The failures of all roles with what to do about each, as `check` says it.
+fn with_advice(error: anyhow::Error) -> anyhow::Error {
+    let Some(NoRole { failures }) = error.downcast_ref() else { return error };
+    let advice = |failure: &crate::broker::SessionError| {
+        format!("{failure}\n  {}", failure.cause.advice())
+    };
+    let told: Vec<_> = failures.iter().map(advice).collect();
+    anyhow::anyhow!("no role can be had, so nothing was mounted\n{}", told.join("\n"))
+}

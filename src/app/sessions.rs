@@ -1,0 +1,107 @@
+//! `check` and `render`: sessions without a mount.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use tokio::task::JoinSet;
+
+use super::print;
+use super::surroundings::{Surroundings, runtime, start_logging};
+use crate::broker::schedule::Jitter;
+use crate::broker::{Broker, Serving};
+use crate::check::{all_succeeded, check_roles, text};
+use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
+use crate::model::{Role, StsSession};
+use crate::os::hardening;
+use crate::render::{self, Profile, ProfileState, Text};
+
+/// `credmount check`.
+pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let (surroundings, settings) = prepare(&args.common)?;
+    let checks = runtime()?.block_on(async {
+        let sts = Arc::new(surroundings.sts(&settings, Arc::new(SystemClock)).await);
+        let region = fallback_region(&settings);
+        check_roles(sts, &settings.roles, &region).await
+    });
+    let report = if args.json { serde_json::to_string(&checks)? + "\n" } else { text(&checks) };
+    print(|out| out.write_all(report.as_bytes()))?;
+    Ok(ExitCode::from(u8::from(!all_succeeded(&checks))))
+}
+
+/// `credmount render`.
+pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
+    let (surroundings, settings) = prepare(&args.common)?;
+    if settings.roles.len() > 1 && matches!(args.format, RenderFormat::Process | RenderFormat::Env)
+    {
+        bail!("this format holds one role; name it with --role");
+    }
+    hardening::harden()?;
+    let sessions = runtime()?.block_on(sessions(&surroundings, &settings))?;
+    let rendered = match args.format {
+        RenderFormat::Ini => {
+            let sections: Vec<_> = settings.roles.iter().zip(&sessions).map(section).collect();
+            render::credentials(&sections, false)
+        }
+        RenderFormat::Process => one(&settings.roles, &sessions, |role, session| {
+            render::process_json(&role.profile, &ProfileState::Live(session.clone()))
+        }),
+        RenderFormat::Env => one(&settings.roles, &sessions, |role, session| {
+            render::shell_exports(role.region.as_ref(), session)
+        }),
+        RenderFormat::Json => render::json_object(
+            settings.roles.iter().map(|role| &role.profile).zip(sessions.iter()),
+        ),
+    };
+    print(|out| {
+        out.write_all(rendered.as_bytes())?;
+        if rendered.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
+    let surroundings = Surroundings::read(args.config.as_deref());
+    let settings = surroundings.settings(&args.flags())?;
+    start_logging(&settings);
+    Ok((surroundings, settings))
+}
+
+/// One session for each role, in order.
+async fn sessions(surroundings: &Surroundings, settings: &Settings) -> Result<Vec<Arc<StsSession>>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let sts = Arc::new(surroundings.sts(settings, clock.clone()).await);
+    let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
+    let mut waits = JoinSet::new();
+    for role in &settings.roles {
+        let (broker, chain) = (broker.clone(), role.chain.clone());
+        let deadline = settings.open_deadline;
+        waits.spawn(async move { broker.settled(&chain, deadline).await });
+    }
+    waits.join_all().await;
+    let now = clock.now();
+    let session = |role: &Role| match broker.serving(&role.chain, now) {
+        Serving::Live(session, _) => Ok(session),
+        Serving::Failing(error) => bail!("{}: {error}\n  {}", role.profile, error.cause.advice()),
+        Serving::Pending => bail!("{}: the session is about to expire", role.profile),
+    };
+    settings.roles.iter().map(session).collect()
+}
+
+fn section<'a>(
+    (role, session): (&'a Role, &Arc<StsSession>),
+) -> (Profile<'a>, ProfileState) {
+    let profile =
+        Profile { name: &role.profile, region: role.region.as_ref(), settings: &role.settings };
+    (profile, ProfileState::Live(session.clone()))
+}
+
+fn one(
+    roles: &[Role],
+    sessions: &[Arc<StsSession>],
+    render: impl FnOnce(&Role, &Arc<StsSession>) -> Text,
+) -> Text {
+    roles.first().zip(sessions.first()).map_or_else(Text::default, |(role, it)| render(role, it))
+}

@@ -1,0 +1,152 @@
+//! Reads what settings are made of: environment and files. The only place that does.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use anyhow::{Context, Result};
+use rustix::process::geteuid;
+use rustix::system::uname;
+use tokio::runtime::Runtime;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::clock::Clock;
+use crate::config::{
+    self, ConfigError, ConfigErrors, Flags, Inputs, Locations, LogFormat, Origin, Settings,
+    SourceText, Verbosity,
+};
+use crate::os::paths;
+use crate::sts::{StsClient, StsOptions};
+
+/// The environment and the places of files.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    environment: BTreeMap<String, String>,
+    locations: Locations,
+}
+
+impl Surroundings {
+    /// Reads the environment; `config` is `--config`.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub(super) fn read(config: Option<&Path>) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let environment: BTreeMap<_, _> = std::env::vars_os().filter_map(text).collect();
+        let locations = Locations::find(config, &environment);
+        Self { environment, locations }
+    }
+
+    /// The settings of one invocation.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`]; a file that exists but cannot be read.
+    pub(super) fn settings(&self, flags: &Flags) -> Result<Settings> {
+        let config_file = read_text(self.locations.config_file.as_deref())?;
+        if let (None, Some(path), true) =
+            (&config_file, &self.locations.config_file, self.locations.config_file_named)
+        {
+            let message = format!("the configuration file {} does not exist", path.display());
+            return Err(ConfigErrors(vec![ConfigError { origin: Origin::Whole, message }]).into());
+        }
+        let aws_config = read_text(self.locations.aws_config.as_deref())?;
+        let aws_credentials = read_text(self.locations.aws_credentials.as_deref())?;
+        let inputs = Inputs {
+            flags,
+            environment: &self.environment,
+            config_file: config_file.as_ref(),
+            aws_config: aws_config.as_ref(),
+            aws_credentials: aws_credentials.as_ref(),
+        };
+        Ok(config::resolve(&inputs)?)
+    }
+
+    /// The files that base credentials may be read from.
+    pub(super) fn base_files(&self) -> Vec<PathBuf> {
+        let locations = &self.locations;
+        locations.aws_config.iter().chain(&locations.aws_credentials).cloned().collect()
+    }
+
+    /// The directory of sockets and logs, made if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be made, or others can enter it.
+    pub(super) fn runtime_dir(&self) -> Result<PathBuf> {
+        let dir = self.runtime_path();
+        paths::make_private(&dir).with_context(|| format!("runtime directory {}", dir.display()))?;
+        Ok(dir)
+    }
+
+    /// The directory of sockets and logs, which may not exist.
+    pub(super) fn runtime_path(&self) -> PathBuf {
+        paths::runtime_dir(self.environment.get("XDG_RUNTIME_DIR").map(String::as_str))
+    }
+
+    /// A client for AWS.
+    pub(super) async fn sts(&self, settings: &Settings, clock: Arc<dyn Clock>) -> StsClient {
+        // An empty file, where there is no home to find one in.
+        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_else(|| "/dev/null".into());
+        let (config, credentials) =
+            (file(&self.locations.aws_config), file(&self.locations.aws_credentials));
+        let user = ["USER", "LOGNAME"].iter().find_map(|name| self.environment.get(*name));
+        let user = user.cloned().unwrap_or_else(|| format!("uid{}", geteuid().as_raw()));
+        let host = uname().nodename().to_string_lossy().into_owned();
+        let role = settings.roles.first();
+        let options = StsOptions {
+            fallback_region: role.and_then(|role| {
+                let hop = role.chain.hops.last().map(|hop| hop.sts_region.clone());
+                role.region.clone().or(hop)
+            }),
+            key_lifetime: settings.session_duration,
+            ..StsOptions::new(config, credentials, &user, &host)
+        };
+        StsClient::new(options, clock).await
+    }
+}
+
+/// Logs go to stderr. Other crates are heard only when everything is asked for, and then no lower
+/// than their warnings: what they say below that may hold requests.
+pub(super) fn start_logging(settings: &Settings) {
+    let (own, others) = match settings.verbosity {
+        Verbosity::Quiet => (Level::ERROR, None),
+        Verbosity::Normal => (Level::INFO, None),
+        Verbosity::Verbose => (Level::DEBUG, None),
+        Verbosity::Trace => (Level::TRACE, Some(Level::WARN)),
+    };
+    let filter = Targets::new().with_default(others).with_target("credmount", own);
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    // Fails only if a subscriber is there already, as in a test; then that one is used.
+    let _ = match settings.log_format {
+        LogFormat::Text => {
+            let ansi = io::IsTerminal::is_terminal(&io::stderr());
+            registry.with(layer.with_target(false).with_ansi(ansi)).try_init()
+        }
+        LogFormat::Json => registry.with(layer.json()).try_init(),
+    };
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The runtime of one command. The FUSE thread is not among its workers.
+pub(super) fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+}
+
+fn read_text(path: Option<&Path>) -> Result<Option<SourceText>> {
+    let Some(path) = path else { return Ok(None) };
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}

@@ -1,0 +1,60 @@
+//! What `credmount render` prints beside the files of the mount.
+
+use std::sync::Arc;
+
+use super::process::{is_representable, process_json};
+use super::{ProfileState, Text, instant};
+use crate::model::{ProfileName, RegionName, StsSession};
+
+/// Shell commands that set the variables SDKs read. The parts of a session need no quoting;
+/// one that would (STS answers none) gives no command.
+pub fn shell_exports(region: Option<&RegionName>, session: &StsSession) -> Text {
+    if !is_representable(session) {
+        return Text::default();
+    }
+    let token = session.session_token.as_ref().map_or("", |token| token.expose());
+    let mut text = Text::new(String::with_capacity(token.len() + 512));
+    let mut export = |name: &str, value: &str| {
+        for part in ["export ", name, "=", value, "\n"] {
+            text.push_str(part);
+        }
+    };
+    export("AWS_ACCESS_KEY_ID", &session.access_key_id);
+    export("AWS_SECRET_ACCESS_KEY", session.secret_access_key.expose());
+    if !token.is_empty() {
+        export("AWS_SESSION_TOKEN", token);
+        export("AWS_CREDENTIAL_EXPIRATION", &instant(session.expiration));
+    }
+    if let Some(region) = region {
+        export("AWS_REGION", region.as_str());
+    }
+    text
+}
+
+/// One JSON object: profile name → process-credential JSON.
+pub fn json_object<'a>(
+    sessions: impl Iterator<Item = (&'a ProfileName, &'a Arc<StsSession>)>,
+) -> Text {
+    let members: Vec<Text> = sessions
+        .map(|(name, session)| {
+            let value = process_json(name, &ProfileState::Live(session.clone()));
+            let key = serde_json::Value::from(name.as_str()).to_string();
+            let mut member = Text::new(String::with_capacity(key.len() + value.len() + 1));
+            for part in [&key, ":", &value] {
+                member.push_str(part);
+            }
+            member
+        })
+        .collect();
+    let length: usize = members.iter().map(|member| member.len() + 1).sum();
+    let mut text = Text::new(String::with_capacity(length + 1));
+    text.push('{');
+    for (index, member) in members.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(member);
+    }
+    text.push('}');
+    text
+}
