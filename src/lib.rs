@@ -3,7 +3,9 @@
 pub mod app;
 pub mod broker;
 pub mod check;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod fuse;
 pub mod model;

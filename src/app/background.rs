@@ -63,7 +63,8 @@ pub(super) fn ready() {
 
 /// Tells the launching process what went wrong; says nothing once it has been told `ready`.
 pub(super) fn failed(error: &anyhow::Error) {
-    let lines: Vec<_> = format!("{error:#}").lines().map(|line| format!("credmount: {line}\n")).collect();
+    let lines: Vec<_> =
+        format!("{error:#}").lines().map(|line| format!("credmount: {line}\n")).collect();
     tell(&lines.concat());
 }
 

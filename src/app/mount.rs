@@ -50,8 +50,14 @@ fn stay(
     background::detach()?;
     start_logging(&settings);
     let log_file = Some(log_file.display().to_string());
-    let served =
-        serve_settings(surroundings, settings, mountpoint, runtime_dir, log_file, background::ready);
+    let served = serve_settings(
+        surroundings,
+        settings,
+        mountpoint,
+        runtime_dir,
+        log_file,
+        background::ready,
+    );
     match served {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
@@ -74,33 +80,33 @@ fn serve_settings(
     tracing::debug!(?memory, "process hardened");
     let reader_path = settings.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
     let clock = Arc::new(SystemClock);
-    runtime()?.block_on(async {
-        let sts = Arc::new(surroundings.sts(&settings, clock.clone()).await);
-        let plan = Plan {
-            mountpoint,
-            served: Served {
-                roles: settings.roles,
-                default: settings.default,
-                live_only: settings.live_only,
-            },
-            min_ttl: settings.min_ttl,
-            open_deadline: settings.open_deadline,
-            reader_path,
-            base_files: surroundings.base_files(),
-            runtime_dir,
-            log_file,
-        };
-        serve(plan, sts, clock, ready).await
-    })
-    .map_err(with_advice)
+    runtime()?
+        .block_on(async {
+            let sts = Arc::new(surroundings.sts(&settings, clock.clone()).await);
+            let plan = Plan {
+                mountpoint,
+                served: Served {
+                    roles: settings.roles,
+                    default: settings.default,
+                    live_only: settings.live_only,
+                },
+                min_ttl: settings.min_ttl,
+                open_deadline: settings.open_deadline,
+                reader_path,
+                base_files: surroundings.base_files(),
+                runtime_dir,
+                log_file,
+            };
+            serve(plan, sts, clock, ready).await
+        })
+        .map_err(with_advice)
 }
 
 /// The failures of all roles with what to do about each, as `check` says it.
 fn with_advice(error: anyhow::Error) -> anyhow::Error {
     let Some(NoRole { failures }) = error.downcast_ref() else { return error };
-    let advice = |failure: &crate::broker::SessionError| {
-        format!("{failure}\n  {}", failure.cause.advice())
-    };
+    let advice =
+        |failure: &crate::broker::SessionError| format!("{failure}\n  {}", failure.cause.advice());
     let told: Vec<_> = failures.iter().map(advice).collect();
     anyhow::anyhow!("no role can be had, so nothing was mounted\n{}", told.join("\n"))
 }

@@ -14,7 +14,7 @@ use crate::check::{all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::model::{Role, StsSession};
+use crate::model::{Partition, RegionName, Role, StsSession};
 use crate::os::hardening;
 use crate::render::{self, Profile, ProfileState, Text};
 
@@ -62,6 +62,12 @@ pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where GetCallerIdentity is asked for a role that names no region: what `aws` would use.
+fn fallback_region(settings: &Settings) -> RegionName {
+    let known = settings.roles.iter().find_map(|role| role.region.clone());
+    known.unwrap_or_else(|| Partition::Aws.default_sts_region())
+}
+
 fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
     let surroundings = Surroundings::read(args.config.as_deref());
     let settings = surroundings.settings(&args.flags())?;
@@ -70,7 +76,10 @@ fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
 }
 
 /// One session for each role, in order.
-async fn sessions(surroundings: &Surroundings, settings: &Settings) -> Result<Vec<Arc<StsSession>>> {
+async fn sessions(
+    surroundings: &Surroundings,
+    settings: &Settings,
+) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let sts = Arc::new(surroundings.sts(settings, clock.clone()).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
@@ -90,9 +99,7 @@ async fn sessions(surroundings: &Surroundings, settings: &Settings) -> Result<Ve
     settings.roles.iter().map(session).collect()
 }
 
-fn section<'a>(
-    (role, session): (&'a Role, &Arc<StsSession>),
-) -> (Profile<'a>, ProfileState) {
+fn section<'a>((role, session): (&'a Role, &Arc<StsSession>)) -> (Profile<'a>, ProfileState) {
     let profile =
         Profile { name: &role.profile, region: role.region.as_ref(), settings: &role.settings };
     (profile, ProfileState::Live(session.clone()))

@@ -77,7 +77,8 @@ impl Surroundings {
     /// If it cannot be made, or others can enter it.
     pub(super) fn runtime_dir(&self) -> Result<PathBuf> {
         let dir = self.runtime_path();
-        paths::make_private(&dir).with_context(|| format!("runtime directory {}", dir.display()))?;
+        paths::make_private(&dir)
+            .with_context(|| format!("runtime directory {}", dir.display()))?;
         Ok(dir)
     }
 

@@ -82,7 +82,9 @@ impl SessionSource for ScriptedSts {
         hop: &'a RoleHop,
         _with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
-        Box::pin(async move { self.answer(hop.role_arn.as_str().rsplit('/').next().unwrap()).await })
+        Box::pin(
+            async move { self.answer(hop.role_arn.as_str().rsplit('/').next().unwrap()).await },
+        )
     }
 }
 
@@ -227,7 +229,8 @@ async fn sessions_of_ten_seconds_follow_the_same_rules() {
 
 #[tokio::test(start_paused = true)]
 async fn old_keys_are_served_until_they_expire_and_expired_ones_never() {
-    let scene = Scene::maintained(&[Answer::Session(HOUR), Answer::Fail(Cause::ServiceUnavailable)]);
+    let scene =
+        Scene::maintained(&[Answer::Session(HOUR), Answer::Fail(Cause::ServiceUnavailable)]);
     assert_eq!(scene.open().await, "KEY1");
     for _ in 0..59 {
         sleep(minutes(1)).await;
@@ -355,10 +358,7 @@ async fn a_panic_in_a_flight_is_a_failure_and_not_the_end() {
 async fn hops_of_a_chain_have_sessions_of_their_own_shared_by_the_roles_behind_them() {
     let scene = Scene::new(&[Answer::Session(HOUR)]);
     let (left, right) = (chain(&["hub", "left"]), chain(&["hub", "right"]));
-    tokio::join!(
-        scene.broker.settled(&left, DEADLINE),
-        scene.broker.settled(&right, DEADLINE)
-    );
+    tokio::join!(scene.broker.settled(&left, DEADLINE), scene.broker.settled(&right, DEADLINE));
     assert_eq!(scene.sts.calls_of("hub"), 1);
     assert_eq!((scene.sts.calls_of("left"), scene.sts.calls_of("right")), (1, 1));
 }

@@ -119,8 +119,11 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         "[a-z]{0,40}".prop_map(Op::Publish),
         Just(Op::Open),
-        (0..6_usize, 0..60_u64, 0..60_u32)
-            .prop_map(|(handle, offset, size)| Op::Read { handle, offset, size }),
+        (0..6_usize, 0..60_u64, 0..60_u32).prop_map(|(handle, offset, size)| Op::Read {
+            handle,
+            offset,
+            size
+        }),
         (0..6_usize).prop_map(|handle| Op::Release { handle }),
     ]
 }

@@ -1,0 +1,161 @@
+//! Whole configurations, one folder each below `tests/data/config`: `args`, `config.toml`,
+//! `aws-config`, `aws-credentials` and `env.json`, where needed, and what comes out in
+//! `expected.txt`. With `UPDATE_EXPECTED=1` the tests write that file; read the difference.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use proptest::prelude::*;
+
+use super::*;
+use crate::cli::Cli;
+use crate::model::Role;
+
+fn read(folder: &Path, name: &str) -> Option<SourceText> {
+    let text = fs::read_to_string(folder.join(name)).ok()?;
+    Some(SourceText { path: name.into(), text })
+}
+
+/// What the program would see, as a text that shows every setting.
+fn outcome(folder: &Path) -> String {
+    let args = read(folder, "args").map_or_else(String::new, |args| args.text);
+    let cli = Cli::try_parse_from(
+        ["credmount"]
+            .into_iter()
+            .chain(args.lines().filter(|line| !line.is_empty()))
+            .chain(["/mnt"]),
+    )
+    .expect("arguments that clap accepts");
+    let environment: BTreeMap<String, String> = read(folder, "env.json")
+        .map_or_else(BTreeMap::new, |env| {
+            serde_json::from_str(&env.text).expect("an object of texts")
+        });
+    let flags = cli.mount.flags();
+    let config_file = read(folder, "config.toml");
+    let aws_config = read(folder, "aws-config");
+    let aws_credentials = read(folder, "aws-credentials");
+    match resolve(&Inputs {
+        flags: &flags,
+        environment: &environment,
+        config_file: config_file.as_ref(),
+        aws_config: aws_config.as_ref(),
+        aws_credentials: aws_credentials.as_ref(),
+    }) {
+        Ok(settings) => described(&settings),
+        Err(errors) => format!("{errors}\n"),
+    }
+}
+
+/// The settings, without what is as by default.
+fn described(settings: &Settings) -> String {
+    let mut text = String::new();
+    let mut line = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    for role in &settings.roles {
+        line(&described_role(role));
+    }
+    line(&format!("default: {}", settings.default.as_ref().map_or("none", |name| name.as_str())));
+    let plain = Settings {
+        roles: Vec::new(),
+        default: None,
+        session_duration: DEFAULT_SESSION_DURATION,
+        min_ttl: None,
+        open_deadline: DEFAULT_OPEN_DEADLINE,
+        reader_path: None,
+        live_only: false,
+        background: false,
+        log_format: LogFormat::Text,
+        verbosity: Verbosity::Normal,
+        warnings: Vec::new(),
+    };
+    let without_roles =
+        Settings { roles: Vec::new(), default: None, warnings: Vec::new(), ..settings.clone() };
+    if without_roles != plain {
+        line(&format!("{without_roles:#?}"));
+    }
+    for warning in &settings.warnings {
+        line(&format!("warning: {warning}"));
+    }
+    text
+}
+
+fn described_role(role: &Role) -> String {
+    let mut text = format!("{}: {:?}", role.profile, role.chain.base);
+    for hop in &role.chain.hops {
+        let duration = humantime::format_duration(hop.session_duration);
+        let _ = write!(text, "\n  -> {} at {} for {duration}", hop.role_arn, hop.sts_region);
+        if let Some(id) = &hop.external_id {
+            let _ = write!(text, ", external id {id}");
+        }
+        if let Some(name) = &hop.session_name {
+            let _ = write!(text, ", session name {name}");
+        }
+    }
+    if let Some(region) = &role.region {
+        let _ = write!(text, "\n  region {region}");
+    }
+    for setting in &role.settings {
+        let _ = write!(text, "\n  setting {} = {}", setting.key, setting.value);
+        for (key, value) in &setting.nested {
+            let _ = write!(text, "\n    {key} = {value}");
+        }
+    }
+    text
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test's own switch")]
+fn every_case_comes_out_as_expected() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(&root).expect("cases").map(|entry| entry.expect("entry").path()).collect();
+    folders.sort();
+    assert!(folders.len() > 10, "the cases are there");
+    let update = std::env::var("UPDATE_EXPECTED").is_ok();
+    let mut different = String::new();
+    for folder in &folders {
+        let found = outcome(folder);
+        let file = folder.join("expected.txt");
+        if update {
+            fs::write(&file, &found).expect("writable");
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if found != expected {
+            let name = folder.file_name().unwrap_or_default().display();
+            let _ = writeln!(different, "== {name}: expected\n{expected}== found\n{found}");
+        }
+    }
+    assert!(different.is_empty(), "{different}");
+}
+
+/// Pieces of all the formats, so that random texts come near to legal ones.
+const PIECES: &str = "(\\[roles\\.[ab]\\]\n|role_arn|account_id|role_name|source_role|source_profile\
+    |session_duration|region|= \"[ab]\"\n|=|\"|\n|\\[profile [ab]\\]\n|\\[|\\]|\\{|\\}|:|,|a|b|é|\u{0}\
+    |arn:aws:iam::123456789012:role/x|  s3 =\n|  k = v\n|#|;|1h|-| |mounts|default|none|'|\\\\){0,40}";
+
+proptest! {
+    #[test]
+    fn no_input_panics(
+        role in PIECES, config in PIECES, aws in PIECES, json in PIECES, option in PIECES
+    ) {
+        let flags = Flags { roles: vec![role], default: Some(option.clone()), ..Flags::default() };
+        let environment = BTreeMap::from([
+            ("CREDMOUNT_ROLES".to_owned(), json),
+            ("CREDMOUNT_REGION".to_owned(), option.clone()),
+            ("AWS_AUTH_ROLES".to_owned(), format!("{{\"a\":{{\"role_arn\":\"{option}\"}}}}")),
+        ]);
+        let source = |text: &str| SourceText { path: "file".into(), text: text.to_owned() };
+        let _ = resolve(&Inputs {
+            flags: &flags,
+            environment: &environment,
+            config_file: Some(&source(&config)),
+            aws_config: Some(&source(&aws)),
+            aws_credentials: Some(&source(&aws)),
+        });
+    }
+}

@@ -1,0 +1,143 @@
+//! Roles out of environment variables: JSON of the shape of `[roles]`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::error::{Origin, Report};
+use super::layer::Sourced;
+use super::spec::{ROLE_KEYS, RawRole, unknown_key};
+use super::value::{Scalar, listed, shown};
+
+/// Our own variable: the keys of a role are those of the file.
+pub(super) const OWN: &str = "CREDMOUNT_ROLES";
+
+/// The variable of existing deployments, with keys of its own.
+pub(super) const COMPATIBLE: &str = "AWS_AUTH_ROLES";
+
+/// The role that existing deployments serve as `[default]`.
+pub(super) const COMPATIBLE_DEFAULT: &str = "AWS_AUTH_DEFAULT_ROLE";
+
+/// The roles of `CREDMOUNT_ROLES`.
+pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -> Vec<RawRole> {
+    let origin = Origin::variable(OWN);
+    roles(environment.get(OWN), &origin, report, |name, key, value, report| {
+        if ROLE_KEYS.contains(&key) {
+            return Some((key.to_owned(), scalar(value)));
+        }
+        report.error(&origin, unknown_key(key, &format!("in role {}", shown(name)), ROLE_KEYS));
+        None
+    })
+}
+
+/// The roles of `AWS_AUTH_ROLES`. Keys that only other programs know are no error.
+pub(super) fn compatible(
+    environment: &BTreeMap<String, String>,
+    report: &mut Report,
+) -> Vec<RawRole> {
+    let origin = Origin::variable(COMPATIBLE);
+    roles(environment.get(COMPATIBLE), &origin, report, |name, key, value, report| match key {
+        "role_arn" | "account_id" | "external_id" if value.is_null() => None,
+        "role_arn" | "account_id" | "external_id" => Some((key.to_owned(), scalar(value))),
+        "role_session_name" => Some(("session_name".to_owned(), scalar(value))),
+        "duration" => {
+            let duration = match value {
+                Value::Number(seconds) => Scalar::Text(format!("{seconds}s")),
+                other => scalar(other),
+            };
+            Some(("session_duration".to_owned(), duration))
+        }
+        _ => {
+            let (key, name) = (shown(key), shown(name));
+            report.warning(&origin, format!("key {key} of role {name} is ignored"));
+            None
+        }
+    })
+}
+
+/// Goes through the JSON; `accept` translates each key or reports it.
+fn roles(
+    text: Option<&String>,
+    origin: &Origin,
+    report: &mut Report,
+    accept: impl Fn(&str, &str, &Value, &mut Report) -> Option<(String, Scalar)>,
+) -> Vec<RawRole> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Vec::new() };
+    let entries: Entries<Entries<Value>> = match serde_json::from_str(text) {
+        Ok(entries) => entries,
+        Err(error) => {
+            report.error(
+                origin,
+                format!(
+                    "not JSON of roles: {error}: write it as in {{\"prod\":{{\"role_arn\":\"…\"}}}}"
+                ),
+            );
+            return Vec::new();
+        }
+    };
+    duplicates(&entries, "role", origin, report);
+    let mut roles = Vec::new();
+    for (name, keys) in entries.0 {
+        duplicates(&keys, &format!("in role {} key", shown(&name)), origin, report);
+        let values = keys.0.iter().filter_map(|(key, value)| {
+            let (key, value) = accept(&name, key, value, report)?;
+            Some((key, Sourced::new(value, origin.clone())))
+        });
+        let values = values.collect();
+        roles.push(RawRole { name, origin: origin.clone(), values });
+    }
+    roles
+}
+
+fn duplicates<V>(entries: &Entries<V>, what: &str, origin: &Origin, report: &mut Report) {
+    let mut names: Vec<&str> = entries.0.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let mut twice: Vec<&str> =
+        names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    twice.dedup();
+    if !twice.is_empty() {
+        report.error(origin, format!("{what} {} stands there twice: keep one", listed(twice)));
+    }
+}
+
+fn scalar(value: &Value) -> Scalar {
+    match value {
+        Value::String(text) => Scalar::Text(text.clone()),
+        Value::Number(number) => Scalar::Integer(number.to_string()),
+        Value::Bool(on) => Scalar::Boolean(*on),
+        Value::Null => Scalar::Other("null"),
+        Value::Array(_) => Scalar::Other("a list"),
+        Value::Object(_) => Scalar::Other("an object"),
+    }
+}
+
+/// A JSON object in the order of its text, with names that stand there twice. The order decides
+/// which role is `[default]`.
+struct Entries<V>(Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for InOrder<V> {
+            type Value = Entries<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<V>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder(PhantomData))
+    }
+}

@@ -1,0 +1,122 @@
+//! What is wrong with the configuration: all of it, each with its place and how to mend it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag of the command line, such as `--region`.
+    Flag(String),
+    /// An environment variable.
+    Variable(String),
+    /// A line of a file, counted from 1.
+    Line {
+        /// The file as the person would name it.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// No single place: the configuration as a whole.
+    Whole,
+}
+
+impl Origin {
+    /// A flag, by its name with hyphens.
+    pub(super) fn flag(name: &str) -> Self {
+        Self::Flag(name.to_owned())
+    }
+
+    /// An environment variable, by its name.
+    pub(super) fn variable(name: &str) -> Self {
+        Self::Variable(name.to_owned())
+    }
+
+    /// A line of a file.
+    pub(super) fn line(path: &Path, line: usize) -> Self {
+        Self::Line { path: path.to_owned(), line }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::Line { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Whole => f.write_str("configuration"),
+        }
+    }
+}
+
+/// One thing that is wrong: where, what, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {message}")]
+pub struct ConfigError {
+    /// Where it was written.
+    pub origin: Origin,
+    /// What is wrong and, after a colon, what is right.
+    pub message: String,
+}
+
+/// Everything that is wrong, in the order found; at least one. `Display` prints one per line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Collects errors and warnings while the whole configuration is gone through. A value that
+/// several roles use is reported once.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+impl Report {
+    /// Notes an error.
+    pub(super) fn error(&mut self, origin: &Origin, message: impl Into<String>) {
+        let error = ConfigError { origin: origin.clone(), message: message.into() };
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    /// Notes something that works but is likely not meant.
+    pub(super) fn warning(&mut self, origin: &Origin, message: impl fmt::Display) {
+        let warning = format!("{origin}: {message}");
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The value, or `None` with its error noted.
+    pub(super) fn check<T, E: fmt::Display>(
+        &mut self,
+        origin: &Origin,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        result.map_err(|error| self.error(origin, error.to_string())).ok()
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The warnings when nothing is wrong, else the errors.
+    pub(super) fn finish(self) -> Result<Vec<String>, ConfigErrors> {
+        if self.errors.is_empty() { Ok(self.warnings) } else { Err(ConfigErrors(self.errors)) }
+    }
+}

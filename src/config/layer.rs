@@ -1,0 +1,108 @@
+//! Which of several values of one option counts.
+//!
+//! 1. Flags win over `CREDMOUNT_*` variables, these over files.
+//! 2. In one layer, what a role says of itself wins over what is said for all.
+//! 3. AWS files and the variables of other tools rank with files.
+
+use super::error::Origin;
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sourced<T> {
+    pub(super) value: T,
+    pub(super) origin: Origin,
+}
+
+impl<T> Sourced<T> {
+    pub(super) fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+}
+
+/// The layers; the first wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Layer {
+    Flags,
+    Environment,
+    File,
+}
+
+impl Layer {
+    pub(super) const ALL: [Self; 3] = [Self::Flags, Self::Environment, Self::File];
+}
+
+impl Origin {
+    pub(super) fn layer(&self) -> Layer {
+        match self {
+            Self::Flag(_) => Layer::Flags,
+            Self::Variable(name) if name.starts_with("CREDMOUNT_") => Layer::Environment,
+            Self::Variable(_) | Self::Line { .. } | Self::Whole => Layer::File,
+        }
+    }
+}
+
+/// The values of one option, at most one per layer.
+#[derive(Debug, Clone)]
+pub(super) struct Layered<T>(Vec<Sourced<T>>);
+
+impl<T> Layered<T> {
+    /// Orders `values`; a second value of one layer is dropped.
+    pub(super) fn new(mut values: Vec<Sourced<T>>) -> Self {
+        values.sort_by_key(|value| value.origin.layer());
+        values.dedup_by_key(|value| value.origin.layer());
+        Self(values)
+    }
+
+    /// The value that counts when no role has one of its own.
+    pub(super) fn first(&self) -> Option<&Sourced<T>> {
+        self.0.first()
+    }
+
+    /// The value that counts for a role which says `own`.
+    ///
+    /// Flags and variables are about the roles that are served, not about those that are only
+    /// assumed on the way (`served` is false): there only files count.
+    pub(super) fn for_role<'a>(
+        &'a self,
+        own: Option<&'a Sourced<T>>,
+        served: bool,
+    ) -> Option<&'a Sourced<T>> {
+        Layer::ALL.into_iter().find_map(|layer| {
+            let own = own.filter(|value| value.origin.layer() == layer);
+            let common = self.0.iter().find(|value| value.origin.layer() == layer);
+            own.or(common.filter(|_| served || layer == Layer::File))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(value: &'static str, origin: &Origin) -> Sourced<&'static str> {
+        Sourced::new(value, origin.clone())
+    }
+
+    #[test]
+    fn layer_beats_layer_and_in_one_layer_the_role_beats_the_default() {
+        let flag = Origin::flag("--region");
+        let variable = Origin::variable("CREDMOUNT_REGION");
+        let file = Origin::line("c".as_ref(), 1);
+        let all = Layered::new(vec![at("file", &file), at("env", &variable), at("flag", &flag)]);
+        let lower = Layered::new(vec![at("file", &file), at("env", &variable)]);
+        let lowest = Layered::new(vec![at("file", &file)]);
+        let in_file = at("own", &file);
+        let in_environment = at("own", &Origin::variable("CREDMOUNT_ROLES"));
+        let pick =
+            |layered: &Layered<&'static str>, own: Option<&Sourced<&'static str>>, served| {
+                layered.for_role(own, served).map(|value| value.value)
+            };
+        assert_eq!(pick(&all, Some(&in_environment), true), Some("flag"));
+        assert_eq!(pick(&lower, Some(&in_file), true), Some("env"));
+        assert_eq!(pick(&lower, Some(&in_environment), true), Some("own"));
+        assert_eq!(pick(&lowest, Some(&in_file), true), Some("own"));
+        assert_eq!(pick(&lowest, None, true), Some("file"));
+        assert_eq!(pick(&all, Some(&in_file), false), Some("own"));
+        assert_eq!(pick(&all, None, false), Some("file"));
+    }
+}

@@ -1,0 +1,147 @@
+//! The checked settings: what every other module may rely on.
+
+use std::time::Duration;
+
+use super::error::Report;
+use super::layer::Layered;
+use super::options::Options;
+use super::value;
+use crate::model::{ProfileName, Role};
+
+/// The session duration when nothing names one; also the most a chained role can have.
+pub const DEFAULT_SESSION_DURATION: Duration = Duration::from_hours(1);
+
+/// How long one open waits for sessions when nothing says otherwise.
+pub const DEFAULT_OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Everything that flags, environment and files said, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The roles to serve, in order; at least one, each with its own profile name.
+    pub roles: Vec<Role>,
+    /// The profile that is also rendered as `[default]`; one of `roles`, or none. When a role's
+    /// profile is itself called `default`, it is this one, and its section stands once.
+    pub default: Option<ProfileName>,
+    /// The session duration for what has none of its own: 15 min to 12 h, default 1 h.
+    pub session_duration: Duration,
+    /// The least remaining lifetime that an open serves without waiting for a renewal; `None`
+    /// when the session decides. Below each role's session duration.
+    pub min_ttl: Option<Duration>,
+    /// How long one open waits for sessions: 100 ms to 50 s, default 10 s.
+    pub open_deadline: Duration,
+    /// The mount as readers see it: absolute, without a trailing slash (save `/`), of characters
+    /// that every SDK can run in `credential_process`. `None`: found out for each reader.
+    pub reader_path: Option<String>,
+    /// Whether plain profiles get `credential_process` and static keys are left out.
+    pub live_only: bool,
+    /// Whether the command returns once the mount serves.
+    pub background: bool,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// How much is logged.
+    pub verbosity: Verbosity,
+    /// What works but is likely not meant, each with its place.
+    pub warnings: Vec<String>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) fn parse(key: &str, text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{key} is {}: write text or json", value::shown(text))),
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// `-q`: errors.
+    Quiet,
+    /// Life cycle, warnings and errors.
+    #[default]
+    Normal,
+    /// `-v`: also each open and each renewal.
+    Verbose,
+    /// `-vv` and more: everything.
+    Trace,
+}
+
+/// Checks what concerns several settings and puts them together.
+pub(super) fn assemble(
+    options: &Options,
+    roles: Vec<Role>,
+    default: Option<ProfileName>,
+    report: &mut Report,
+) -> Settings {
+    check_min_ttl(options, &roles, report);
+    Settings {
+        roles,
+        default,
+        session_duration: first(&options.session_duration).unwrap_or(DEFAULT_SESSION_DURATION),
+        min_ttl: first(&options.min_ttl),
+        open_deadline: first(&options.open_deadline).unwrap_or(DEFAULT_OPEN_DEADLINE),
+        reader_path: first(&options.reader_path),
+        live_only: first(&options.live_only).unwrap_or_default(),
+        background: first(&options.background).unwrap_or_default(),
+        log_format: first(&options.log_format).unwrap_or_default(),
+        verbosity: verbosity(options),
+        warnings: Vec::new(),
+    }
+}
+
+fn first<T: Clone>(layered: &Layered<T>) -> Option<T> {
+    layered.first().map(|value| value.value.clone())
+}
+
+/// A floor as high as the session would make every open wait for a renewal.
+fn check_min_ttl(options: &Options, roles: &[Role], report: &mut Report) {
+    let Some(min_ttl) = options.min_ttl.first() else { return };
+    let too_short = roles.iter().find_map(|role| {
+        let session_duration = role.chain.hops.last()?.session_duration;
+        (session_duration <= min_ttl.value).then_some((role, session_duration))
+    });
+    if let Some((role, session_duration)) = too_short {
+        report.error(
+            &min_ttl.origin,
+            format!(
+                "min_ttl {} is not below the session duration of role `{}`, {}: every open would \
+                 wait for a new session; use a third of it or less",
+                humantime::format_duration(min_ttl.value),
+                role.profile,
+                humantime::format_duration(session_duration)
+            ),
+        );
+    }
+}
+
+/// The louder or quieter wish of the highest layer that has one; in one layer `quiet` wins.
+fn verbosity(options: &Options) -> Verbosity {
+    let quiet = options.quiet.first();
+    let verbose = options.verbose.first();
+    match (quiet, verbose) {
+        (Some(quiet), Some(verbose))
+            if quiet.value && quiet.origin.layer() <= verbose.origin.layer() =>
+        {
+            Verbosity::Quiet
+        }
+        (Some(quiet), None) if quiet.value => Verbosity::Quiet,
+        (_, Some(verbose)) => match verbose.value {
+            0 => Verbosity::Normal,
+            1 => Verbosity::Verbose,
+            _ => Verbosity::Trace,
+        },
+        (_, None) => Verbosity::Normal,
+    }
+}

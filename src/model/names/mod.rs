@@ -1,0 +1,67 @@
+//! Names checked once, at the edge: a value of one of these types is legal wherever it is used
+//! later. Each message says what was found, which part is wrong and what is right. Must not know
+//! where a name came from; the caller adds the file, flag or variable.
+
+mod arn;
+mod partition;
+mod text;
+
+pub use arn::RoleArn;
+pub use partition::{Partition, RegionName};
+pub use text::{AccountId, ExternalId, ProfileName, RoleSessionName};
+
+/// Why a name was refused: one clause without a final full stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(pub String);
+
+/// A checked text: the type, `as_str`, `Display`. Each type brings its own `parse`.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The checked text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use checked_text;
+
+/// The longest found text that a message repeats, in characters.
+const SHOWN: usize = 80;
+
+/// `text` in quotes, safe to print on a terminal: control characters escaped, long texts cut.
+fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    // `escape_debug` also escapes quotes and backslashes, which stays readable.
+    format!("`{shown}`")
+}
+
+/// A character as a message shows it.
+fn shown(character: char) -> String {
+    match character {
+        ' ' => "a space".to_owned(),
+        '\n' => "a newline".to_owned(),
+        '\t' => "a tab".to_owned(),
+        other => format!("`{}`", other.escape_debug()),
+    }
+}
+
+/// `\w` of the STS and IAM patterns, which are ASCII, plus the signs of both.
+fn is_iam_name_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "_+=,.@-".contains(character)
+}
