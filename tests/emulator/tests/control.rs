@@ -74,6 +74,13 @@ async fn settings_change_what_is_given_and_keep_the_rest() {
     assert!(left.expect("a moment ahead") > Duration::from_mins(50));
 }
 
+#[tokio::test]
+async fn a_lifetime_beyond_all_dates_is_cut() {
+    let sts = start();
+    assert_eq!(post(&sts, "settings", r#"{"session_lifetime_seconds": 1e15}"#).status, 200);
+    identity(&client(&sts, prod_session(&sts).await)).await;
+}
+
 #[test]
 fn wrong_requests_are_explained_and_change_nothing() {
     let sts = start();

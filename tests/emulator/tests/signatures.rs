@@ -233,17 +233,19 @@ fn a_request_without_or_with_half_a_signature_is_told_so() {
     check(&[("authorization", complete), no_date], 400, "IncompleteSignature");
 }
 
-#[test]
-fn the_date_must_be_signed() {
+#[tokio::test]
+async fn the_date_and_the_session_token_must_be_signed() {
     let sts = start();
-    let signing = Signing::new(&sts, base_keys(&sts));
+    let signing = Signing::new(&sts, prod_session(&sts).await);
     let instructions = signing.sign("POST", "/", BODY);
-    let mut headers: Vec<(&str, String)> =
-        instructions.headers().map(|(name, value)| (name, value.to_owned())).collect();
-    for (_, value) in &mut headers {
-        *value = value.replace("SignedHeaders=host;x-amz-date", "SignedHeaders=host");
+    for name in ["x-amz-date", "x-amz-security-token"] {
+        let headers: Vec<(&str, String)> = instructions
+            .headers()
+            .map(|(header, value)| (header, value.replace(&format!(";{name}"), "")))
+            .collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = plain(&sts, "POST", "/", &headers, BODY);
+        let expected = format!("'{name}' must be a 'SignedHeader'");
+        assert!(answer.body.contains(&expected), "{}", answer.body);
     }
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let answer = plain(&sts, "POST", "/", &headers, BODY);
-    assert!(answer.body.contains("'x-amz-date' must be a 'SignedHeader'"), "{}", answer.body);
 }
