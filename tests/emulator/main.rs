@@ -17,7 +17,7 @@ use clap::Parser;
 use emulator::{CallRecord, Emulator, Options, RoleRules, Settings, valid_token_length};
 
 /// A small STS for development and tests. Never use its keys for anything else.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "sts-emulator")]
 struct Arguments {
     /// Address to listen on; port 0 takes a free one

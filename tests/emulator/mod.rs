@@ -17,6 +17,9 @@
 //! assert_eq!(sts.call_count("AssumeRole", "prod"), 3);
 //! ```
 //!
+//! It runs in real time in a thread of its own, so it is not for tests with tokio's paused clock:
+//! that one jumps to the next timeout while an answer is on its way.
+//!
 //! As a program (`cargo run --example sts-emulator`), with the same control over HTTP, where
 //! `$STS` is `http://127.0.0.1:PORT`:
 //!
@@ -64,6 +67,7 @@ mod state;
 mod validate;
 mod web_identity;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -86,6 +90,12 @@ pub(crate) struct Emulator {
     server: Arc<Server>,
     base_access_key_id: String,
     base_secret_access_key: String,
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator").field("address", &self.address()).finish_non_exhaustive()
+    }
 }
 
 impl Emulator {

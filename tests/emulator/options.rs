@@ -12,7 +12,7 @@ use super::random;
 const MAX_TOKEN_LENGTH: usize = 4096;
 
 /// What is fixed when the emulator starts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Options {
     /// Port 0 takes any free one.
     pub(crate) listen: SocketAddr,

@@ -15,9 +15,12 @@ use super::options::{Options, Settings};
 use super::params::ApiRequest;
 use super::random;
 
+/// The longest lifetime that can be set (about 30 years), so that dates keep four-digit years.
+const MAX_LIFETIME: Duration = Duration::from_secs(1_000_000_000);
+
 /// A session that was issued, secrets included: tests look for these in places where they must
-/// not be.
-#[derive(Debug, Clone)]
+/// not be. It has no `Debug`, so that it does not print them by mistake.
+#[derive(Clone)]
 pub(crate) struct IssuedSession {
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: String,
@@ -151,7 +154,7 @@ impl State {
         duration: Duration,
         fault: Option<&Fault>,
     ) -> IssuedSession {
-        let lifetime = self.settings.session_lifetime.unwrap_or(duration);
+        let lifetime = self.settings.session_lifetime.unwrap_or(duration).min(MAX_LIFETIME);
         let expiration = if fault == Some(&Fault::ExpiredSession) {
             clock::floor_to_second(self.now()) - Duration::from_mins(1)
         } else {

@@ -1,4 +1,20 @@
-//! Tests of the STS emulator with the AWS SDK as its client.
+//! Tests of the STS emulator, with the AWS SDK as its client where the SDK can be made to send
+//! what is needed, and plain HTTP elsewhere.
+
+#![allow(clippy::expect_used, reason = "the helpers of tests fail as tests do")]
 
 #[path = "mod.rs"]
 mod emulator;
+
+#[path = "tests/control.rs"]
+mod control;
+#[path = "tests/faults.rs"]
+mod faults;
+#[path = "tests/identity.rs"]
+mod identity;
+#[path = "tests/rules.rs"]
+mod rules;
+#[path = "tests/signatures.rs"]
+mod signatures;
+#[path = "tests/support.rs"]
+mod support;
