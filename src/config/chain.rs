@@ -138,8 +138,12 @@ impl Chains<'_> {
         let region = checked(profile, "region", report, RegionName::parse);
         let role_arn = profile.value("role_arn");
         let source = profile.value("source_profile");
-        let own_source = source.as_ref().is_some_and(|source| source.value == profile.name);
-        let by_sdk = profile.property("web_identity_token_file").is_some() || own_source;
+        let web_identity = profile.property("web_identity_token_file").is_some();
+        let own_source = source.as_ref().filter(|source| source.value == profile.name);
+        if role_arn.is_some() && !web_identity {
+            Self::check_role_profile(profile, own_source, report)?;
+        }
+        let by_sdk = web_identity || own_source.is_some();
         let Some(role_arn) = role_arn.filter(|_| !by_sdk) else {
             trail.pop();
             let mut built = Self::base_profile(profile, region, report)?;
@@ -149,17 +153,6 @@ impl Chains<'_> {
             }
             return Some(built);
         };
-        if let Some((origin, _)) = profile.property("mfa_serial") {
-            report.error(
-                origin,
-                format!(
-                    "{subject} wants MFA, which this version cannot ask for: take a session with \
-                     MFA elsewhere, and name its profile as source_profile of a role without \
-                     mfa_serial"
-                ),
-            );
-            return None;
-        }
         // All of it before the first `?`, so that every wrong key is reported.
         let arn = report.check(&role_arn.origin, RoleArn::parse(&role_arn.value));
         let session_duration =
@@ -181,6 +174,39 @@ impl Chains<'_> {
         built.settings_profile = Some(profile.name.clone());
         built.source_region = region;
         Some(built)
+    }
+
+    /// Refuses a profile with `role_arn` that cannot work whatever its source is.
+    fn check_role_profile(
+        profile: &Profile,
+        own_source: Option<&Sourced<String>>,
+        report: &mut Report,
+    ) -> Option<()> {
+        let subject = shown(&profile.name);
+        if let Some((origin, _)) = profile.property("mfa_serial") {
+            report.error(
+                origin,
+                format!(
+                    "profile {subject} wants MFA, which this version cannot ask for: take a \
+                     session with MFA elsewhere, and name its profile as source_profile of a role \
+                     without mfa_serial"
+                ),
+            );
+            return None;
+        }
+        if let Some(source) = own_source
+            && profile.property("aws_access_key_id").is_none()
+        {
+            report.error(
+                &source.origin,
+                format!(
+                    "profile {subject} is its own source_profile but holds no aws_access_key_id: \
+                     add keys to it, or name another source_profile"
+                ),
+            );
+            return None;
+        }
+        Some(())
     }
 
     /// What an AWS profile with `role_arn` is assumed with.
