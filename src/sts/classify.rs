@@ -195,12 +195,22 @@ fn provider_error(error: &CredentialsError) -> (Cause, String) {
     let source_text = || source.map(ToString::to_string).unwrap_or_default();
     match error {
         CredentialsError::CredentialsNotLoaded(_) => {
-            let lines: Vec<_> = source_text().lines().map(|line| line.trim().to_owned()).collect();
-            (Cause::NoBaseCredentials, lines.join(" | "))
+            (Cause::NoBaseCredentials, not_loaded_text(&source_text()))
         }
         CredentialsError::InvalidConfiguration(_) => (Cause::Misconfigured, source_text()),
         CredentialsError::ProviderTimedOut(_) => (Cause::TimedOut, error.to_string()),
         _ => failed_source(error),
+    }
+}
+
+/// A chain of providers gives a heading and a line for each of them; `text` of others is one line.
+fn not_loaded_text(text: &str) -> String {
+    let text = text.replace(": the credential provider was not enabled", "");
+    match text.split_once('\n') {
+        None => text,
+        Some((_heading, tried)) => {
+            format!("tried {}", tried.lines().map(str::trim).collect::<Vec<_>>().join("; "))
+        }
     }
 }
 
@@ -374,6 +384,18 @@ mod tests {
             };
             assert_eq!(base_error(call, &error).cause, cause, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_chain_without_credentials_tells_what_was_tried() {
+        let text = "no credentials found in chain. Attempted:\n  Environment: the credential \
+                    provider was not enabled: environment variable not set\n  Profile: the \
+                    credential provider was not enabled";
+        assert_eq!(
+            not_loaded_text(text),
+            "tried Environment: environment variable not set; Profile"
+        );
+        assert_eq!(not_loaded_text("received 404"), "received 404");
     }
 
     #[test]
