@@ -265,6 +265,9 @@ const KNOWN_TEXTS: &[(&str, Cause, &str)] = &[
 mod tests {
     use super::*;
 
+    const BASE: Call<'_> =
+        Call { subject: "base", region: None, signed_by: None, now: SystemTime::UNIX_EPOCH };
+
     #[test]
     fn each_answer_has_its_cause() {
         for (status, code, message, cause) in [
@@ -367,22 +370,10 @@ mod tests {
                 CredentialsError::provider_error(CredentialsError::not_loaded("inner")),
                 Cause::NoBaseCredentials,
             ),
-            (
-                CredentialsError::provider_error(ConnectorError::io("refused".into())),
-                Cause::Network,
-            ),
-            (
-                CredentialsError::provider_error(io::Error::other("no such file")),
-                Cause::BaseSourceFailed,
-            ),
+            (CredentialsError::unhandled(ConnectorError::io("x".into())), Cause::Network),
+            (CredentialsError::unhandled(io::Error::other("x")), Cause::BaseSourceFailed),
         ] {
-            let call = Call {
-                subject: "base",
-                region: None,
-                signed_by: None,
-                now: SystemTime::UNIX_EPOCH,
-            };
-            assert_eq!(base_error(call, &error).cause, cause, "{error:?}");
+            assert_eq!(base_error(BASE, &error).cause, cause, "{error:?}");
         }
     }
 
@@ -400,9 +391,7 @@ mod tests {
 
     #[test]
     fn unknown_words_of_a_provider_are_not_repeated() {
-        let call =
-            Call { subject: "base", region: None, signed_by: None, now: SystemTime::UNIX_EPOCH };
-        let error = base_error(call, &CredentialsError::unhandled("SecretAccessKey: abc"));
+        let error = base_error(BASE, &CredentialsError::unhandled("SecretAccessKey: abc"));
         assert_eq!(error.detail, "");
     }
 }
