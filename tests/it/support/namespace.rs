@@ -1,5 +1,6 @@
 //! Readers in mount namespaces of their own, as containers are.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +21,8 @@ pub(crate) fn in_mount_namespace(
         } else {
             fs::File::options().append(true).create(true).open(target).expect("a target");
         }
-        script += &format!("mount --bind '{}' '{}'\n", source.display(), target.display());
+        writeln!(script, "mount --bind '{}' '{}'", source.display(), target.display())
+            .expect("a String takes everything");
     }
     script += "exec \"$@\"";
     let mut unshare = scene.command("unshare");
