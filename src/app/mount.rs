@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::serve::{NoRole, Plan, serve};
+use super::serve::{NoRole, Plan, refuse_served, serve};
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, report};
 use crate::cli::MountArgs;
@@ -32,6 +32,8 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
         return stay(&surroundings, settings, mountpoint, runtime_dir, &log_file);
     }
     if settings.background {
+        // Its log is still written to.
+        refuse_served(&mountpoint, &runtime_dir)?;
         return background::launch(&log_file);
     }
     start_logging(&settings);
