@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tracing::Level;
 
 use super::serve::{NoRole, Plan, refuse_served, serve};
 use super::surroundings::{Surroundings, runtime, start_logging};
@@ -19,6 +20,8 @@ use crate::render::ReaderPath;
 
 /// Mounts, in this process or in one that stays.
 pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+    // First of all, because files that hold keys are read soon.
+    let memory = hardening::harden().context("forbidding core dumps")?;
     let surroundings = Surroundings::read(args.common.config.as_deref());
     let settings = surroundings.settings(&args.flags())?;
     let mountpoint = args.mountpoint.as_deref().unwrap_or(Path::new("."));
@@ -36,7 +39,8 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
         refuse_served(&mountpoint, &runtime_dir)?;
         return background::launch(&log_file);
     }
-    start_logging(&settings);
+    start_logging(&settings, Level::INFO);
+    tracing::debug!(?memory, "process hardened");
     serve_settings(&surroundings, settings, mountpoint, runtime_dir, None, || {})?;
     Ok(ExitCode::SUCCESS)
 }
@@ -50,7 +54,7 @@ fn stay(
     log_file: &Path,
 ) -> Result<ExitCode> {
     background::detach()?;
-    start_logging(&settings);
+    start_logging(&settings, Level::INFO);
     let log_file = Some(log_file.display().to_string());
     let served = serve_settings(
         surroundings,
@@ -78,8 +82,6 @@ fn serve_settings(
     log_file: Option<String>,
     ready: impl FnOnce(),
 ) -> Result<()> {
-    let memory = hardening::harden().context("forbidding core dumps")?;
-    tracing::debug!(?memory, "process hardened");
     let reader_path = settings.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
     let clock = Arc::new(SystemClock);
     runtime()?
