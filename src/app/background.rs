@@ -23,8 +23,9 @@ pub(super) fn launch(log_file: &Path) -> Result<ExitCode> {
     let log = open_log(log_file).with_context(|| format!("log file {}", log_file.display()))?;
     let program = std::env::current_exe().context("finding this program")?;
     let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
+        // Before the others: behind `--` it would be taken for a directory.
         .arg("--daemon-child")
+        .args(std::env::args_os().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -1,5 +1,6 @@
 //! `status`, `refresh` and `unmount`: what is asked of daemons that are running.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::render::{MountStatus, status_text};
 
 /// `credmount status [MOUNTPOINT] [--json]`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
-    let runtime_dir = Surroundings::read(None).runtime_path();
+    let runtime_dir = runtime_dir()?;
     if let Some(mountpoint) = &args.mountpoint {
         let path = absolute(mountpoint)?;
         let status = match status_of(&socket_of(&runtime_dir, &path)) {
@@ -32,22 +33,31 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let all = live_sockets(&runtime_dir).context("looking for live mounts")?;
-    let all = all.iter().map(|socket| status_of(socket)).collect::<Result<Vec<_>>>()?;
+    let (mut serving, mut failed) = (Vec::new(), Vec::new());
+    for status in all.iter().map(|socket| status_of(socket)) {
+        match status {
+            Ok(status) => serving.push(status),
+            // It ended meanwhile.
+            Err(error) if is_no_daemon(&error) => {}
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    let all = serving;
     let text = if args.json {
         serde_json::to_string(&all)? + "\n"
-    } else if all.is_empty() {
+    } else if all.is_empty() && failed.is_empty() {
         "no live mounts\n".to_owned()
     } else {
         let now = SystemClock.now();
         all.iter().map(|status| status_text(status, now)).collect::<Vec<_>>().join("\n")
     };
     print(|out| out.write_all(text.as_bytes()))?;
-    Ok(ExitCode::SUCCESS)
+    if failed.is_empty() { Ok(ExitCode::SUCCESS) } else { bail!(failed.join("\n")) }
 }
 
 /// `credmount refresh [MOUNTPOINT] [--role NAME]`.
 pub(super) fn refresh(args: &RefreshArgs) -> Result<ExitCode> {
-    let runtime_dir = Surroundings::read(None).runtime_path();
+    let runtime_dir = runtime_dir()?;
     let socket = match &args.mountpoint {
         Some(mountpoint) => socket_of(&runtime_dir, &absolute(mountpoint)?),
         None => only_mount(&runtime_dir)?,
@@ -58,7 +68,7 @@ pub(super) fn refresh(args: &RefreshArgs) -> Result<ExitCode> {
 
 /// `credmount unmount MOUNTPOINT`.
 pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
-    let runtime_dir = Surroundings::read(None).runtime_path();
+    let runtime_dir = runtime_dir()?;
     let path = absolute(&args.mountpoint)?;
     match ask(&socket_of(&runtime_dir, &path), &Request::Unmount {}) {
         Ok(response) => expect_done(response)?,
@@ -69,6 +79,18 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The directory of sockets, if it exists. One that others can write to is not trusted: whoever
+/// made it may answer in the place of a daemon.
+fn runtime_dir() -> Result<PathBuf> {
+    let dir = Surroundings::read(None).runtime_path();
+    match paths::check_private(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("runtime directory {}", dir.display()))
+        }
+        _ => Ok(dir),
+    }
 }
 
 fn only_mount(runtime_dir: &Path) -> Result<PathBuf> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tracing::Level;
 
-use super::serve::{NoRole, Plan, serve};
+use super::serve::{NoRole, Plan, refuse_served, serve};
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, report};
 use crate::cli::MountArgs;
@@ -20,6 +20,8 @@ use crate::render::ReaderPath;
 
 /// Mounts, in this process or in one that stays.
 pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+    // First of all, because files that hold keys are read soon.
+    let memory = hardening::harden().context("forbidding core dumps")?;
     let surroundings = Surroundings::read(args.common.config.as_deref());
     let settings = surroundings.settings(&args.flags())?;
     let mountpoint = args.mountpoint.as_deref().unwrap_or(Path::new("."));
@@ -33,9 +35,12 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
         return stay(&surroundings, settings, mountpoint, runtime_dir, &log_file);
     }
     if settings.background {
+        // Its log is still written to.
+        refuse_served(&mountpoint, &runtime_dir)?;
         return background::launch(&log_file);
     }
     start_logging(&settings, Level::INFO);
+    tracing::debug!(?memory, "process hardened");
     serve_settings(&surroundings, settings, mountpoint, runtime_dir, None, || {})?;
     Ok(ExitCode::SUCCESS)
 }
@@ -77,8 +82,6 @@ fn serve_settings(
     log_file: Option<String>,
     ready: impl FnOnce(),
 ) -> Result<()> {
-    let memory = hardening::harden().context("forbidding core dumps")?;
-    tracing::debug!(?memory, "process hardened");
     let reader_path = settings.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
     let clock = Arc::new(SystemClock);
     runtime()?

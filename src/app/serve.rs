@@ -19,6 +19,7 @@ use crate::fuse::{Mounted, OwnMount};
 use crate::model::RoleChain;
 use crate::open::{OpenOptions, OpenService};
 use crate::os::paths;
+use crate::os::signals::ignores_hangup;
 use crate::publish::{Publisher, Served};
 use crate::render::ReaderPath;
 use crate::tree::Tree;
@@ -66,6 +67,7 @@ pub async fn serve(
     let mut signals = Signals::install()?;
     let mountpoint = clear_mountpoint(&plan)?;
     refuse_base_files(&mountpoint, &plan.base_files)?;
+    let _lock = mount::lock_mountpoint(&mountpoint)?;
     let fallback_path = match mountpoint.to_str() {
         Some(path) => ReaderPath::parse(path).map_err(|error| error.to_string()),
         None => Err(format!("{} is not UTF-8", mountpoint.display())),
@@ -74,7 +76,9 @@ pub async fn serve(
         (Ok(path), _) => path,
         (Err(_), Some(path)) => path.clone(),
         (Err(reason), None) => {
-            bail!("{reason}; mount elsewhere, or name the path that readers see with --reader-path")
+            let remedy = "mount elsewhere, or name the path that readers see with --reader-path";
+            let reason = format!("{reason}; {remedy}");
+            return Err(MountError::Mountpoint { path: mountpoint, reason }.into());
         }
     };
 
@@ -107,7 +111,8 @@ pub async fn serve(
     publisher.status_file(&service.status()).await;
 
     let socket = plan.runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("sock");
-    let server = Server::bind(&socket).with_context(|| format!("binding {}", socket.display()))?;
+    let (server, mut conversations) =
+        Server::bind(&socket).with_context(|| format!("binding {}", socket.display()))?;
     let fd = mount::mount(&mountpoint)?;
     let mut mounted = match Mounted::serve(fd, service.clone(), Handle::current()) {
         Ok(mounted) => mounted,
@@ -152,21 +157,19 @@ pub async fn serve(
     if let Some(asked) = asked {
         // The asker may have gone away; it is done all the same.
         let _ = asked.send(unmounted.as_ref().map_err(ToString::to_string).copied());
-        tokio::time::sleep(ANSWER_GRACE).await;
+        let _ = tokio::time::timeout(ANSWER_GRACE, conversations.ended()).await;
     }
     Ok(unmounted?)
 }
 
-/// Refuses a mount point that a live daemon serves, clears one that a killed daemon left, and
-/// checks the rest.
-fn clear_mountpoint(plan: &Plan) -> Result<PathBuf> {
-    let path = mount::absolute(&plan.mountpoint).map_err(|error| MountError::Mountpoint {
-        path: plan.mountpoint.clone(),
-        reason: error.to_string(),
-    })?;
-    let socket = plan.runtime_dir.join(paths::mount_stem(&path)).with_extension("sock");
+/// Refuses a mount point that a live daemon serves.
+///
+/// # Errors
+/// If there is such a daemon, also if it does not answer.
+pub fn refuse_served(path: &Path, runtime_dir: &Path) -> Result<()> {
+    let socket = runtime_dir.join(paths::mount_stem(path)).with_extension("sock");
     match control::ask(&socket, &Request::Status {}) {
-        Err(ClientError::NoDaemon(_)) => {}
+        Err(ClientError::NoDaemon(_)) => Ok(()),
         Ok(Response::Status(status)) => bail!(
             "{} is served by credmount already (pid {}); stop it with: credmount unmount {}",
             path.display(),
@@ -178,6 +181,16 @@ fn clear_mountpoint(plan: &Plan) -> Result<PathBuf> {
             path.display()
         ),
     }
+}
+
+/// Refuses a mount point that a live daemon serves, clears one that a killed daemon left, and
+/// checks the rest.
+fn clear_mountpoint(plan: &Plan) -> Result<PathBuf> {
+    let path = mount::absolute(&plan.mountpoint).map_err(|error| MountError::Mountpoint {
+        path: plan.mountpoint.clone(),
+        reason: error.to_string(),
+    })?;
+    refuse_served(&path, &plan.runtime_dir)?;
     if mount::mounted_at(&path)?.is_some() {
         tracing::warn!(mountpoint = %path.display(), "removing the mount that a killed daemon left");
         mount::unmount(&path)?;
@@ -189,9 +202,7 @@ fn clear_mountpoint(plan: &Plan) -> Result<PathBuf> {
 /// itself.
 fn refuse_base_files(mountpoint: &Path, base_files: &[PathBuf]) -> Result<(), MountError> {
     for file in base_files {
-        // The nearest directory that exists decides: the file itself may be missing.
-        let real = file.ancestors().skip(1).find_map(|dir| dir.canonicalize().ok());
-        if file.starts_with(mountpoint) || real.is_some_and(|dir| dir.starts_with(mountpoint)) {
+        if paths::steps(file).iter().any(|step| step.starts_with(mountpoint)) {
             return Err(MountError::Mountpoint {
                 path: mountpoint.to_owned(),
                 reason: format!(
@@ -290,6 +301,8 @@ impl Controlled for Control {
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// The terminal was closed. Absent where it is ignored, as below nohup.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
@@ -298,6 +311,7 @@ impl Signals {
         Ok(Self {
             interrupt: install(SignalKind::interrupt())?,
             terminate: install(SignalKind::terminate())?,
+            hangup: if ignores_hangup() { None } else { Some(install(SignalKind::hangup())?) },
         })
     }
 
@@ -305,12 +319,20 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            () = hangup(&mut self.hangup) => "SIGHUP",
         }
+    }
+}
+
+async fn hangup(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 
 /// How long a stopping daemon still answers those who read while it unmounts.
 const LAST_READERS: Duration = Duration::from_secs(1);
 
-/// Time for the answer to `unmount` to be written.
-const ANSWER_GRACE: Duration = Duration::from_millis(50);
+/// How long the answer to `unmount` may take to be written; others may be talking, too.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 use tracing::Level;
 
@@ -14,7 +14,7 @@ use crate::broker::{Broker, Serving};
 use crate::check::{all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Settings;
+use crate::config::{ConfigError, ConfigErrors, Origin, Settings};
 use crate::model::{Partition, RegionName, Role, StsSession};
 use crate::os::hardening;
 use crate::render::{self, Profile, ProfileState, Text};
@@ -35,11 +35,16 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
 /// `credmount render`.
 pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
-    if settings.roles.len() > 1 && matches!(args.format, RenderFormat::Process | RenderFormat::Env)
-    {
-        bail!("this format holds one role; name it with --role");
+    let single = match args.format {
+        RenderFormat::Process => Some("process"),
+        RenderFormat::Env => Some("env"),
+        RenderFormat::Ini | RenderFormat::Json => None,
+    };
+    if let (Some(format), 2..) = (single, settings.roles.len()) {
+        let message = format!("{format} holds one role: name it with --role");
+        let origin = Origin::Flag("--format".to_owned());
+        return Err(ConfigErrors(vec![ConfigError { origin, message }]).into());
     }
-    hardening::harden()?;
     let sessions = runtime()?.block_on(sessions(&surroundings, &settings))?;
     let rendered = match args.format {
         RenderFormat::Ini => {
@@ -70,10 +75,10 @@ fn fallback_region(settings: &Settings) -> RegionName {
 }
 
 fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
+    hardening::harden().context("forbidding core dumps")?;
     let surroundings = Surroundings::read(args.config.as_deref());
     let settings = surroundings.settings(&args.flags())?;
-    // The command itself tells how each role went.
-    start_logging(&settings, Level::ERROR);
+    start_logging(&settings, Level::WARN);
     Ok((surroundings, settings))
 }
 

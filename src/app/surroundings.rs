@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 use rustix::system::uname;
 use tokio::runtime::Runtime;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -23,10 +23,16 @@ use crate::os::paths;
 use crate::sts::{StsClient, StsOptions};
 
 /// The environment and the places of files.
-#[derive(Debug)]
 pub(super) struct Surroundings {
     environment: BTreeMap<String, String>,
     locations: Locations,
+}
+
+impl fmt::Debug for Surroundings {
+    /// Without the environment, which may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("locations", &self.locations).finish_non_exhaustive()
+    }
 }
 
 impl Surroundings {
@@ -37,7 +43,15 @@ impl Surroundings {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
         let environment: BTreeMap<_, _> = std::env::vars_os().filter_map(text).collect();
-        let locations = Locations::find(config, &environment);
+        let mut locations = Locations::find(config, &environment);
+        // A daemon in the background leaves the directory that relative paths are meant from.
+        for path in
+            [&mut locations.aws_config, &mut locations.aws_credentials].into_iter().flatten()
+        {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
         Self { environment, locations }
     }
 
@@ -109,16 +123,24 @@ impl Surroundings {
     }
 }
 
-/// Logs go to stderr; without `-v` or `-q` down to the level `normal`. Other crates are heard only when everything is asked for, and then no lower
-/// than their warnings: what they say below that may hold requests.
-pub(super) fn start_logging(settings: &Settings, normal: Level) {
+/// Logs go to stderr. Other crates are heard only when everything is asked for, and then no lower
+/// than their warnings: what they say below that may hold requests. The AWS SDK is never heard: its
+/// warnings repeat lines of files and what a `credential_process` printed. What it knows comes back
+/// as errors.
+///
+/// `usual` is the level where nothing is said: [`Level::INFO`] for a daemon, whose life one wants to
+/// follow, [`Level::WARN`] for a command that prints its result.
+pub(super) fn start_logging(settings: &Settings, usual: Level) {
     let (own, others) = match settings.verbosity {
         Verbosity::Quiet => (Level::ERROR, None),
-        Verbosity::Normal => (normal, None),
+        Verbosity::Normal => (usual, None),
         Verbosity::Verbose => (Level::DEBUG, None),
         Verbosity::Trace => (Level::TRACE, Some(Level::WARN)),
     };
-    let filter = Targets::new().with_default(others).with_target("credmount", own);
+    let filter = Targets::new()
+        .with_default(others)
+        .with_target("aws", LevelFilter::OFF)
+        .with_target("credmount", own);
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     // Fails only if a subscriber is there already, as in a test; then that one is used.
@@ -146,7 +168,7 @@ pub(super) fn runtime() -> Result<Runtime> {
 fn read_text(path: Option<&Path>) -> Result<Option<SourceText>> {
     let Some(path) = path else { return Ok(None) };
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text })),
+        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text: text.into() })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }

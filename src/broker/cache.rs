@@ -86,7 +86,7 @@ impl Broker {
     pub async fn refresh(self: &Arc<Self>, chain: &Arc<RoleChain>) -> Result<(), SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
-        self.launch(&entry);
+        self.launch(&entry, |_| true);
         while entry.slot.lock().in_flight() && turn.changed().await.is_ok() {}
         match entry.slot.lock().status().failure {
             Some(failure) => Err(failure.error),
@@ -102,14 +102,8 @@ impl Broker {
         let mut turn = entry.turn.subscribe();
         loop {
             let now = self.clock.now();
-            let pause = {
-                let slot = entry.slot.lock();
-                if slot.is_due(now) { None } else { Some(slot.due_at()) }
-            };
-            let Some(due_at) = pause else {
-                self.launch(&entry);
-                continue;
-            };
+            self.launch(&entry, |slot| slot.is_due(now));
+            let due_at = entry.slot.lock().due_at();
             let until_due = due_at.and_then(|at| at.duration_since(now).ok());
             tokio::select! {
                 () = sleep(until_due.unwrap_or(CLOCK_CHECK).min(CLOCK_CHECK)) => {}
@@ -133,11 +127,11 @@ impl Broker {
     async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry>) {
         let mut turn = entry.turn.subscribe();
         loop {
-            let serving = entry.slot.lock().serving(self.clock.now());
-            if !matches!(serving, Serving::Pending) {
+            let now = self.clock.now();
+            self.launch(entry, |slot| matches!(slot.serving(now), Serving::Pending));
+            if !matches!(entry.slot.lock().serving(now), Serving::Pending) {
                 return;
             }
-            self.launch(entry);
             if turn.changed().await.is_err() {
                 return;
             }
@@ -154,10 +148,7 @@ impl Broker {
         let mut turn = entry.turn.subscribe();
         loop {
             let now = self.clock.now();
-            let due = entry.slot.lock().is_due(now);
-            if due {
-                self.launch(&entry);
-            }
+            self.launch(&entry, |slot| slot.is_due(now));
             {
                 let slot = entry.slot.lock();
                 if let Serving::Live(session, _) = slot.serving(now) {
@@ -177,11 +168,16 @@ impl Broker {
         }
     }
 
-    /// Starts a flight unless one is under way. The flight is a task of its own: a reader that
-    /// gives up does not cancel what others wait for.
-    fn launch(self: &Arc<Self>, entry: &Arc<Entry>) {
-        if !entry.slot.lock().start() {
-            return;
+    /// Starts a flight if the slot `needs` one and none is under way. Both are decided under one
+    /// lock: between a look at the slot and the start, a flight may land that answers the need.
+    /// The flight is a task of its own: a reader that gives up does not cancel what others wait
+    /// for.
+    fn launch(self: &Arc<Self>, entry: &Arc<Entry>, needs: impl FnOnce(&Slot) -> bool) {
+        {
+            let mut slot = entry.slot.lock();
+            if !needs(&slot) || !slot.start() {
+                return;
+            }
         }
         let broker = self.clone();
         let entry = entry.clone();

@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::schedule::Jitter;
 use super::testing::{TestClock, session_of};
 use super::{BoxFuture, Broker, Cause, Serving, SessionError, SessionSource};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::model::{
     BaseCredentials, ProfileName, RegionName, RoleArn, RoleChain, RoleHop, StsSession,
 };
@@ -417,3 +419,41 @@ async fn unchanged_base_keys_are_served_to_their_end_without_making_readers_wait
 
 const HOUR: Duration = Duration::from_hours(1);
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An STS that answers in no time, so that flights land while others look.
+#[derive(Debug)]
+struct InstantSts(AtomicUsize);
+
+impl SessionSource for InstantSts {
+    fn base<'a>(
+        &'a self,
+        _base: &'a BaseCredentials,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        Box::pin(async { Ok(session_of("BASE", SystemClock.now(), HOUR)) })
+    }
+
+    fn assume_role<'a>(
+        &'a self,
+        _hop: &'a RoleHop,
+        _with: &'a StsSession,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(session_of("KEY", SystemClock.now(), HOUR)) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_flight_that_lands_while_a_reader_looks_is_not_flown_again() {
+    for _ in 0..500 {
+        let sts = Arc::new(InstantSts(AtomicUsize::new(0)));
+        let broker = Broker::new(sts.clone(), Arc::new(SystemClock), None, || Jitter::NONE);
+        let chain = chain(&["prod"]);
+        let mut readers = JoinSet::new();
+        for _ in 0..8 {
+            let (broker, chain) = (broker.clone(), chain.clone());
+            readers.spawn(async move { broker.settled(&chain, DEADLINE).await });
+        }
+        readers.join_all().await;
+        assert_eq!(sts.0.load(Ordering::Relaxed), 1);
+    }
+}

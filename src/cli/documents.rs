@@ -2,7 +2,7 @@
 
 use std::io;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 
 use super::Cli;
 
@@ -12,8 +12,18 @@ use super::Cli;
 /// When `out` cannot be written.
 pub fn write_completions(shell: clap_complete::Shell, out: &mut dyn io::Write) -> io::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "credmount", &mut script);
+    clap_complete::generate(shell, &mut visible(), "credmount", &mut script);
     out.write_all(&script)
+}
+
+/// The command line without its hidden flag, which `clap_complete` would offer.
+fn visible() -> Command {
+    let all = Cli::command();
+    let flags = all.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+    Command::new("credmount")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(flags)
+        .subcommands(all.get_subcommands().cloned())
 }
 
 /// Writes one man page (roff) of the command and all its subcommands.
@@ -70,6 +80,7 @@ mod tests {
             write_completions(shell, &mut script).expect("memory");
             let script = String::from_utf8(script).expect("UTF-8");
             assert!(script.contains("refresh") && script.contains("--source-profile"));
+            assert!(!script.contains("daemon-child"), "hidden");
         }
     }
 }

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> SourceText {
-        SourceText { path: "config".into(), text: text.to_owned() }
+        SourceText { path: "config".into(), text: text.to_owned().into() }
     }
 
     #[test]

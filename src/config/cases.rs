@@ -17,12 +17,12 @@ use crate::model::Role;
 
 fn read(folder: &Path, name: &str) -> Option<SourceText> {
     let text = fs::read_to_string(folder.join(name)).ok()?;
-    Some(SourceText { path: name.into(), text })
+    Some(SourceText { path: name.into(), text: text.into() })
 }
 
 /// What the program would see, as a text that shows every setting.
 fn outcome(folder: &Path) -> String {
-    let args = read(folder, "args").map_or_else(String::new, |args| args.text);
+    let args = read(folder, "args").map_or_else(String::new, |args| args.text.to_string());
     let cli = Cli::try_parse_from(
         ["credmount"]
             .into_iter()
@@ -212,7 +212,7 @@ proptest! {
             ("CREDMOUNT_REGION".to_owned(), option.clone()),
             ("AWS_AUTH_ROLES".to_owned(), format!("{{\"a\":{{\"role_arn\":\"{option}\"}}}}")),
         ]);
-        let source = |text: &str| SourceText { path: "file".into(), text: text.to_owned() };
+        let source = |text: &str| SourceText { path: "file".into(), text: text.to_owned().into() };
         let _ = resolve(&Inputs {
             flags: &flags,
             environment: &environment,

@@ -71,8 +71,12 @@ fn roles(
         Err(error) => {
             report.error(
                 origin,
+                // Not the words of the parser: they repeat values.
                 format!(
-                    "not JSON of roles: {error}: write it as in {{\"prod\":{{\"role_arn\":\"…\"}}}}"
+                    "not JSON of roles, at line {} column {}: write it as in \
+                     {{\"prod\":{{\"role_arn\":\"…\"}}}}",
+                    error.line(),
+                    error.column()
                 ),
             );
             return Vec::new();

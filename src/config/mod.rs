@@ -26,6 +26,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use zeroize::Zeroizing;
+
 use self::chain::Chains;
 use self::error::Report;
 use self::layer::Sourced;
@@ -43,13 +45,14 @@ pub use self::settings::{
 };
 pub(crate) use self::value::meant;
 
-/// A file that was read: its text and the name to call it in messages.
+/// A file that was read: its text, which is overwritten when dropped because it may hold keys, and
+/// the name to call it in messages.
 #[derive(Clone)]
 pub struct SourceText {
     /// The path as the person would name it.
     pub path: PathBuf,
     /// The whole text.
-    pub text: String,
+    pub text: Zeroizing<String>,
 }
 
 impl fmt::Debug for SourceText {
@@ -60,7 +63,7 @@ impl fmt::Debug for SourceText {
 }
 
 /// Everything that settings are made of. A file that does not exist is `None`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// What was typed.
     pub flags: &'a Flags,
@@ -72,6 +75,18 @@ pub struct Inputs<'a> {
     pub aws_config: Option<&'a SourceText>,
     /// The AWS credentials file: which profiles there are. Its keys are not kept.
     pub aws_credentials: Option<&'a SourceText>,
+}
+
+impl fmt::Debug for Inputs<'_> {
+    /// Without the environment, which may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs")
+            .field("flags", &self.flags)
+            .field("config_file", &self.config_file)
+            .field("aws_config", &self.aws_config)
+            .field("aws_credentials", &self.aws_credentials)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Checks everything and puts the settings together.

@@ -36,7 +36,12 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
         _ => failed(error),
     })?;
     let converse = || -> io::Result<Response> {
-        stream.set_read_timeout(Some(ANSWER_DEADLINE))?;
+        let deadline = match request {
+            Request::Status {} => STATUS_DEADLINE,
+            Request::Refresh { .. } | Request::Unmount {} => ANSWER_DEADLINE,
+        };
+        stream.set_read_timeout(Some(deadline))?;
+        stream.set_write_timeout(Some(deadline))?;
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         stream.write_all(&line)?;
@@ -75,6 +80,9 @@ pub fn live_sockets(runtime_dir: &Path) -> io::Result<Vec<PathBuf>> {
     live.sort();
     Ok(live)
 }
+
+/// A daemon answers this at once, unless it is stopped or the machine is badly overloaded.
+const STATUS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Longer than a flight may take, since `refresh` waits for one.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);

@@ -5,7 +5,7 @@ mod client;
 mod server;
 
 pub use client::{ClientError, ask, live_sockets};
-pub use server::{Controlled, Server};
+pub use server::{Controlled, Conversations, Server};
 
 use serde::{Deserialize, Serialize};
 

@@ -9,6 +9,7 @@ use std::{fs, io};
 use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{LONGEST_LINE, Request, Response};
@@ -25,6 +26,19 @@ pub trait Controlled: Debug + Send + Sync + 'static {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    /// Held by each conversation until its end.
+    talking: mpsc::Sender<()>,
+}
+
+/// The conversations under way.
+#[derive(Debug)]
+pub struct Conversations(mpsc::Receiver<()>);
+
+impl Conversations {
+    /// Returns when, the server having been dropped, the last answer is written.
+    pub async fn ended(&mut self) {
+        while self.0.recv().await.is_some() {}
+    }
 }
 
 impl Server {
@@ -33,12 +47,15 @@ impl Server {
     ///
     /// # Errors
     /// As bind(2).
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path) -> io::Result<(Self, Conversations)> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        Ok(Self { listener: UnixListener::bind(path)?, path: path.to_owned() })
+        let listener = UnixListener::bind(path)?;
+        let (talking, conversations) = mpsc::channel(1);
+        let server = Self { listener, path: path.to_owned(), talking };
+        Ok((server, Conversations(conversations)))
     }
 
     /// Answers for ever.
@@ -46,11 +63,12 @@ impl Server {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let controlled = controlled.clone();
+                    let (controlled, talking) = (controlled.clone(), self.talking.clone());
                     tokio::spawn(async move {
                         if let Err(error) = converse(stream, &*controlled).await {
                             tracing::debug!(%error, "control connection failed");
                         }
+                        drop(talking);
                     });
                 }
                 Err(error) => {
@@ -75,21 +93,21 @@ async fn converse(mut stream: UnixStream, controlled: &dyn Controlled) -> io::Re
     let answer = if peer != geteuid().as_raw() && peer != 0 {
         Response::Failed(format!("uid {peer} may not control this daemon"))
     } else {
-        let mut line = String::new();
+        let mut line = Vec::new();
         let mut request = BufReader::new((&mut stream).take(LONGEST_LINE));
-        timeout(REQUEST_DEADLINE, request.read_line(&mut line)).await??;
-        match serde_json::from_str(&line) {
+        timeout(PEER_DEADLINE, request.read_until(b'\n', &mut line)).await??;
+        match serde_json::from_slice(&line) {
             Ok(request) => controlled.handle(request).await,
             Err(error) => Response::Failed(format!("not a request: {error}")),
         }
     };
     let mut answer = serde_json::to_vec(&answer)?;
     answer.push(b'\n');
-    stream.write_all(&answer).await
+    timeout(PEER_DEADLINE, stream.write_all(&answer)).await?
 }
 
-/// A client sends its line at once.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+/// A client sends its line at once, and reads the answer at once.
+const PEER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Out of descriptors: others may be closed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

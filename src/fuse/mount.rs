@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
     recvmsg, socketpair,
@@ -44,6 +45,12 @@ pub enum MountError {
         path: PathBuf,
         /// Its words.
         message: String,
+    },
+    /// Another daemon is about to mount there.
+    #[error("another credmount is starting on {}", path.display())]
+    Starting {
+        /// The path.
+        path: PathBuf,
     },
     /// Anything else of the system.
     #[error("mounting {} failed", path.display())]
@@ -103,6 +110,26 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     Ok(parent.join(name))
 }
 
+/// Takes the lock of a mount point, a directory that nothing is mounted on. It is held until the
+/// descriptor is closed, also by a crash, so of two daemons that start at once only one goes on.
+///
+/// # Errors
+/// [`MountError::Starting`] if another daemon holds it.
+pub fn lock_mountpoint(path: &Path) -> Result<OwnedFd, MountError> {
+    let failed = |source: io::Error| MountError::Io { path: path.to_owned(), source };
+    let directory = OwnedFd::from(fs::File::open(path).map_err(failed)?);
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(MountError::Starting { path: path.to_owned() }),
+        Err(error) => return Err(failed(error.into())),
+    }
+    match mounted_at(path).map_err(failed)? {
+        // It was mounted after the look at the directory, and the lock is on what it hides.
+        Some(_) => Err(MountError::Starting { path: path.to_owned() }),
+        None => Ok(directory),
+    }
+}
+
 /// Mounts an empty FUSE file system, read-only, and returns its descriptor. Nobody serves it yet.
 ///
 /// # Errors
@@ -115,18 +142,17 @@ pub fn mount(path: &Path) -> Result<OwnedFd, MountError> {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(|error| failed(error.into()))?;
-    // fusermount3 finds its end of the pair by number, so it has to survive the exec.
-    fcntl_setfd(&theirs, FdFlags::empty()).map_err(|error| failed(error.into()))?;
-    let child = Command::new("fusermount3")
+    // fusermount3 finds its end of the pair by number. As its stdin the end survives the exec
+    // without ever being inheritable here, where a credential process may be started meanwhile.
+    let child = fusermount()
         .args(["-o", OPTIONS, "--"])
         .arg(path)
-        .env("_FUSE_COMMFD", theirs.as_raw_fd().to_string())
-        .stdin(Stdio::null())
+        .env("_FUSE_COMMFD", "0")
+        .stdin(theirs)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| no_fusermount(error, path))?;
-    drop(theirs);
     let received = receive_fd(ours.as_fd());
     let output = child.wait_with_output().map_err(failed)?;
     if !output.status.success() {
@@ -141,7 +167,7 @@ pub fn mount(path: &Path) -> Result<OwnedFd, MountError> {
 /// See [`MountError`].
 pub fn unmount(path: &Path) -> Result<(), MountError> {
     // Lazy: with readers inside, the mount point is free at once and the rest goes with them.
-    let output = Command::new("fusermount3")
+    let output = fusermount()
         .args(["-u", "-z", "--"])
         .arg(path)
         .stdin(Stdio::null())
@@ -156,6 +182,15 @@ pub fn unmount(path: &Path) -> Result<(), MountError> {
 /// If mountinfo cannot be read.
 pub fn mounted_at(path: &Path) -> io::Result<Option<MountEntry>> {
     Ok(mountinfo::at(path)?.filter(MountEntry::is_ours))
+}
+
+/// The helper, without the base credentials that our environment may hold: it needs none.
+fn fusermount() -> Command {
+    let mut command = Command::new("fusermount3");
+    for secret in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+        command.env_remove(secret);
+    }
+    command
 }
 
 fn receive_fd(socket: impl AsFd) -> io::Result<OwnedFd> {

@@ -34,3 +34,18 @@ pub fn harden() -> std::io::Result<MemoryLock> {
         Ok(MemoryLock::NotAllowed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn afterwards_the_process_cannot_be_dumped() {
+        harden().unwrap();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let limit = getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+    }
+}

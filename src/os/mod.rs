@@ -3,3 +3,4 @@
 pub mod hardening;
 pub mod mountinfo;
 pub mod paths;
+pub mod signals;

@@ -36,6 +36,14 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    check_private(dir)
+}
+
+/// Checks that the directory belongs to this user alone.
+///
+/// # Errors
+/// If it does not, or does not exist.
+pub fn check_private(dir: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(dir)?;
     if meta.is_dir() && meta.uid() == geteuid().as_raw() && meta.mode() & 0o777 == 0o700 {
         return Ok(());
@@ -44,6 +52,28 @@ pub fn make_private(dir: &Path) -> io::Result<()> {
         format!("{} is not a directory that only its owner, you, can enter", dir.display());
     Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
 }
+
+/// The places that opening `file` goes through: it, and where it is a symlink the targets one
+/// after the other, each with the nearest directory above it that exists free of symlinks. Neither
+/// the file nor a target has to exist.
+pub fn steps(file: &Path) -> Vec<PathBuf> {
+    let mut steps = Vec::new();
+    let mut at = file.to_owned();
+    for _ in 0..MOST_SYMLINKS {
+        let above = at.ancestors().skip(1).find_map(|dir| dir.canonicalize().ok());
+        steps.extend(above.clone());
+        steps.push(at.clone());
+        // A relative target is meant from the directory of the link.
+        match (fs::read_link(&at), at.parent()) {
+            (Ok(target), Some(parent)) => at = parent.join(target),
+            _ => break,
+        }
+    }
+    steps
+}
+
+/// As many as the kernel follows (`path_resolution(7)`).
+const MOST_SYMLINKS: usize = 40;
 
 /// The stem of the names of a mount's socket and log: the mount point's last component, so that
 /// people recognise it, and a hash of the whole path.
@@ -66,6 +96,22 @@ mod tests {
         let b = mount_stem(Path::new("/home/b/.aws-live"));
         assert!(a.starts_with("aws-live-") && b.starts_with("aws-live-") && a != b);
         assert_eq!(a, mount_stem(Path::new("/home/a/.aws-live")));
+    }
+
+    #[test]
+    fn symlinks_are_followed_also_where_they_lead_nowhere() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        symlink("b", root.join("a")).unwrap();
+        symlink(root.join("none/c"), root.join("b")).unwrap();
+        let seen = steps(&root.join("a"));
+        for place in ["a", "b", "none/c"] {
+            assert!(seen.contains(&root.join(place)), "{place}: {seen:?}");
+        }
+        // A loop ends.
+        symlink("loop", root.join("loop")).unwrap();
+        assert!(steps(&root.join("loop")).len() <= 2 * MOST_SYMLINKS);
     }
 
     #[test]

@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
-use super::process::{is_representable, process_json};
+use super::process::process_json;
 use super::{ProfileState, Text, instant};
 use crate::model::{ProfileName, RegionName, StsSession};
 
-/// Shell commands that set the variables SDKs read. The parts of a session need no quoting;
-/// one that would (STS answers none) gives no command.
+/// Shell commands that set the variables SDKs read. They are made for `eval`, so whatever is more
+/// than the characters that keys of AWS have is quoted.
 pub fn shell_exports(region: Option<&RegionName>, session: &StsSession) -> Text {
-    if !is_representable(session) {
-        return Text::default();
-    }
     let token = session.session_token.as_ref().map_or("", |token| token.expose());
     let mut text = Text::new(String::with_capacity(token.len() + 512));
     let mut export = |name: &str, value: &str| {
-        for part in ["export ", name, "=", value, "\n"] {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+/=_-.:@,".contains(c);
+        let quote = if value.chars().all(plain) { "" } else { "'" };
+        for part in ["export ", name, "=", quote] {
             text.push_str(part);
         }
+        for (index, part) in value.split('\'').enumerate() {
+            // Ends the quotes, gives the quote itself, begins them anew.
+            text.push_str(if index > 0 { "'\\''" } else { "" });
+            text.push_str(part);
+        }
+        text.push_str(quote);
+        text.push('\n');
     };
     export("AWS_ACCESS_KEY_ID", &session.access_key_id);
     export("AWS_SECRET_ACCESS_KEY", session.secret_access_key.expose());

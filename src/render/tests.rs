@@ -226,3 +226,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_shell_takes_no_part_of_a_session_for_a_command() {
+    let token = "a;echo b`id`$(id)'c\"\\d e\nf";
+    let session = StsSession { session_token: Some(Secret::new(token)), ..session() };
+    let script = format!("{}printf %s \"$AWS_SESSION_TOKEN\"", *shell_exports(None, &session));
+    let shell = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8(shell.stdout).unwrap(), token);
+    assert!(shell.stderr.is_empty());
+}

@@ -1,1 +1,321 @@
+//! The invariants of `src/ARCHITECTURE.md` that can be read off the sources, and that README keeps
+//! up with the program.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::Scene;
+
+/// A source file without its comments and without the tests inside it.
+#[derive(Debug)]
+struct Source {
+    /// Relative to `src`.
+    name: String,
+    code: Vec<String>,
+}
+
+impl Source {
+    fn is_below(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| {
+            let folder = self.name.strip_prefix(place).is_some_and(|rest| rest.starts_with('/'));
+            folder || self.name == format!("{place}.rs")
+        })
+    }
+
+    fn lines_with(&self, word: &str) -> impl Iterator<Item = String> {
+        let named = move |(index, line): (usize, &String)| {
+            line.contains(word).then(|| format!("{}:{}: {}", self.name, index + 1, line.trim()))
+        };
+        self.code.iter().enumerate().filter_map(named)
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Comments blanked, and everything from `#[cfg(test)]` above a `mod tests {` on left out.
+fn code_of(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {");
+    let end = lines.windows(2).position(is_tests).unwrap_or(lines.len());
+    lines[..end]
+        .iter()
+        .map(
+            |line| if line.trim_start().starts_with("//") { String::new() } else { (*line).into() },
+        )
+        .collect()
+}
+
+/// All files that the daemon is made of. Modules that only tests use are none of them.
+fn sources() -> Vec<Source> {
+    let src = root().join("src");
+    let sources: Vec<Source> = files(&src)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&src).unwrap().display().to_string();
+            Source { name, code: code_of(&fs::read_to_string(&path).unwrap()) }
+        })
+        .filter(|source| !is_for_tests(&source.name))
+        .collect();
+    assert!(sources.len() > 50, "the sources are where they are looked for");
+    sources
+}
+
+/// `tests.rs`, `*_tests.rs` and what else stands behind `#[cfg(test)] mod NAME;`.
+fn is_for_tests(name: &str) -> bool {
+    let path = root().join("src").join(name);
+    let (Some(stem), Some(dir)) = (path.file_stem().and_then(|stem| stem.to_str()), path.parent())
+    else {
+        return false;
+    };
+    let parents = [dir.join("mod.rs"), dir.with_extension("rs")];
+    let parent = parents.iter().find_map(|parent| fs::read_to_string(parent).ok());
+    let parent = parent.unwrap_or_default();
+    let lines: Vec<&str> = parent.lines().collect();
+    lines
+        .windows(2)
+        .any(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with(&format!("mod {stem};")))
+}
+
+#[track_caller]
+fn only_in(places: &[&str], word: &str) {
+    let all = sources();
+    let (inside, outside): (Vec<&Source>, Vec<&Source>) =
+        all.iter().partition(|source| source.is_below(places));
+    let found: Vec<String> = outside.iter().flat_map(|source| source.lines_with(word)).collect();
+    assert!(found.is_empty(), "{word} belongs into {places:?}:\n{}", found.join("\n"));
+    assert!(
+        places.is_empty() || inside.iter().any(|source| source.lines_with(word).next().is_some()),
+        "{word} is nowhere, so this test proves nothing"
+    );
+}
+
+const PURE: [&str; 6] = ["model", "config", "broker", "render", "tree", "check"];
+
+#[test]
+fn the_reader_of_sources_leaves_out_comments_and_tests() {
+    let text = "//! a\nfn b() {} // c\n    // d\n#[cfg(test)]\nmod tests {\n    e();\n}\n";
+    assert_eq!(code_of(text), ["", "fn b() {} // c", ""]);
+    assert!(is_for_tests("broker/testing.rs") && is_for_tests("sts/client_tests.rs"));
+    assert!(is_for_tests("check/tests.rs") && !is_for_tests("broker/slot.rs"));
+}
+
+#[test]
+fn only_sts_names_crates_of_aws() {
+    for name in ["aws_config::", "aws_sdk_sts::", "aws_smithy_", "aws_credential_types::"] {
+        only_in(&["sts"], name);
+    }
+    for name in ["aws_runtime::", "aws_types::", "aws_sigv4::"] {
+        let outside = sources();
+        let mut outside = outside.iter().filter(|source| !source.is_below(&["sts"]));
+        assert!(outside.all(|source| source.lines_with(name).next().is_none()), "{name}");
+    }
+}
+
+#[test]
+fn only_fuse_names_fuser() {
+    only_in(&["fuse"], "fuser");
+}
+
+#[test]
+fn only_the_clock_reads_the_wall_clock() {
+    only_in(&["clock"], "SystemTime::now");
+    only_in(&[], "std::time::Instant");
+}
+
+#[test]
+fn only_app_reads_the_environment_and_the_command_line() {
+    for name in ["env::var", "env::args", "env::current_dir", "env::set_"] {
+        let all = sources();
+        let outside = all.iter().filter(|source| !source.is_below(&["app"]));
+        let found: Vec<String> = outside.flat_map(|source| source.lines_with(name)).collect();
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    for source in sources() {
+        let found: Vec<String> = source
+            .lines_with("unsafe")
+            .filter(|line| !line.contains("unsafe_code") && !line.contains("unsafe_character"))
+            .collect();
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"deny\""));
+}
+
+#[test]
+fn pure_modules_forbid_unsafe_code_and_do_no_io() {
+    let all = sources();
+    for place in PURE {
+        let heads = [format!("{place}/mod.rs"), format!("{place}.rs")];
+        let head = all.iter().find(|source| heads.contains(&source.name)).expect(place);
+        assert!(head.lines_with("#![forbid(unsafe_code)]").next().is_some(), "{place}");
+    }
+    let io = ["fuser", "std::fs", "std::net", "std::env", "std::process", "rustix", "tokio::net"];
+    for source in all.iter().filter(|source| source.is_below(&PURE)) {
+        let found: Vec<String> = io.iter().flat_map(|name| source.lines_with(name)).collect();
+        assert!(found.is_empty(), "{}", found.join("\n"));
+        // Sessions over time wait, and `check` asks for many at once; nothing else is async.
+        if !source.is_below(&["broker", "check"]) {
+            assert_eq!(source.lines_with("tokio").next(), None);
+            assert_eq!(source.lines_with("async ").next(), None);
+        }
+    }
+}
+
+#[test]
+fn modules_use_only_what_stands_below_them() {
+    let all = sources();
+    let forbid = |place: &str, names: &[&str]| {
+        for source in all.iter().filter(|source| source.is_below(&[place])) {
+            for name in names {
+                let found = source.lines_with(&format!("crate::{name}")).next();
+                assert_eq!(found, None, "{place} must not know {name}");
+            }
+        }
+    };
+    let adapters = ["app", "sts", "fuse", "os", "control", "cli", "open", "publish"];
+    let with = |more: &[&'static str]| [&adapters[..], more].concat();
+    forbid("model", &with(&["broker", "config", "render", "tree", "check", "clock"]));
+    forbid("config", &with(&["broker", "render", "tree", "check", "clock"]));
+    forbid("broker", &with(&["config", "render", "tree", "check"]));
+    forbid("render", &with(&["config", "tree", "check", "clock"]));
+    forbid("tree", &with(&["broker", "config", "render", "check", "clock", "model"]));
+    forbid("check", &with(&["config", "render", "tree"]));
+    forbid("sts", &["app", "fuse", "os", "control", "cli", "config", "render", "tree", "publish"]);
+    forbid("fuse", &["app", "sts", "control", "cli", "config", "broker"]);
+    forbid("os", &["app", "sts", "fuse", "control", "cli", "config", "broker", "render", "tree"]);
+}
+
+#[test]
+fn secrets_are_exposed_only_where_files_are_rendered_and_requests_signed() {
+    only_in(&["render", "sts", "model/secret"], "expose()");
+    // The type itself has no other door.
+    let secret = fs::read_to_string(root().join("src/model/secret.rs")).unwrap();
+    for door in ["Display for Secret", "Serialize", "Deref", "AsRef", "pub String"] {
+        let code = code_of(&secret).join("\n");
+        assert!(!code.contains(door), "{door}");
+    }
+}
+
+#[test]
+fn files_tell_one_thing_and_say_which() {
+    for source in sources() {
+        let lines = source.code.len();
+        assert!(lines < 400, "{} has {lines} lines", source.name);
+        let text = fs::read_to_string(root().join("src").join(&source.name)).unwrap();
+        let head = text.starts_with("//! ") || text.starts_with("#![doc = ");
+        assert!(head, "{} does not begin with what it is", source.name);
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    for source in sources() {
+        for word in ["todo!", "unimplemented!", "dbg!", "TODO", "FIXME", "XXX"] {
+            let text = fs::read_to_string(root().join("src").join(&source.name)).unwrap();
+            assert!(!text.contains(word), "{} has {word}", source.name);
+        }
+    }
+}
+
+// README.
+
+/// README, or `None` in a checkout that has none.
+fn readme() -> Option<String> {
+    let readme = fs::read_to_string(root().join("README.md"));
+    if readme.is_err() {
+        crate::support::skipped("README.md is missing");
+    }
+    readme.ok()
+}
+
+/// The words of a text that begin with `--`.
+fn flags(text: &str) -> BTreeSet<String> {
+    let parts = text.split(|c: char| !c.is_ascii_lowercase() && c != '-');
+    let flags = parts.filter(|part| part.starts_with("--") && part.len() > 3);
+    flags.map(|flag| flag.trim_end_matches('-').to_owned()).collect()
+}
+
+#[test]
+fn readme_names_every_command_and_flag() {
+    let Some(readme) = readme() else { return };
+    let scene = Scene::new();
+    let described = flags(&readme);
+    let commands = ["", "check", "status", "refresh", "unmount", "render", "completions", "man"];
+    for command in commands {
+        let args: Vec<&str> =
+            [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+        let help = String::from_utf8(scene.run(&args).stdout).unwrap();
+        let missing: Vec<_> = flags(&help)
+            .difference(&described)
+            .filter(|flag| !["--help", "--version"].contains(&flag.as_str()))
+            .cloned()
+            .collect();
+        assert!(missing.is_empty(), "README.md says nothing of {missing:?} of {args:?}");
+        assert!(readme.contains(&format!("credmount {command}")), "{command}");
+    }
+}
+
+#[test]
+fn the_tests_that_readme_names_exist() {
+    let Some(readme) = readme() else { return };
+    // Lines of the semantics table end with the test that proves them: `module::name`.
+    let tests = test_names();
+    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with('|')).collect();
+    let mut named = 0;
+    for row in rows {
+        for word in row.split('`').filter(|word| is_test_path(word)) {
+            named += 1;
+            let name = word.rsplit("::").next().unwrap();
+            assert!(tests.contains(name), "README.md names the test {word}, which is nowhere");
+        }
+    }
+    assert!(named > 5, "the semantics table names the test of each row");
+}
+
+/// `semantics::writes_fail_with_erofs`, or a lone name with that many words that it is a sentence.
+fn is_test_path(word: &str) -> bool {
+    let name = word.rsplit("::").next().unwrap_or_default();
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let modules = word.split("::").count();
+    name.chars().all(legal) && name.matches('_').count() >= 3 && modules <= 4 && !word.is_empty()
+}
+
+/// The names of all functions below `#[test]` or the like.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in [root().join("src"), root().join("tests")].iter().flat_map(|dir| files(dir)) {
+        let text = fs::read_to_string(file).unwrap();
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let function = line.trim_start_matches("async ").strip_prefix("fn ");
+            if let Some(function) = function {
+                if is_test || text.contains("proptest!") {
+                    names.insert(function.split('(').next().unwrap_or_default().to_owned());
+                }
+                is_test = false;
+            }
+        }
+    }
+    names
+}

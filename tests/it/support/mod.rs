@@ -6,7 +6,7 @@ pub(crate) mod namespace;
 pub(crate) mod wait;
 
 pub(crate) use daemon::{Daemon, Scene, unmount_lazily};
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, wait_for};
 
 use std::path::Path;
 use std::time::Duration;
