@@ -1,0 +1,188 @@
+//! Each client finds its keys, by each name and in each way that it looks for them.
+
+use super::rig::{Client, Rig, make_dir, run, skipped, told};
+
+/// The default profile, a named one and its live form, all by the variables of the SDKs.
+#[track_caller]
+fn check(client: Client) {
+    let Some(rig) = Rig::start() else { return };
+    for (profile, role) in [
+        (None, "prod"),
+        (Some("dev"), "dev"),
+        (Some("prod@live"), "prod"),
+        (Some("dev@live"), "dev"),
+    ] {
+        let Some(mut command) = rig.by_variables(client) else { return };
+        if client == Client::Cli {
+            command.args(["sts", "get-caller-identity"]);
+        }
+        if let Some(profile) = profile {
+            command.env("AWS_PROFILE", profile);
+        }
+        rig.expect_identity(&mut command, role);
+    }
+}
+
+#[test]
+fn boto3_finds_default_named_and_live_profiles() {
+    check(Client::Boto3);
+}
+
+#[test]
+fn the_cli_finds_default_named_and_live_profiles() {
+    check(Client::Cli);
+}
+
+#[test]
+fn javascript_finds_default_named_and_live_profiles() {
+    check(Client::JavaScript);
+}
+
+#[test]
+fn rust_finds_default_named_and_live_profiles() {
+    check(Client::Rust);
+}
+
+/// Mounted at `~/.aws`, without any variable.
+#[track_caller]
+fn check_at_home(client: Client) {
+    let Some(rig) = Rig::start() else { return };
+    for profile in ["default", "prod@live"] {
+        let Some(mut command) = rig.at_home(client) else { return };
+        if client == Client::Cli {
+            command.args(["sts", "get-caller-identity"]);
+        }
+        rig.expect_identity(command.env("AWS_PROFILE", profile), "prod");
+    }
+}
+
+#[test]
+fn boto3_finds_a_mount_at_home() {
+    check_at_home(Client::Boto3);
+}
+
+#[test]
+fn the_cli_finds_a_mount_at_home() {
+    check_at_home(Client::Cli);
+}
+
+#[test]
+fn javascript_finds_a_mount_at_home() {
+    check_at_home(Client::JavaScript);
+}
+
+#[test]
+fn rust_finds_a_mount_at_home() {
+    check_at_home(Client::Rust);
+}
+
+/// A client in a mount namespace of its own, as in a container, where the mount is bound to another
+/// directory: the live profile must name the path that exists there.
+#[track_caller]
+fn check_bound(client: Client) {
+    let Some(rig) = Rig::start() else { return };
+    let bound = rig.elsewhere().join(".aws");
+    make_dir(&bound);
+    let Some(mut inner) = rig.client(client, &rig.elsewhere()) else { return };
+    if client == Client::Cli {
+        inner.args(["sts", "get-caller-identity"]);
+    }
+    inner.env("AWS_PROFILE", "prod@live");
+
+    // Ordinary users may bind only in a user namespace of their own.
+    let isolate = if rustix::process::geteuid().is_root() {
+        ["--mount", "--propagation=private"].as_slice()
+    } else {
+        ["--mount", "--propagation=private", "--user", "--map-root-user"].as_slice()
+    };
+    let mut probe = std::process::Command::new("unshare");
+    let probed = probe.args(isolate).arg("true").output();
+    if !probed.as_ref().is_ok_and(|probed| probed.status.success()) {
+        return skipped("mount namespaces cannot be made here");
+    }
+    let mut outer = std::process::Command::new("unshare");
+    outer
+        .args(isolate)
+        // What the daemon mounted is out of sight but for the bound directory.
+        .args(["sh", "-c", r#"mount --bind "$0" "$1" && umount -l "$0" && shift && exec "$@""#])
+        .args([rig.mount(), bound])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_clear()
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    rig.expect_identity(&mut outer, "prod");
+}
+
+#[test]
+fn boto3_finds_a_mount_bound_elsewhere() {
+    check_bound(Client::Boto3);
+}
+
+#[test]
+fn the_cli_finds_a_mount_bound_elsewhere() {
+    check_bound(Client::Cli);
+}
+
+#[test]
+fn javascript_finds_a_mount_bound_elsewhere() {
+    check_bound(Client::JavaScript);
+}
+
+#[test]
+fn rust_finds_a_mount_bound_elsewhere() {
+    check_bound(Client::Rust);
+}
+
+/// With `--live-only` plain names are live, and no static keys are there to be frozen.
+#[track_caller]
+fn check_live_only(client: Client) {
+    let Some(rig) = Rig::start_with(None, &["--live-only"]) else { return };
+    for (profile, role) in [("default", "prod"), ("dev", "dev")] {
+        let Some(mut command) = rig.by_variables(client) else { return };
+        if client == Client::Cli {
+            command.args(["sts", "get-caller-identity"]);
+        }
+        rig.expect_identity(command.env("AWS_PROFILE", profile), role);
+    }
+}
+
+#[test]
+fn boto3_finds_live_only_profiles() {
+    check_live_only(Client::Boto3);
+}
+
+#[test]
+fn the_cli_finds_live_only_profiles() {
+    check_live_only(Client::Cli);
+}
+
+#[test]
+fn javascript_finds_live_only_profiles() {
+    check_live_only(Client::JavaScript);
+}
+
+#[test]
+fn rust_finds_live_only_profiles() {
+    check_live_only(Client::Rust);
+}
+
+#[test]
+fn the_cli_tells_where_its_keys_come_from() {
+    let Some(rig) = Rig::start() else { return };
+    for (profile, source) in [("dev", "shared-credentials-file"), ("dev@live", "custom-process")] {
+        let Some(mut command) = rig.at_home(Client::Cli) else { return };
+        let output = run(command.args(["configure", "list", "--profile", profile]));
+        let told = told(&output);
+        assert!(output.status.success() && told.contains(source), "{told}");
+        assert!(told.contains("eu-west-1"), "{told}");
+    }
+}
+
+#[test]
+fn the_cli_cannot_write_into_the_mount() {
+    let Some(rig) = Rig::start() else { return };
+    let Some(mut command) = rig.at_home(Client::Cli) else { return };
+    let output = run(command.args(["configure", "set", "region", "eu-west-2"]));
+    let told = told(&output);
+    assert!(!output.status.success() && told.contains("Read-only file system"), "{told}");
+}
