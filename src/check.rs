@@ -91,7 +91,6 @@ pub enum Outcome {
         /// The step that failed.
         step: String,
         /// The kind of failure.
-        #[serde(serialize_with = "debug_name")]
         cause: Cause,
         /// What happened, with the words of AWS.
         message: String,
@@ -244,11 +243,10 @@ fn rfc3339<S: Serializer>(instant: &SystemTime, serializer: S) -> Result<S::Ok, 
     serializer.collect_str(&humantime::format_rfc3339_seconds(*instant))
 }
 
-fn debug_name<S: Serializer>(cause: &Cause, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{cause:?}"))
-}
-
 fn plain_stop(error: SessionError) -> Stop {
     let advice = error.cause.advice().to_owned();
     Stop { error, advice }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,16 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
+mod documents;
+
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::config::Flags;
+use crate::config::{self, Flags};
+
+pub use documents::{write_completions, write_man_page};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +26,12 @@ Options can also stand in the configuration file (session_duration = \"1h\") and
 environment (CREDMOUNT_SESSION_DURATION=1h). Flags win over environment, environment over file.
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration.";
+
+const CONFIG_HELP: &str =
+    "The configuration file [default: $XDG_CONFIG_HOME/credmount/config.toml]";
+
+/// Where the mount's own options stand in a group that they share with common ones.
+const AFTER_COMMON: usize = 100;
 
 const ROLES: &str = "Roles";
 const SESSIONS: &str = "Sessions";
@@ -70,20 +80,18 @@ pub enum Command {
 /// `credmount [OPTIONS] MOUNTPOINT`.
 #[derive(Debug, Clone, Args)]
 pub struct MountArgs {
-    /// The options that mounting, checking and rendering share.
-    #[command(flatten)]
-    pub common: CommonArgs,
-
-    /// The role that is also [default], or `none`; the first one if not given
-    #[arg(long, value_name = "NAME", help_heading = ROLES)]
+    /// The role that is also `[default]`, or `none`; the first one if not given
+    #[arg(long, value_name = "NAME", help_heading = ROLES, display_order = AFTER_COMMON)]
     pub default: Option<String>,
 
     /// Never serve less remaining lifetime without waiting for a renewal, as in 20m
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = SESSIONS)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
     pub min_ttl: Option<String>,
 
     /// How long one open waits for AWS, as in 10s
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = SESSIONS)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
     pub open_deadline: Option<String>,
 
     /// Return to the shell once the mount serves
@@ -94,17 +102,42 @@ pub struct MountArgs {
     #[arg(long, value_name = "PATH", help_heading = MOUNT)]
     pub reader_path: Option<String>,
 
-    /// Give plain profiles credential_process too, and leave static keys out
+    /// Give plain profiles `credential_process` too, and leave static keys out
     #[arg(long, help_heading = MOUNT)]
     pub live_only: bool,
+
+    /// The options that mounting, checking and rendering share. They stand behind the others so
+    /// that `--help` shows its groups in a good order.
+    #[command(flatten)]
+    pub common: CommonArgs,
 
     /// Set by `--background` for the process that stays.
     #[arg(long, hide = true)]
     pub daemon_child: bool,
 
     /// The directory to mount on; created if missing
-    #[arg(value_name = "MOUNTPOINT", required = true)]
+    #[arg(
+        value_name = "MOUNTPOINT",
+        required = true,
+        value_hint = ValueHint::DirPath,
+        value_parser = PathBufValueParser::new().try_map(mountpoint)
+    )]
     pub mountpoint: Option<PathBuf>,
+}
+
+/// Refuses a directory that is most likely meant as a command: after an option, clap takes every
+/// word for the MOUNTPOINT, and a new directory would be made and mounted on.
+fn mountpoint(path: PathBuf) -> Result<PathBuf, String> {
+    let command = Cli::command();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let Some(meant) = path.to_str().and_then(|word| config::meant(word, names)) else {
+        return Ok(path);
+    };
+    let path = path.display();
+    Err(format!(
+        "for the command, write `credmount {meant}` and options after it; for a directory of this \
+         name, write ./{path}"
+    ))
 }
 
 impl MountArgs {
@@ -149,8 +182,8 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub session_name: Option<String>,
 
-    /// The configuration file [default: $XDG_CONFIG_HOME/credmount/config.toml]
-    #[arg(long, value_name = "FILE", help_heading = LOGGING)]
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", help_heading = LOGGING, help = CONFIG_HELP)]
     pub config: Option<PathBuf>,
 
     /// How log lines are written: text or json
@@ -245,7 +278,7 @@ pub enum RenderFormat {
     /// As in the credentials file
     #[default]
     Ini,
-    /// As from a credential_process; one role
+    /// As from a `credential_process`; one role
     Process,
     /// As shell variables; one role
     Env,
@@ -260,39 +293,57 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// Writes the completion script of `shell`.
-///
-/// # Errors
-/// When `out` cannot be written.
-pub fn write_completions(shell: clap_complete::Shell, out: &mut dyn io::Write) -> io::Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "credmount", &mut script);
-    out.write_all(&script)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Writes one man page (roff) of the command and all its subcommands.
-///
-/// # Errors
-/// When `out` cannot be written.
-pub fn write_man_page(out: &mut dyn io::Write) -> io::Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    let page = clap_mangen::Man::new(command.clone());
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    page.render_description_section(out)?;
-    page.render_options_section(out)?;
-    for subcommand in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        writeln!(out, ".SH \"CREDMOUNT {}\"", subcommand.get_name().to_uppercase())?;
-        let mut section = Vec::new();
-        let page = clap_mangen::Man::new(subcommand.clone());
-        page.render_description_section(&mut section)?;
-        page.render_synopsis_section(&mut section)?;
-        page.render_options_section(&mut section)?;
-        // The sections of a subcommand become subsections of its own section.
-        out.write_all(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").as_bytes())?;
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["credmount"].iter().chain(args))
     }
-    page.render_extra_section(out)?;
-    page.render_version_section(out)
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mounting_is_the_command_without_a_name() {
+        let cli = parse(&["--role", "prod", "--role", "x=dev", "-vv", "/mnt"]).expect("legal");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.mount.mountpoint, Some("/mnt".into()));
+        let flags = cli.mount.flags();
+        assert_eq!(flags.roles, ["prod", "x=dev"]);
+        assert_eq!(flags.verbose, 2);
+    }
+
+    #[test]
+    fn a_mount_needs_its_mountpoint_and_a_command_does_not() {
+        assert_eq!(parse(&["--role", "prod"]).expect_err("refused").exit_code(), 2);
+        let cli = parse(&["check", "--role", "prod", "--json"]).expect("legal");
+        let Some(Command::Check(check)) = cli.command else { panic!("a check") };
+        assert!(check.json);
+        assert_eq!(check.common.flags().roles, ["prod"]);
+    }
+
+    #[test]
+    fn a_command_after_options_or_misspelt_is_no_directory() {
+        let refused = |args| parse(args).expect_err("refused").to_string();
+        assert!(refused(&["--role", "prod", "check"]).contains("write `credmount check`"));
+        assert!(refused(&["statsu"]).contains("write `credmount status`"));
+        assert!(parse(&["--role", "prod", "./check"]).is_ok());
+        assert!(parse(&["--role", "prod", "live"]).is_ok());
+    }
+
+    #[test]
+    fn a_negative_duration_reaches_the_configuration() {
+        let cli = parse(&["--session-duration", "-1h", "/mnt"]).expect("config explains it");
+        assert_eq!(cli.mount.flags().session_duration.as_deref(), Some("-1h"));
+    }
+
+    #[test]
+    fn help_is_short_and_grouped() {
+        // The text is fixed at 100 columns, whatever terminal the test runs in.
+        let help = Cli::command().term_width(100).render_help().to_string();
+        insta::assert_snapshot!("help", help);
+    }
 }

@@ -50,16 +50,7 @@ pub(super) fn refresh(args: &RefreshArgs) -> Result<ExitCode> {
     let runtime_dir = Surroundings::read(None).runtime_path();
     let socket = match &args.mountpoint {
         Some(mountpoint) => socket_of(&runtime_dir, &absolute(mountpoint)?),
-        None => {
-            let mut live = live_sockets(&runtime_dir).context("looking for live mounts")?;
-            match (live.pop(), live.len()) {
-                (Some(only), 0) => only,
-                (None, _) => bail!("no live mounts"),
-                (Some(_), others) => {
-                    bail!("there are {} live mounts; say which (see credmount status)", others + 1)
-                }
-            }
-        }
+        None => only_mount(&runtime_dir)?,
     };
     expect_done(ask(&socket, &Request::Refresh { profile: args.role.clone() })?)?;
     Ok(ExitCode::SUCCESS)
@@ -78,6 +69,17 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn only_mount(runtime_dir: &Path) -> Result<PathBuf> {
+    let mut live = live_sockets(runtime_dir).context("looking for live mounts")?;
+    match (live.pop(), live.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => bail!("no live mounts"),
+        (Some(_), others) => {
+            bail!("there are {} live mounts; say which (see credmount status)", others + 1)
+        }
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

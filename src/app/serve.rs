@@ -147,6 +147,8 @@ pub async fn serve(
         // Readers inside, and bind mounts in containers, may keep the connection open.
         let _ = tokio::time::timeout(LAST_READERS, mounted.ended()).await;
     }
+    // Removes the socket: a daemon that has answered `unmount` is seen by nobody any more.
+    tasks.shutdown().await;
     if let Some(asked) = asked {
         // The asker may have gone away; it is done all the same.
         let _ = asked.send(unmounted.as_ref().map_err(ToString::to_string).copied());

@@ -21,10 +21,10 @@ impl SessionError {
     }
 }
 
-/// The kinds of failure that differ in what to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The kinds of failure that differ in what to do next. In JSON the name of the variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Cause {
-    /// STS answered AccessDenied: trust policy, permissions, external id or MFA.
+    /// STS answered `AccessDenied`: trust policy, permissions, external id or MFA.
     AccessDenied,
     /// `DurationSeconds` is above the role's `MaxSessionDuration`.
     DurationTooLong,
@@ -129,7 +129,7 @@ impl Cause {
             Self::Throttled => "AWS throttles AssumeRole calls",
             Self::ServiceUnavailable => "AWS STS is unavailable",
             Self::Network => "AWS STS cannot be reached",
-            Self::TimedOut => "AWS STS did not answer in time",
+            Self::TimedOut => "no answer came in time",
             Self::BadAnswer => "the answer of AWS STS was unusable",
         }
     }

@@ -1,12 +1,14 @@
 //! The answers of `check` as text for a terminal. Pure.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::{Outcome, RoleCheck};
 
-/// The widest line of advice, in characters.
-const WIDTH: usize = 92;
-const INDENT: &str = "    ";
+/// The widest line, in characters; a longer word stands on a line of its own.
+const WIDTH: usize = 96;
+/// Where the values start.
+const COLUMN: usize = 16;
 
 /// Whether every role can be had: the exit code of `check`.
 pub fn all_succeeded(checks: &[RoleCheck]) -> bool {
@@ -17,30 +19,26 @@ pub fn all_succeeded(checks: &[RoleCheck]) -> bool {
 pub fn text(checks: &[RoleCheck]) -> String {
     let mut out = String::new();
     for check in checks {
-        // Writing to a String cannot fail.
-        let _ = block(&mut out, check);
+        block(&mut out, check);
     }
     out
 }
 
-fn block(out: &mut String, check: &RoleCheck) -> std::fmt::Result {
+fn block(out: &mut String, check: &RoleCheck) {
     match &check.outcome {
         Outcome::Ok { identity, expiration, lifetime, access_key_id } => {
-            writeln!(out, "{}: ok", check.profile)?;
-            writeln!(out, "{INDENT}identity    {}", identity.arn)?;
-            writeln!(out, "{INDENT}account     {}", identity.account)?;
-            writeln!(out, "{INDENT}access key  {access_key_id}")?;
-            writeln!(
-                out,
-                "{INDENT}expires     {} (in {})",
-                humantime::format_rfc3339_seconds(*expiration),
-                humantime::format_duration(std::time::Duration::from_secs(lifetime.as_secs())),
-            )?;
+            line(out, &check.profile, "ok");
+            field(out, "identity", &identity.arn);
+            field(out, "account", &identity.account);
+            field(out, "access key", access_key_id);
+            let instant = humantime::format_rfc3339_seconds(*expiration);
+            let ttl = humantime::format_duration(Duration::from_secs(lifetime.as_secs()));
+            field(out, "expires", &format!("{instant} (in {ttl})"));
         }
         Outcome::Failed { step, message, advice, .. } => {
-            writeln!(out, "{}: FAILED at {step}", check.profile)?;
-            wrapped(out, message)?;
-            wrapped(out, advice)?;
+            line(out, &check.profile, &format!("FAILED at {step}"));
+            field(out, "error", message);
+            field(out, "advice", advice);
         }
     }
     let steps: Vec<_> = check
@@ -48,21 +46,28 @@ fn block(out: &mut String, check: &RoleCheck) -> std::fmt::Result {
         .iter()
         .map(|step| format!("{} {} ms", step.name, step.took.as_millis()))
         .collect();
-    writeln!(out, "{INDENT}latency     {}", steps.join(", "))
+    field(out, "latency", &steps.join(", "));
 }
 
-fn wrapped(out: &mut String, text: &str) -> std::fmt::Result {
-    let mut width = 0;
-    for word in text.split_whitespace() {
+fn line(out: &mut String, profile: &str, verdict: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{profile}: {verdict}");
+}
+
+/// One labelled value, wrapped, its further lines below its first.
+fn field(out: &mut String, label: &str, value: &str) {
+    let mut width = COLUMN;
+    let _ = write!(out, "    {label:<indent$}", indent = COLUMN - 4);
+    for (position, word) in value.split_whitespace().enumerate() {
         let length = word.chars().count();
-        if width > 0 && width + 1 + length <= WIDTH {
-            write!(out, " {word}")?;
-            width += 1 + length;
+        if position > 0 && width + 1 + length > WIDTH {
+            let _ = write!(out, "\n{:COLUMN$}{word}", "");
+            width = COLUMN + length;
         } else {
-            let line_end = if width > 0 { "\n" } else { "" };
-            write!(out, "{line_end}{INDENT}{word}")?;
-            width = length;
+            let space = if position > 0 { " " } else { "" };
+            let _ = write!(out, "{space}{word}");
+            width += space.len() + length;
         }
     }
-    writeln!(out)
+    out.push('\n');
 }

@@ -55,21 +55,16 @@ pub(super) fn parse(source: &SourceText) -> (Vec<Section>, Vec<Problem>) {
             continue;
         }
         if raw.starts_with('[') {
-            match header(raw) {
-                Some(header) => {
-                    skipping = false;
-                    let header = header.to_owned();
-                    sections.push(Section {
-                        header,
-                        line,
-                        properties: Vec::new(),
-                        problems: Vec::new(),
-                    });
-                }
-                None => {
-                    skipping = true;
-                    problems.push(Problem { line, what: "section header without `]`" });
-                }
+            let header = header(raw);
+            skipping = header.is_none();
+            match header {
+                Some(header) => sections.push(Section {
+                    header: header.to_owned(),
+                    line,
+                    properties: Vec::new(),
+                    problems: Vec::new(),
+                }),
+                None => problems.push(Problem { line, what: "section header without `]`" }),
             }
             continue;
         }

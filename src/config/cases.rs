@@ -7,9 +7,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
+use super::options::OptionKey;
 use super::*;
 use crate::cli::Cli;
 use crate::model::Role;
@@ -133,15 +134,77 @@ fn every_case_comes_out_as_expected() {
     assert!(different.is_empty(), "{different}");
 }
 
+#[test]
+fn every_option_is_a_flag() {
+    let command = Cli::command();
+    let flags: Vec<String> = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_long())
+        .map(|long| format!("--{long}"))
+        .collect();
+    for key in OptionKey::ALL {
+        assert!(flags.contains(&key.flag()), "{}", key.flag());
+    }
+    let others = ["--config", "--daemon-child"];
+    let extra = flags.iter().find(|flag| {
+        !others.contains(&flag.as_str()) && !OptionKey::ALL.iter().any(|key| key.flag() == **flag)
+    });
+    assert_eq!(extra, None, "a flag that can stand neither in the file nor in the environment");
+}
+
 /// Pieces of all the formats, so that random texts come near to legal ones.
-const PIECES: &str = "(\\[roles\\.[ab]\\]\n|role_arn|account_id|role_name|source_role|source_profile\
-    |session_duration|region|= \"[ab]\"\n|=|\"|\n|\\[profile [ab]\\]\n|\\[|\\]|\\{|\\}|:|,|a|b|é|\u{0}\
-    |arn:aws:iam::123456789012:role/x|  s3 =\n|  k = v\n|#|;|1h|-| |mounts|default|none|'|\\\\){0,40}";
+const PIECES: [&str; 40] = [
+    "[roles.a]\n",
+    "[roles.b]\n",
+    "role_arn",
+    "account_id",
+    "role_name",
+    "source_role",
+    "source_profile",
+    "session_duration",
+    "region",
+    " = \"a\"\n",
+    " = \"b\"\n",
+    "=",
+    "\"",
+    "\n",
+    "[profile a]\n",
+    "[profile b]\n",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    "a",
+    "b",
+    "é",
+    "\0",
+    "arn:aws:iam::123456789012:role/x",
+    "  s3 =\n",
+    "  k = v\n",
+    "#",
+    ";",
+    "1h",
+    "-",
+    " ",
+    "mounts",
+    "default",
+    "none",
+    "'",
+    "\\",
+    "999999999999999999999",
+];
+
+fn pieces() -> impl Strategy<Value = String> {
+    proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..40)
+        .prop_map(|pieces| pieces.concat())
+}
 
 proptest! {
     #[test]
     fn no_input_panics(
-        role in PIECES, config in PIECES, aws in PIECES, json in PIECES, option in PIECES
+        role in pieces(), config in pieces(), aws in pieces(), json in pieces(), option in pieces()
     ) {
         let flags = Flags { roles: vec![role], default: Some(option.clone()), ..Flags::default() };
         let environment = BTreeMap::from([

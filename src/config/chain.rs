@@ -7,25 +7,18 @@
 //!    its own `source_profile`: only the SDK may read the static keys that stand in it.
 //! 3. What AWS calls chained, a role assumed with a role session, lasts one hour at most.
 
-use std::time::Duration;
-
 use super::error::{Origin, Report};
+use super::hop::HopSpec;
 use super::layer::Sourced;
 use super::options::Options;
 use super::profiles::{Profile, Profiles};
 use super::regions::Regions;
-use super::settings::DEFAULT_SESSION_DURATION;
 use super::spec::{Catalog, RoleSpec, Target};
 use super::value::{self, listed, meant, shown};
-use crate::model::{
-    BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleHop, RoleSessionName,
-};
+use crate::model::{BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName};
 
 /// The longest chain. AWS has no limit; people have.
 const MOST_HOPS: usize = 16;
-
-/// Below this, readers that keep keys for 15 minutes may use dead ones.
-const SHORT_SESSION: Duration = Duration::from_mins(30);
 
 /// Everything a chain may refer to.
 #[derive(Debug)]
@@ -34,6 +27,8 @@ pub(super) struct Chains<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) profiles: &'a Profiles,
     pub(super) regions: Regions<'a>,
+    /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
+    pub(super) ambient_profile: &'a str,
 }
 
 /// A chain with what its roles need to know.
@@ -45,21 +40,9 @@ pub(super) struct Built {
     /// The AWS profile whose settings readers get.
     pub(super) settings_profile: Option<String>,
     /// Whether the base credentials are known to be a role session.
-    base_is_role: bool,
+    pub(super) base_is_role: bool,
     /// The region of the profile that assumes, for the next hop.
-    source_region: Option<Sourced<RegionName>>,
-}
-
-/// What one AssumeRole call is made of, before defaults.
-struct HopSpec<'a> {
-    /// What to call it in messages.
-    subject: &'a str,
-    origin: &'a Origin,
-    target: Target,
-    region: Option<Sourced<RegionName>>,
-    session_duration: Option<Sourced<Duration>>,
-    external_id: Option<Sourced<ExternalId>>,
-    session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) source_region: Option<Sourced<RegionName>>,
 }
 
 /// The way from the role that is served to the one looked at, to find loops.
@@ -79,7 +62,7 @@ impl Chains<'_> {
     /// The chain of a bare ARN that is served.
     pub(super) fn of_arn(
         &self,
-        arn: RoleArn,
+        arn: &RoleArn,
         origin: &Origin,
         report: &mut Report,
     ) -> Option<Built> {
@@ -94,11 +77,11 @@ impl Chains<'_> {
             external_id: None,
             session_name: None,
         };
-        self.append(built, hop, true, report)
+        hop.append_to(built, self, true, report)
     }
 
     fn role(&self, spec: &RoleSpec, trail: &mut Trail, report: &mut Report) -> Option<Built> {
-        self.step(format!("role {}", shown(&spec.name)), &spec.origin, trail, report)?;
+        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, trail, report)?;
         let built = if let Some(source) = &spec.source_role {
             let Some(found) = self.catalog.find(&source.value) else {
                 if !self.catalog.is_broken(&source.value) {
@@ -121,7 +104,7 @@ impl Chains<'_> {
             session_name: spec.session_name.clone(),
         };
         trail.pop();
-        self.append(built, hop, trail.is_empty(), report)
+        hop.append_to(built, self, trail.is_empty(), report)
     }
 
     /// The chain of a source profile, or the standard chain without one.
@@ -132,7 +115,12 @@ impl Chains<'_> {
         report: &mut Report,
     ) -> Option<Built> {
         let Some(source) = source else {
-            return Some(Built::base(BaseCredentials::DefaultChain, false, "default", None));
+            return Some(Built::base(
+                BaseCredentials::DefaultChain,
+                false,
+                self.ambient_profile,
+                None,
+            ));
         };
         let Some(profile) = self.profiles.find(&source.value) else {
             report.error(&source.origin, self.profiles.missing(&source.value));
@@ -143,51 +131,82 @@ impl Chains<'_> {
 
     fn profile(&self, profile: &Profile, trail: &mut Trail, report: &mut Report) -> Option<Built> {
         let subject = format!("profile {}", shown(&profile.name));
-        self.step(subject.clone(), &profile.origin, trail, report)?;
+        Self::step(subject.clone(), &profile.origin, trail, report)?;
         if !profile.check_lines(report) {
             return None;
         }
         let region = checked(profile, "region", report, RegionName::parse);
         let role_arn = profile.value("role_arn");
         let source = profile.value("source_profile");
-        let own_source = source.as_ref().is_some_and(|source| source.value == profile.name);
-        let by_sdk = profile.property("web_identity_token_file").is_some() || own_source;
+        let web_identity = profile.property("web_identity_token_file").is_some();
+        let own_source = source.as_ref().filter(|source| source.value == profile.name);
+        if role_arn.is_some() && !web_identity {
+            Self::check_role_profile(profile, own_source, report)?;
+        }
+        let by_sdk = web_identity || own_source.is_some();
         let Some(role_arn) = role_arn.filter(|_| !by_sdk) else {
             trail.pop();
-            let mut built = self.base_profile(profile, region, report)?;
+            let mut built = Self::base_profile(profile, region, report)?;
             if trail.is_empty() {
                 let own = built.source_region.as_ref();
                 built.region = self.regions.of_base(own).map(|found| found.value.clone());
             }
             return Some(built);
         };
+        // All of it before the first `?`, so that every wrong key is reported.
+        let arn = report.check(&role_arn.origin, RoleArn::parse(&role_arn.value));
+        let session_duration =
+            checked(profile, "duration_seconds", report, value::duration_seconds);
+        let external_id = checked(profile, "external_id", report, ExternalId::parse);
+        let session_name = checked(profile, "role_session_name", report, RoleSessionName::parse);
+        let built = self.profile_source(profile, source, trail, report)?;
+        let hop = HopSpec {
+            subject: &subject,
+            origin: &role_arn.origin,
+            target: Target::Arn(arn?),
+            region: region.clone(),
+            session_duration,
+            external_id,
+            session_name,
+        };
+        trail.pop();
+        let mut built = hop.append_to(built, self, trail.is_empty(), report)?;
+        built.settings_profile = Some(profile.name.clone());
+        built.source_region = region;
+        Some(built)
+    }
+
+    /// Refuses a profile with `role_arn` that cannot work whatever its source is.
+    fn check_role_profile(
+        profile: &Profile,
+        own_source: Option<&Sourced<String>>,
+        report: &mut Report,
+    ) -> Option<()> {
+        let subject = shown(&profile.name);
         if let Some((origin, _)) = profile.property("mfa_serial") {
             report.error(
                 origin,
                 format!(
-                    "{subject} wants MFA, which this version cannot ask for: take a session with \
-                     MFA elsewhere, and name its profile as source_profile of a role without \
-                     mfa_serial"
+                    "profile {subject} wants MFA, which this version cannot ask for: take a \
+                     session with MFA elsewhere, and name its profile as source_profile of a role \
+                     without mfa_serial"
                 ),
             );
             return None;
         }
-        let built = self.profile_source(profile, source, trail, report)?;
-        let arn = report.check(&role_arn.origin, RoleArn::parse(&role_arn.value))?;
-        let hop = HopSpec {
-            subject: &subject,
-            origin: &role_arn.origin,
-            target: Target::Arn(arn),
-            region: region.clone(),
-            session_duration: checked(profile, "duration_seconds", report, value::duration_seconds),
-            external_id: checked(profile, "external_id", report, ExternalId::parse),
-            session_name: checked(profile, "role_session_name", report, RoleSessionName::parse),
-        };
-        trail.pop();
-        let mut built = self.append(built, hop, trail.is_empty(), report)?;
-        built.settings_profile = Some(profile.name.clone());
-        built.source_region = region;
-        Some(built)
+        if let Some(source) = own_source
+            && profile.property("aws_access_key_id").is_none()
+        {
+            report.error(
+                &source.origin,
+                format!(
+                    "profile {subject} is its own source_profile but holds no aws_access_key_id: \
+                     add keys to it, or name another source_profile"
+                ),
+            );
+            return None;
+        }
+        Some(())
     }
 
     /// What an AWS profile with `role_arn` is assumed with.
@@ -244,7 +263,6 @@ impl Chains<'_> {
 
     /// A profile whose credentials the AWS SDK resolves.
     fn base_profile(
-        &self,
         profile: &Profile,
         region: Option<Sourced<RegionName>>,
         report: &mut Report,
@@ -284,7 +302,6 @@ impl Chains<'_> {
 
     /// Notes one step of the way; refuses loops and endless chains.
     fn step(
-        &self,
         subject: String,
         origin: &Origin,
         trail: &mut Trail,
@@ -302,55 +319,6 @@ impl Chains<'_> {
         }
         trail.push(subject);
         Some(())
-    }
-
-    /// One more AssumeRole call.
-    fn append(
-        &self,
-        mut built: Built,
-        hop: HopSpec<'_>,
-        served: bool,
-        report: &mut Report,
-    ) -> Option<Built> {
-        let own = hop.region.as_ref();
-        let source = built.source_region.as_ref();
-        let hint = self.regions.first(own, source).map(|found| &found.value);
-        let previous = built.chain.role_arn().map(RoleArn::partition);
-        let role_arn = hop.target.arn(hint);
-        let partition = role_arn.partition();
-        let subject = hop.subject;
-        if let Some(previous) = previous.filter(|previous| *previous != partition) {
-            report.error(
-                hop.origin,
-                format!(
-                    "{subject} is in partition {partition}, but is to be assumed from {previous}: \
-                     roles cannot be assumed across partitions"
-                ),
-            );
-            return None;
-        }
-        let region = self.regions.of_role(subject, partition, own, source, report);
-        let options = self.options;
-        let chained = built.base_is_role || !built.chain.hops.is_empty();
-        let duration = options.session_duration.for_role(hop.session_duration.as_ref(), served);
-        if let Some(duration) = duration {
-            check_duration(subject, duration, chained, served, report);
-        }
-        built.chain.hops.push(RoleHop {
-            role_arn,
-            sts_region: region.clone().unwrap_or_else(|| partition.default_sts_region()),
-            session_duration: duration.map_or(DEFAULT_SESSION_DURATION, |found| found.value),
-            external_id: options
-                .external_id
-                .for_role(hop.external_id.as_ref(), served)
-                .map(|found| found.value.clone()),
-            session_name: options
-                .session_name
-                .for_role(hop.session_name.as_ref(), served)
-                .map(|found| found.value.clone()),
-        });
-        built.region = region;
-        Some(built)
     }
 
     fn no_source_role(&self, role: &str, source: &str) -> String {
@@ -394,31 +362,4 @@ fn checked<T, E: std::fmt::Display>(
     let found = profile.value(key)?;
     let value = report.check(&found.origin, parse(&found.value))?;
     Some(Sourced::new(value, found.origin))
-}
-
-fn check_duration(
-    subject: &str,
-    duration: &Sourced<Duration>,
-    chained: bool,
-    served: bool,
-    report: &mut Report,
-) {
-    let shown = humantime::format_duration(duration.value);
-    if chained && duration.value > DEFAULT_SESSION_DURATION {
-        report.error(
-            &duration.origin,
-            format!(
-                "{subject} is assumed with the session of another role, for which AWS gives at \
-                 most 1h, not {shown}: give it a session_duration of 1h or less"
-            ),
-        );
-    } else if served && duration.value < SHORT_SESSION {
-        report.warning(
-            &duration.origin,
-            format!(
-                "sessions of {subject} last {shown}: programs that keep keys for 15 minutes may \
-                 use expired ones; 30m or more is safe"
-            ),
-        );
-    }
 }

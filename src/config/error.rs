@@ -22,14 +22,19 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// A flag, by its name with hyphens.
-    pub(super) fn flag(name: &str) -> Self {
-        Self::Flag(name.to_owned())
-    }
-
     /// An environment variable, by its name.
     pub(super) fn variable(name: &str) -> Self {
         Self::Variable(name.to_owned())
+    }
+
+    /// What errors are sorted by.
+    fn place(&self) -> (u8, Option<&Path>, usize) {
+        match self {
+            Self::Flag(_) => (0, None, 0),
+            Self::Variable(_) => (1, None, 0),
+            Self::Line { path, line } => (2, Some(path), *line),
+            Self::Whole => (3, None, 0),
+        }
     }
 
     /// A line of a file.
@@ -58,7 +63,8 @@ pub struct ConfigError {
     pub message: String,
 }
 
-/// Everything that is wrong, in the order found; at least one. `Display` prints one per line.
+/// Everything that is wrong, at least one: flags, variables, then each file
+/// from top to bottom. `Display` prints one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -115,8 +121,10 @@ impl Report {
         self.errors.is_empty()
     }
 
-    /// The warnings when nothing is wrong, else the errors.
-    pub(super) fn finish(self) -> Result<Vec<String>, ConfigErrors> {
+    /// The warnings when nothing is wrong, else the errors: flags, variables, then each file
+    /// from top to bottom.
+    pub(super) fn finish(mut self) -> Result<Vec<String>, ConfigErrors> {
+        self.errors.sort_by(|left, right| left.origin.place().cmp(&right.origin.place()));
         if self.errors.is_empty() { Ok(self.warnings) } else { Err(ConfigErrors(self.errors)) }
     }
 }

@@ -15,7 +15,7 @@ use super::value::{Scalar, shown};
 /// Reads all that can be read and reports everything else.
 pub(super) fn read(source: &SourceText, report: &mut Report) -> (RawOptions, Vec<RawRole>) {
     let (document, errors) = DeTable::parse_recoverable(&source.text);
-    let reader = Reader { source };
+    let reader = Reader::new(source);
     for error in &errors {
         let start = error.span().map_or(0, |span| span.start);
         report
@@ -34,18 +34,16 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> (RawOptions, Vec
                  table and start credmount once for each mount",
             ),
             "role" => options.extend(reader.requests(value, report)),
-            _ => match OptionKey::parse(name) {
-                Some(key) => {
-                    let text = key.text_of(&scalar(value.get_ref()));
-                    if let Some(text) = report.check(&origin, text) {
-                        options.push((key, Sourced::new(text, origin)));
-                    }
-                }
-                None => {
+            _ => {
+                let Some(key) = OptionKey::parse(name) else {
                     let known = OptionKey::ALL.map(OptionKey::name).into_iter().chain(["roles"]);
                     report.error(&origin, unknown_key(name, "at top level", known));
+                    continue;
+                };
+                if let Some(text) = report.check(&origin, key.text_of(&scalar(value.get_ref()))) {
+                    options.push((key, Sourced::new(text, origin)));
                 }
-            },
+            }
         }
     }
     (options, roles)
@@ -54,12 +52,20 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> (RawOptions, Vec
 /// Knows the file, so that offsets become lines.
 struct Reader<'a> {
     source: &'a SourceText,
+    /// The offset of each newline.
+    newlines: Vec<usize>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(source: &'a SourceText) -> Self {
+        let bytes = source.text.bytes().enumerate();
+        let newlines = bytes.filter(|(_, byte)| *byte == b'\n').map(|(offset, _)| offset);
+        Self { source, newlines: newlines.collect() }
+    }
+
     fn at(&self, offset: usize) -> Origin {
-        let before = self.source.text.as_bytes().iter().take(offset);
-        Origin::line(&self.source.path, 1 + before.filter(|byte| **byte == b'\n').count())
+        let line = 1 + self.newlines.partition_point(|newline| *newline < offset);
+        Origin::line(&self.source.path, line)
     }
 
     /// `role = "prod"` or `role = ["prod", "dev"]`.

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn layer_beats_layer_and_in_one_layer_the_role_beats_the_default() {
-        let flag = Origin::flag("--region");
+        let flag = Origin::Flag("--region".to_owned());
         let variable = Origin::variable("CREDMOUNT_REGION");
         let file = Origin::line("c".as_ref(), 1);
         let all = Layered::new(vec![at("file", &file), at("env", &variable), at("flag", &flag)]);

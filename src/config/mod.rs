@@ -10,6 +10,7 @@ mod chain;
 mod environment;
 mod error;
 mod file;
+mod hop;
 mod layer;
 mod locations;
 mod options;
@@ -29,7 +30,7 @@ use self::chain::Chains;
 use self::error::Report;
 use self::layer::Sourced;
 use self::options::Options;
-use self::profiles::Profiles;
+use self::profiles::{Profile, Profiles};
 use self::regions::Regions;
 use self::spec::Catalog;
 use crate::model::RegionName;
@@ -40,6 +41,7 @@ pub use self::options::Flags;
 pub use self::settings::{
     DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat, Settings, Verbosity,
 };
+pub(crate) use self::value::meant;
 
 /// A file that was read: its text and the name to call it in messages.
 #[derive(Clone)]
@@ -91,12 +93,15 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let options = Options::check(&raw, &mut report);
     let catalog = Catalog::check(&raw_roles, &mut report);
     let profiles = Profiles::read(inputs.aws_config, inputs.aws_credentials, &mut report);
-    let ambient = ambient_regions(inputs.environment, &profiles);
+    let ambient_profile = inputs.environment.get("AWS_PROFILE").map(String::as_str);
+    let ambient_profile = ambient_profile.filter(|name| !name.is_empty()).unwrap_or("default");
+    let ambient = ambient_regions(inputs.environment, profiles.find(ambient_profile));
     let chains = Chains {
         options: &options,
         catalog: &catalog,
         profiles: &profiles,
         regions: Regions { option: &options.region, ambient },
+        ambient_profile,
     };
     let roles = roles::served(&chains, &mut report);
     let default = roles::default(&chains, inputs.environment, &roles, &mut report);
@@ -108,13 +113,13 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
 /// Regions that the surroundings name. A malformed one is not ours to complain about.
 fn ambient_regions(
     environment: &BTreeMap<String, String>,
-    profiles: &Profiles,
+    profile: Option<&Profile>,
 ) -> Vec<Sourced<RegionName>> {
     let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter_map(|name| {
         Some(Sourced::new(environment.get(name)?.clone(), Origin::variable(name)))
     });
     variables
-        .chain(profiles.find("default").and_then(|profile| profile.value("region")))
+        .chain(profile.and_then(|profile| profile.value("region")))
         .filter_map(|found| Some(Sourced::new(RegionName::parse(&found.value).ok()?, found.origin)))
         .collect()
 }

@@ -137,11 +137,18 @@ impl Profiles {
         self.by_name.keys().map(String::as_str)
     }
 
+    /// What to do when the config file has `[NAME]` where SDKs want `[profile NAME]`.
+    pub(super) fn misplaced(&self, name: &str) -> Option<String> {
+        let origin = self.misplaced.get(name)?;
+        let name = name.escape_debug();
+        Some(format!("{origin} has [{name}] where SDKs want [profile {name}]: rename the section"))
+    }
+
     /// Why `find` found nothing, and what to do.
     pub(super) fn missing(&self, name: &str) -> String {
         let found = shown(name);
-        if let Some(origin) = self.misplaced.get(name) {
-            return format!("{origin} has [{name}] where SDKs want [profile {name}]: rename it");
+        if let Some(advice) = self.misplaced(name) {
+            return advice;
         }
         if let Some(name) = meant(name, self.names()) {
             return format!("there is no AWS profile {found}: did you mean `{name}`?");

@@ -1,7 +1,8 @@
 //! The region of a role, for `config` and for its STS endpoint.
 //!
 //! In this order: flag, variable, the role's own (before the variable when it stands in one too),
-//! the file's for all, the source profile's, `AWS_REGION`, `AWS_DEFAULT_REGION`, `[default]`'s.
+//! the file's for all, the source profile's, `AWS_REGION`, `AWS_DEFAULT_REGION`, that of
+//! `AWS_PROFILE` or `[default]`.
 //! What was said about credmount's roles must belong to the partition of the role. The last four
 //! are about other things as well: where they do not belong, they are passed over.
 
@@ -14,7 +15,8 @@ use crate::model::{Partition, RegionName};
 pub(super) struct Regions<'a> {
     /// The option `region`.
     pub(super) option: &'a Layered<RegionName>,
-    /// `AWS_REGION`, `AWS_DEFAULT_REGION` and the region of `[default]`, in this order.
+    /// `AWS_REGION`, `AWS_DEFAULT_REGION` and the region of the profile that the standard chain
+    /// looks at, in this order.
     pub(super) ambient: Vec<Sourced<RegionName>>,
 }
 

@@ -49,7 +49,10 @@ pub(super) fn served(chains: &Chains<'_>, report: &mut Report) -> Vec<Role> {
         if names.contains_key(&profile) {
             report.error(
                 &request.origin,
-                format!("profile name `{profile}` stands twice: give one another name, as in NAME={target}"),
+                format!(
+                    "profile name `{profile}` stands twice: give one another name, as in NAME={}",
+                    target.escape_debug()
+                ),
             );
             continue;
         }
@@ -96,7 +99,7 @@ fn find(
     if target.starts_with(ARN_PREFIX) || target.matches(':').count() >= 4 {
         let arn = report.check(origin, RoleArn::parse(target))?;
         let name = arn.role_name().to_owned();
-        return Some((name, chains.of_arn(arn, origin, report)?));
+        return Some((name, chains.of_arn(&arn, origin, report)?));
     }
     report.error(origin, unknown(chains, target));
     None
@@ -107,6 +110,9 @@ fn unknown(chains: &Chains<'_>, target: &str) -> String {
     let found = shown(target);
     if target.is_empty() {
         return "the role is empty: write [NAME=]ROLE".to_owned();
+    }
+    if let Some(advice) = chains.profiles.misplaced(target) {
+        return advice;
     }
     if let Some(name) = meant(target, roles().chain(chains.profiles.names())) {
         return format!("there is no role or AWS profile {found}: did you mean `{name}`?");
@@ -140,7 +146,10 @@ fn profile_name(
             Err(error) => {
                 report.error(
                     origin,
-                    format!("{error}; give it a name for readers, as in --role NAME={fallback}"),
+                    format!(
+                        "{error}; give it a name for readers, as in --role NAME={}",
+                        fallback.escape_debug()
+                    ),
                 );
                 None
             }
@@ -183,7 +192,6 @@ pub(super) fn default(
     if let Some(role) = find(&wish.value) {
         return Some(role.profile.clone());
     }
-    let names = || roles.iter().map(|role| role.profile.as_str());
     // A default for all roles says nothing when some of them are picked on a higher layer.
     let picked = chains.options.roles.first().map_or(Layer::File, |role| role.origin.layer());
     if picked < wish.origin.layer() {
@@ -195,7 +203,7 @@ pub(super) fn default(
             format!(
                 "default is {}, which is not served: use `none` or one of {}",
                 shown(&wish.value),
-                listed(names())
+                listed(roles.iter().map(|role| role.profile.as_str()))
             ),
         );
     }

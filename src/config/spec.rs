@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::error::{Origin, Report};
 use super::layer::Sourced;
 use super::value::{self, Scalar};
-use crate::model::{AccountId, ExternalId, Partition, RegionName, RoleArn, RoleSessionName};
+use crate::model::{
+    AccountId, ExternalId, NameError, Partition, RegionName, RoleArn, RoleSessionName,
+};
 
 /// The keys of a role, in the order in which messages list them.
 pub(super) const ROLE_KEYS: [&str; 9] = [
@@ -201,10 +203,7 @@ impl Keys<'_> {
             (has("role_arn"), has("account_id"), has("role_name"));
         let arn = self.parsed("role_arn", |_, text| RoleArn::parse(text));
         let account_id = self.parsed("account_id", |_, text| AccountId::parse(text));
-        let any_account = self.any_account();
-        let role_name = self.parsed("role_name", |_, text| {
-            RoleArn::new(Partition::Aws, &any_account, text).map(|_| text.to_owned())
-        });
+        let role_name = self.parsed("role_name", |_, text| check_role_name(text));
         if has_arn {
             let arn = arn?.value;
             if let Some(account_id) = account_id.filter(|found| found.value != *arn.account_id()) {
@@ -248,12 +247,12 @@ impl Keys<'_> {
             }
         }
     }
+}
 
-    /// A legal account, to check a role name alone.
-    #[expect(clippy::expect_used, reason = "12 zeros are 12 digits")]
-    fn any_account(&self) -> AccountId {
-        AccountId::parse("000000000000").expect("12 digits")
-    }
+/// The role name, path included, if it makes an ARN with any account.
+fn check_role_name(text: &str) -> Result<String, NameError> {
+    let any_account = AccountId::parse("000000000000")?;
+    RoleArn::new(Partition::Aws, &any_account, text).map(|_| text.to_owned())
 }
 
 /// The message about a key that is none of ours.
@@ -262,11 +261,13 @@ pub(super) fn unknown_key<'a>(
     place: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let advice = value::meant(key, known.clone())
-        .map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+    let advice = match value::meant(key, known.clone()) {
+        Some(name) => format!("did you mean `{name}`? All"),
+        None => "the".to_owned(),
+    };
     let known: Vec<&str> = known.into_iter().collect();
     format!(
-        "unknown key {} {place}: {advice}The keys there are {}",
+        "unknown key {} {place}: {advice} keys there are {}",
         value::shown(key),
         known.join(", ")
     )

@@ -102,7 +102,7 @@ where
             let request_id = metadata.request_id().or_else(|| error.request_id());
             let mut text = answer_text(status, code, &sanitised(message, call.signed_by));
             if let Some(id) = request_id {
-                text.push_str(&format!(" (request id {})", sanitised(id, None)));
+                text = format!("{text} (request id {})", sanitised(id, None));
             }
             if cause == Cause::ClockSkew
                 && let Some(skew) = answer.raw().headers().get("date").and_then(server_time)
@@ -195,12 +195,22 @@ fn provider_error(error: &CredentialsError) -> (Cause, String) {
     let source_text = || source.map(ToString::to_string).unwrap_or_default();
     match error {
         CredentialsError::CredentialsNotLoaded(_) => {
-            let lines: Vec<_> = source_text().lines().map(|line| line.trim().to_owned()).collect();
-            (Cause::NoBaseCredentials, lines.join(" | "))
+            (Cause::NoBaseCredentials, not_loaded_text(&source_text()))
         }
         CredentialsError::InvalidConfiguration(_) => (Cause::Misconfigured, source_text()),
         CredentialsError::ProviderTimedOut(_) => (Cause::TimedOut, error.to_string()),
         _ => failed_source(error),
+    }
+}
+
+/// A chain of providers gives a heading and a line for each of them; `text` of others is one line.
+fn not_loaded_text(text: &str) -> String {
+    let text = text.replace(": the credential provider was not enabled", "");
+    match text.split_once('\n') {
+        None => text,
+        Some((_heading, tried)) => {
+            format!("tried {}", tried.lines().map(str::trim).collect::<Vec<_>>().join("; "))
+        }
     }
 }
 
@@ -250,3 +260,138 @@ const KNOWN_TEXTS: &[(&str, Cause, &str)] = &[
         "the instance metadata service gave no token",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: Call<'_> =
+        Call { subject: "base", region: None, signed_by: None, now: SystemTime::UNIX_EPOCH };
+
+    #[test]
+    fn each_answer_has_its_cause() {
+        for (status, code, message, cause) in [
+            (403, "AccessDenied", "User: x is not authorized", Cause::AccessDenied),
+            (403, "AccessDeniedException", "", Cause::AccessDenied),
+            (
+                400,
+                "ValidationError",
+                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+                Cause::DurationTooLong,
+            ),
+            (
+                400,
+                "ValidationError",
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles \
+                 assumed by role chaining.",
+                Cause::ChainedDurationTooLong,
+            ),
+            (400, "ValidationError", "1 validation error detected", Cause::Rejected),
+            (403, "ExpiredToken", "", Cause::BaseExpired),
+            (400, "ExpiredTokenException", "", Cause::BaseExpired),
+            (403, "InvalidClientTokenId", "", Cause::BaseInvalid),
+            (403, "UnrecognizedClientException", "", Cause::BaseInvalid),
+            (403, "SignatureDoesNotMatch", "The request signature we", Cause::BaseInvalid),
+            (403, "SignatureDoesNotMatch", "Signature expired: a is now", Cause::ClockSkew),
+            (403, "SignatureDoesNotMatch", "Signature not yet current: a", Cause::ClockSkew),
+            (403, "InvalidSignatureException", "Signature expired: a", Cause::ClockSkew),
+            (400, "RequestExpired", "", Cause::ClockSkew),
+            (403, "RequestTimeTooSkewed", "", Cause::ClockSkew),
+            (
+                403,
+                "SignatureDoesNotMatch",
+                "Credential should be scoped to a valid region.",
+                Cause::WrongRegion,
+            ),
+            (400, "IncompleteSignature", "", Cause::BaseInvalid),
+            (403, "MissingAuthenticationToken", "", Cause::BaseInvalid),
+            (400, "InvalidIdentityToken", "", Cause::BaseInvalid),
+            (403, "RegionDisabledException", "", Cause::WrongRegion),
+            (403, "OptInRequired", "", Cause::WrongRegion),
+            (400, "Throttling", "Rate exceeded", Cause::Throttled),
+            (400, "ThrottlingException", "", Cause::Throttled),
+            (400, "RequestLimitExceeded", "", Cause::Throttled),
+            (400, "TooManyRequestsException", "", Cause::Throttled),
+            (503, "SlowDown", "", Cause::Throttled),
+            (429, "", "", Cause::Throttled),
+            (500, "InternalFailure", "", Cause::ServiceUnavailable),
+            (503, "ServiceUnavailable", "", Cause::ServiceUnavailable),
+            (400, "IDPCommunicationError", "", Cause::ServiceUnavailable),
+            (502, "", "", Cause::ServiceUnavailable),
+            (408, "RequestTimeout", "", Cause::TimedOut),
+            (400, "PackedPolicyTooLarge", "", Cause::Rejected),
+            (400, "MalformedPolicyDocument", "", Cause::Rejected),
+            (404, "", "", Cause::BadAnswer),
+            (200, "", "", Cause::BadAnswer),
+        ] {
+            assert_eq!(cause_of_answer(status, code, message), cause, "{status} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn each_connection_error_has_its_cause() {
+        let boxed = |text: &str| Box::<dyn Error + Send + Sync>::from(text.to_owned());
+        for (error, cause, text) in [
+            (ConnectorError::io(boxed("refused")), Cause::Network, "io error: refused"),
+            (ConnectorError::timeout(boxed("3 s")), Cause::TimedOut, "timeout: 3 s"),
+            (ConnectorError::user(boxed("no URI")), Cause::Misconfigured, "user error: no URI"),
+            (
+                ConnectorError::other(
+                    boxed("broke off"),
+                    Some(aws_smithy_types::retry::ErrorKind::TransientError),
+                ),
+                Cause::Network,
+                "other: broke off",
+            ),
+            (ConnectorError::other(boxed("no HTTP"), None), Cause::BadAnswer, "other: no HTTP"),
+        ] {
+            assert_eq!(connector_error(&error), (cause, text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn each_failure_of_a_provider_has_its_cause() {
+        for (error, cause) in [
+            (CredentialsError::not_loaded_no_source(), Cause::NoBaseCredentials),
+            (CredentialsError::invalid_configuration("x"), Cause::Misconfigured),
+            (
+                CredentialsError::provider_timed_out(std::time::Duration::from_secs(5)),
+                Cause::TimedOut,
+            ),
+            (CredentialsError::provider_error("anything"), Cause::BaseSourceFailed),
+            (CredentialsError::unhandled("anything"), Cause::BaseSourceFailed),
+            (
+                CredentialsError::provider_error(
+                    "the SSO token has expired and cannot be refreshed",
+                ),
+                Cause::BaseExpired,
+            ),
+            (
+                CredentialsError::provider_error(CredentialsError::not_loaded("inner")),
+                Cause::NoBaseCredentials,
+            ),
+            (CredentialsError::unhandled(ConnectorError::io("x".into())), Cause::Network),
+            (CredentialsError::unhandled(io::Error::other("x")), Cause::BaseSourceFailed),
+        ] {
+            assert_eq!(base_error(BASE, &error).cause, cause, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_without_credentials_tells_what_was_tried() {
+        let text = "no credentials found in chain. Attempted:\n  Environment: the credential \
+                    provider was not enabled: environment variable not set\n  Profile: the \
+                    credential provider was not enabled";
+        assert_eq!(
+            not_loaded_text(text),
+            "tried Environment: environment variable not set; Profile"
+        );
+        assert_eq!(not_loaded_text("received 404"), "received 404");
+    }
+
+    #[test]
+    fn unknown_words_of_a_provider_are_not_repeated() {
+        let error = base_error(BASE, &CredentialsError::unhandled("SecretAccessKey: abc"));
+        assert_eq!(error.detail, "");
+    }
+}

@@ -38,8 +38,8 @@ pub struct StsOptions {
     /// The AWS credentials file: `AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials`, outside
     /// our own mount.
     pub credentials_file: PathBuf,
-    /// The region for the STS and SSO calls that base credentials need, where neither the
-    /// environment nor the profile names one.
+    /// The region for the STS calls that base credentials may need, where neither the environment
+    /// nor the profile names one. Without it: us-east-1.
     pub fallback_region: Option<RegionName>,
     /// How long keys without an expiration are served before their source is read again.
     pub key_lifetime: Duration,
@@ -101,8 +101,9 @@ impl StsClient {
             .profile_files(files)
             .http_client(http.clone())
             .no_credentials()
-            // Each call brings its region; naming none here spares the search for one.
-            .region(None::<Region>)
+            // Each call brings its region. Without any here, the loader asks the metadata
+            // service for one, which costs ten seconds where there is none.
+            .region(Region::from_static(base::LAST_REGION))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts())
             .disable_clock_skew_correction(true);

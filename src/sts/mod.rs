@@ -10,5 +10,8 @@ mod detail;
 mod http;
 mod session_name;
 
+#[cfg(test)]
+mod client_tests;
+
 pub use client::{StsClient, StsOptions};
 pub use session_name::session_name;

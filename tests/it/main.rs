@@ -1,7 +1,22 @@
-//! Tests of the whole: the daemon as a process, real mounts, real clients.
+//! All integration tests in one binary, because each binary links the AWS SDK again.
 
-#![allow(clippy::expect_used, reason = "the helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking, and documents itself by its name"
+)]
 
-mod clients;
 #[path = "../emulator/mod.rs"]
 mod emulator;
+mod support;
+
+mod architecture;
+mod cli;
+mod clients;
+mod failing;
+mod faults;
+mod leaks;
+mod namespaces;
+mod rotation;
+mod semantics;

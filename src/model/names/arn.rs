@@ -36,8 +36,12 @@ impl RoleArn {
         let parts: Vec<&str> = text.split(':').collect();
         let [arn, partition, service, region, account_id, resource] = parts.as_slice() else {
             return refuse(format!(
-                "it has {} parts between colons, not 6: write arn:aws:iam::ACCOUNT:role/NAME",
-                parts.len()
+                "it has {} between colons, not 6: write arn:aws:iam::ACCOUNT:role/NAME",
+                if parts.len() == 1 {
+                    "1 part".to_owned()
+                } else {
+                    format!("{} parts", parts.len())
+                }
             ));
         };
         if *arn != "arn" {

@@ -12,7 +12,7 @@ pub enum Partition {
     Aws,
     /// `aws-cn`: China.
     AwsCn,
-    /// `aws-us-gov`: GovCloud.
+    /// `aws-us-gov`: the regions for the US government.
     AwsUsGov,
     /// `aws-iso`.
     AwsIso,

@@ -2,18 +2,17 @@
 //! to the role of the machine.
 
 use super::rig::{BROKEN, Client, REASON, Rig, Temptation, run, told};
+use crate::support::Scene;
 
 /// The client must fail, tell `reason`, and not ask the endpoint of the container for other keys;
 /// the other roles of the same files must work.
 #[track_caller]
 fn check(client: Client, profile: &str, reason: &str) {
-    let Some(rig) = Rig::start() else { return };
-    let temptation = Temptation::start(&rig.emulator);
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
+    let temptation = Temptation::start(&scene.emulator);
     let command = || {
         let mut command = rig.by_variables(client)?;
-        if client == Client::Cli {
-            command.args(["sts", "get-caller-identity"]);
-        }
         command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &temptation.url);
         Some(command)
     };
@@ -64,7 +63,8 @@ fn rust_refuses_a_live_role_that_is_denied() {
 /// source it fails, as README advises to arrange.
 #[track_caller]
 fn check_javascript(profile: &str) {
-    let Some(rig) = Rig::start() else { return };
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
     let Some(mut broken) = rig.by_variables(Client::JavaScript) else { return };
     let output = run(broken.env("AWS_PROFILE", profile));
     let said = told(&output);

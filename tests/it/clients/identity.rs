@@ -1,11 +1,17 @@
 //! Each client finds its keys, by each name and in each way that it looks for them.
 
-use super::rig::{Client, Rig, make_dir, run, skipped, told};
+use std::process::Command;
+
+use rustix::process::geteuid;
+
+use super::rig::{Client, ELSEWHERE, Rig, make_dir, run, told, variables};
+use crate::support::{Scene, skipped};
 
 /// The default profile, a named one and its live form, all by the variables of the SDKs.
 #[track_caller]
 fn check(client: Client) {
-    let Some(rig) = Rig::start() else { return };
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
     for (profile, role) in [
         (None, "prod"),
         (Some("dev"), "dev"),
@@ -13,12 +19,11 @@ fn check(client: Client) {
         (Some("dev@live"), "dev"),
     ] {
         let Some(mut command) = rig.by_variables(client) else { return };
-        if client == Client::Cli {
-            command.args(["sts", "get-caller-identity"]);
-        }
-        if let Some(profile) = profile {
-            command.env("AWS_PROFILE", profile);
-        }
+        match (client, profile) {
+            (Client::Cli, Some(profile)) => command.args(["--profile", profile]),
+            (_, Some(profile)) => command.env("AWS_PROFILE", profile),
+            (_, None) => &mut command,
+        };
         rig.expect_identity(&mut command, role);
     }
 }
@@ -46,12 +51,10 @@ fn rust_finds_default_named_and_live_profiles() {
 /// Mounted at `~/.aws`, without any variable.
 #[track_caller]
 fn check_at_home(client: Client) {
-    let Some(rig) = Rig::start() else { return };
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
     for profile in ["default", "prod@live"] {
         let Some(mut command) = rig.at_home(client) else { return };
-        if client == Client::Cli {
-            command.args(["sts", "get-caller-identity"]);
-        }
         rig.expect_identity(command.env("AWS_PROFILE", profile), "prod");
     }
 }
@@ -80,36 +83,30 @@ fn rust_finds_a_mount_at_home() {
 /// directory: the live profile must name the path that exists there.
 #[track_caller]
 fn check_bound(client: Client) {
-    let Some(rig) = Rig::start() else { return };
-    let bound = rig.elsewhere().join(".aws");
-    make_dir(&bound);
-    let Some(mut inner) = rig.client(client, &rig.elsewhere()) else { return };
-    if client == Client::Cli {
-        inner.args(["sts", "get-caller-identity"]);
-    }
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
+    let Some(mut inner) = rig.client(client, ELSEWHERE) else { return };
     inner.env("AWS_PROFILE", "prod@live");
-
+    let bound = make_dir(&scene.path(ELSEWHERE).join(".aws"));
     // Ordinary users may bind only in a user namespace of their own.
-    let isolate = if rustix::process::geteuid().is_root() {
-        ["--mount", "--propagation=private"].as_slice()
-    } else {
-        ["--mount", "--propagation=private", "--user", "--map-root-user"].as_slice()
+    let user: &[&str] = if geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    let isolated = || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation=private"]).args(user);
+        command
     };
-    let mut probe = std::process::Command::new("unshare");
-    let probed = probe.args(isolate).arg("true").output();
-    if !probed.as_ref().is_ok_and(|probed| probed.status.success()) {
+    if !isolated().arg("true").status().is_ok_and(|status| status.success()) {
         return skipped("mount namespaces cannot be made here");
     }
-    let mut outer = std::process::Command::new("unshare");
+    let mut outer = isolated();
     outer
-        .args(isolate)
         // What the daemon mounted is out of sight but for the bound directory.
         .args(["sh", "-c", r#"mount --bind "$0" "$1" && umount -l "$0" && shift && exec "$@""#])
-        .args([rig.mount(), bound])
+        .args([&rig.daemon.mountpoint, &bound])
         .arg(inner.get_program())
         .args(inner.get_args())
         .env_clear()
-        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        .envs(variables(&mut inner));
     rig.expect_identity(&mut outer, "prod");
 }
 
@@ -136,12 +133,10 @@ fn rust_finds_a_mount_bound_elsewhere() {
 /// With `--live-only` plain names are live, and no static keys are there to be frozen.
 #[track_caller]
 fn check_live_only(client: Client) {
-    let Some(rig) = Rig::start_with(None, &["--live-only"]) else { return };
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &["--live-only"]) else { return };
     for (profile, role) in [("default", "prod"), ("dev", "dev")] {
         let Some(mut command) = rig.by_variables(client) else { return };
-        if client == Client::Cli {
-            command.args(["sts", "get-caller-identity"]);
-        }
         rig.expect_identity(command.env("AWS_PROFILE", profile), role);
     }
 }
@@ -168,10 +163,12 @@ fn rust_finds_live_only_profiles() {
 
 #[test]
 fn the_cli_tells_where_its_keys_come_from() {
-    let Some(rig) = Rig::start() else { return };
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
     for (profile, source) in [("dev", "shared-credentials-file"), ("dev@live", "custom-process")] {
-        let Some(mut command) = rig.at_home(Client::Cli) else { return };
-        let output = run(command.args(["configure", "list", "--profile", profile]));
+        let Some(command) = rig.at_home(Client::Cli) else { return };
+        let list = ["configure", "list", "--profile", profile];
+        let output = run(&mut Client::cli(command, &list));
         let told = told(&output);
         assert!(output.status.success() && told.contains(source), "{told}");
         assert!(told.contains("eu-west-1"), "{told}");
@@ -180,9 +177,10 @@ fn the_cli_tells_where_its_keys_come_from() {
 
 #[test]
 fn the_cli_cannot_write_into_the_mount() {
-    let Some(rig) = Rig::start() else { return };
-    let Some(mut command) = rig.at_home(Client::Cli) else { return };
-    let output = run(command.args(["configure", "set", "region", "eu-west-2"]));
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
+    let Some(command) = rig.at_home(Client::Cli) else { return };
+    let output = run(&mut Client::cli(command, &["configure", "set", "region", "eu-west-2"]));
     let told = told(&output);
     assert!(!output.status.success() && told.contains("Read-only file system"), "{told}");
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::rig::{Client, Rig, run, told};
+use crate::support::Scene;
 
 /// Sessions are cut to whole seconds, so these live 8 to 9 s; an open serves at least a third.
 const LIFETIME: Duration = Duration::from_secs(9);
@@ -11,18 +12,20 @@ const LIFETIME: Duration = Duration::from_secs(9);
 /// One process with one client outlives three sessions that it used, and no call of it fails.
 #[track_caller]
 fn check_live(client: Client) {
-    let Some(rig) = Rig::start_with(Some(LIFETIME), &[]) else { return };
+    let scene = Scene::new();
+    scene.emulator.set_session_lifetime(Some(LIFETIME));
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
     let Some(mut command) = rig.by_variables(client) else { return };
     let output = run(command.env("AWS_PROFILE", "prod@live").arg("32"));
-    assert!(output.status.success(), "{}\n{}", told(&output), rig.log());
+    assert!(output.status.success(), "{}\n{}", told(&output), rig.daemon.log());
 
     let calls = rig.identity_calls();
     let refused: Vec<_> =
         calls.iter().filter(|call| call.result.as_deref() != Some("OK")).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let used: HashSet<_> = calls.into_iter().filter_map(|call| call.caller_access_key_id).collect();
-    let now = rig.emulator.now();
-    let sessions = rig.emulator.issued_sessions();
+    let now = scene.emulator.now();
+    let sessions = scene.emulator.issued_sessions();
     let outlived = sessions
         .iter()
         .filter(|session| session.expiration <= now && used.contains(&session.access_key_id))
@@ -49,7 +52,9 @@ fn rust_outlives_three_sessions() {
 /// ones.
 #[track_caller]
 fn check_static(client: Client) {
-    let Some(rig) = Rig::start_with(Some(LIFETIME), &[]) else { return };
+    let scene = Scene::new();
+    scene.emulator.set_session_lifetime(Some(LIFETIME));
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
     let command = |seconds: &str| {
         let mut command = rig.by_variables(client)?;
         command.env("AWS_PROFILE", "prod").arg(seconds);

@@ -1,21 +1,18 @@
-//! What the tests of this folder share: an emulator, a daemon that mounts, and clients as
-//! processes of their own that know the mount and nothing else.
+//! What the tests of this folder share: a mount with roles that work and one that does not, and
+//! clients as processes of their own that know the mount and nothing else.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder};
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use crate::emulator::{CallRecord, Emulator, Fault};
+use crate::support::{self, Daemon, Scene, arn, fuse_available, skipped};
 
 /// A role that the emulator denies.
 pub(crate) const BROKEN: &str = "broken";
@@ -23,161 +20,81 @@ pub(crate) const BROKEN: &str = "broken";
 pub(crate) const REASON: &str = "profile broken has no keys: AWS denied AssumeRole";
 
 /// A mount with the roles `prod` (also the default), `dev` and [`BROKEN`].
-pub(crate) struct Rig {
-    pub(crate) emulator: Emulator,
-    dir: TempDir,
-    daemon: Child,
+pub(crate) struct Rig<'a> {
+    pub(crate) scene: &'a Scene,
+    pub(crate) daemon: Daemon<'a>,
 }
 
-impl Rig {
-    /// Mounts with ordinary sessions of one hour. `None`, said aloud, where nothing can be mounted.
-    pub(crate) fn start() -> Option<Self> {
-        Self::start_with(None, &[])
-    }
-
-    /// Mounts with sessions of this lifetime and more arguments for the daemon.
-    pub(crate) fn start_with(lifetime: Option<Duration>, arguments: &[&str]) -> Option<Self> {
-        if let Err(reason) = can_mount() {
-            skipped(&reason);
+impl<'a> Rig<'a> {
+    /// Mounts, with more arguments for the daemon. `None`, said aloud, where nothing can be
+    /// mounted.
+    pub(crate) fn start(scene: &'a Scene, arguments: &[&str]) -> Option<Self> {
+        if !fuse_available() {
             return None;
         }
-        let emulator = Emulator::start().expect("a free port");
-        emulator.set_session_lifetime(lifetime);
-        emulator.set_fault(Fault::Deny.for_role(BROKEN));
-        let dir = tempfile::tempdir().expect("a directory");
-        for name in ["home", "elsewhere", "daemon", "run"] {
-            fs::DirBuilder::new().mode(0o700).create(dir.path().join(name)).expect("a directory");
+        scene.emulator.set_fault(Fault::Deny.for_role(BROKEN));
+        for name in [READER, ELSEWHERE] {
+            make_dir(&scene.path(name));
         }
-        let log = File::create(dir.path().join("daemon.log")).expect("a log");
-        let mut command = Command::new(program("credmount", env!("CARGO_BIN_EXE_credmount")));
-        for role in ["prod", "dev", BROKEN] {
-            command.args(["--role", &format!("{role}=arn:aws:iam::123456789012:role/{role}")]);
-        }
-        let daemon = with_only(&mut command, &dir.path().join("daemon"))
-            .args(["--region", "eu-west-1"])
-            .args(arguments)
-            .arg(dir.path().join("home/.aws"))
-            .env("XDG_RUNTIME_DIR", dir.path().join("run"))
-            .env("AWS_ENDPOINT_URL_STS", emulator.endpoint())
-            .env("AWS_ACCESS_KEY_ID", emulator.base_access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", emulator.base_secret_access_key())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a descriptor"))
-            .stderr(log)
-            .spawn()
-            .expect("the daemon starts");
-        let mut rig = Self { emulator, dir, daemon };
-        rig.wait_until_mounted();
-        Some(rig)
-    }
-
-    /// The mount: `.aws` in the home directory of [`Self::at_home`].
-    pub(crate) fn mount(&self) -> PathBuf {
-        self.home().join(".aws")
-    }
-
-    /// The home directory whose `.aws` is the mount.
-    pub(crate) fn home(&self) -> PathBuf {
-        self.dir.path().join("home")
-    }
-
-    /// A home directory without `.aws`.
-    pub(crate) fn elsewhere(&self) -> PathBuf {
-        self.dir.path().join("elsewhere")
+        let roles = ["prod", "dev", BROKEN].map(|role| format!("--role={role}={}", arn(role)));
+        let mut all: Vec<_> = roles.iter().map(String::as_str).collect();
+        all.extend(["--region", "eu-west-1"]);
+        all.extend(arguments);
+        let daemon = scene.mount_on(scene.path(READER).join(".aws"), &all);
+        Some(Self { scene, daemon })
     }
 
     /// A client that finds the mount at `~/.aws`.
     pub(crate) fn at_home(&self, client: Client) -> Option<Command> {
-        self.client(client, &self.home())
+        self.client(client, READER)
     }
 
     /// A client that finds the mount by the variables that name its files.
     pub(crate) fn by_variables(&self, client: Client) -> Option<Command> {
-        let mut command = self.client(client, &self.elsewhere())?;
+        let mut command = self.client(client, ELSEWHERE)?;
         command
-            .env("AWS_CONFIG_FILE", self.mount().join("config"))
-            .env("AWS_SHARED_CREDENTIALS_FILE", self.mount().join("credentials"));
+            .env("AWS_CONFIG_FILE", self.daemon.file("config"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", self.daemon.file("credentials"));
         Some(command)
     }
 
-    /// A client with this home directory and nothing that leads to the mount. `None`, said aloud,
-    /// where the client is not installed.
-    pub(crate) fn client(&self, client: Client, home: &Path) -> Option<Command> {
-        let mut command = match client.command(self.dir.path()) {
-            Ok(command) => command,
-            Err(reason) => {
-                skipped(&reason);
-                return None;
+    /// A client with this home directory. `None`, said aloud, where it is not installed.
+    pub(crate) fn client(&self, client: Client, home: &str) -> Option<Command> {
+        match client.command(self.scene) {
+            Ok(mut command) => {
+                command.env("HOME", self.scene.path(home));
+                Some(command)
             }
-        };
-        with_only(&mut command, home).env("AWS_ENDPOINT_URL_STS", self.emulator.endpoint());
-        if client == Client::JavaScript {
-            command.env("CREDMOUNT_TEST_NODE_MODULES", node_modules()?);
+            Err(reason) => {
+                skipped(reason);
+                None
+            }
         }
-        Some(command)
     }
 
     /// The calls of clients, who alone ask for an identity here.
     pub(crate) fn identity_calls(&self) -> Vec<CallRecord> {
-        let mut calls = self.emulator.calls();
+        let mut calls = self.scene.emulator.calls();
         calls.retain(|call| call.action == "GetCallerIdentity");
         calls
     }
 
     /// Runs `command`, which must succeed and print the ARN of a session of `role`; the emulator
-    /// must have seen one verified call of a session that it issued for that role.
+    /// must have seen one verified call, with a session that it issued for that role.
     #[track_caller]
     pub(crate) fn expect_identity(&self, command: &mut Command, role: &str) {
         let before = self.identity_calls().len();
         let output = run(command);
         let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/");
-        assert!(output.status.success(), "{}\n{}", told(&output), self.log());
+        assert!(output.status.success(), "{}\n{}", told(&output), self.daemon.log());
         assert!(told(&output).contains(&arn), "{}", told(&output));
         let calls = self.identity_calls();
         let [call] = &calls[before..] else { panic!("one call, not {:#?}", &calls[before..]) };
         assert_eq!(call.result.as_deref(), Some("OK"));
-        let sessions = self.emulator.issued_sessions();
+        let sessions = self.scene.emulator.issued_sessions();
         let caller = call.caller_access_key_id.as_deref();
         let session = sessions.iter().find(|session| Some(&*session.access_key_id) == caller);
         assert!(session.expect("a session of ours").arn.starts_with(&arn));
-    }
-
-    /// What the daemon wrote.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("daemon.log")).unwrap_or_default()
-    }
-
-    fn wait_until_mounted(&mut self) {
-        // A mount appears in mountinfo before it is served; a stat waits for the rest.
-        let config = self.mount().join("config");
-        for _ in 0..300 {
-            if let Some(status) = self.daemon.try_wait().expect("a child") {
-                panic!("the daemon ended with {status}:\n{}", self.log());
-            }
-            if config.exists() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the daemon did not mount within 15 s:\n{}", self.log());
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.daemon.id().cast_signed()) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        for _ in 0..100 {
-            if !matches!(self.daemon.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        // The test fails elsewhere; here nothing must be left behind.
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-        let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(self.mount()).status();
     }
 }
 
@@ -191,42 +108,64 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    /// The program, written to `dir` if it is a script: users who cannot read the repository run
-    /// these tests too.
-    fn command(self, dir: &Path) -> Result<Command, String> {
+    /// A command that asks who it is, once. Scripts are written out first: users who cannot read
+    /// the repository run these tests too.
+    fn command(self, scene: &Scene) -> Result<Command, &'static str> {
         let script = |name: &str, text: &str| {
-            let path = dir.join(name);
+            let path = scene.path(name);
             fs::write(&path, text).expect("a script");
             path
         };
-        match self {
+        let python = || {
+            support::variable("CREDMOUNT_TEST_PYTHON")
+                .ok_or("CREDMOUNT_TEST_PYTHON names no Python with boto3 and the AWS CLI")
+        };
+        Ok(match self {
             Self::Boto3 => {
-                let mut command = Command::new(python()?);
+                let mut command = scene.command(python()?);
                 let text = include_str!("../../clients/boto3_client.py");
                 command.arg(script("boto3_client.py", text));
-                Ok(command)
+                command
             }
             Self::Cli => {
-                let mut command = Command::new(python()?);
-                command.args(["-m", "awscli"]);
-                Ok(command)
+                let mut command = scene.command(python()?);
+                command.args(["-m", "awscli"]).args(WHO_AM_I);
+                command
             }
             Self::JavaScript => {
-                node_modules().ok_or("the npm packages of tests/clients are not installed")?;
-                let mut command = Command::new("node");
+                let modules = support::variable("CREDMOUNT_TEST_NODE_MODULES")
+                    .ok_or("CREDMOUNT_TEST_NODE_MODULES names no packages of npm")?;
+                let mut command = scene.command("node");
                 let text = include_str!("../../clients/javascript_client.mjs");
-                // The SDK warns of its next minimum of Node.
-                command.arg("--no-warnings").arg(script("javascript_client.mjs", text));
-                Ok(command)
+                command
+                    // The SDK warns of its next minimum of Node.js.
+                    .arg("--no-warnings")
+                    .arg(script("javascript_client.mjs", text))
+                    // With a slash at its end, as Node.js wants it.
+                    .env("CREDMOUNT_TEST_NODE_MODULES", Path::new(&modules).join(""));
+                command
             }
             Self::Rust => {
                 // Cargo builds examples before tests, but tells tests no path of theirs.
                 let beside = Path::new(env!("CARGO_BIN_EXE_credmount"));
-                let path = beside.with_file_name("examples").join("rust-client");
-                Ok(Command::new(program("rust-client", &path.display().to_string())))
+                let built = beside.with_file_name("examples").join("rust-client");
+                scene.command(support::program("rust-client", built))
             }
-        }
+        })
     }
+
+    /// The AWS CLI with other arguments than the ones that ask who it is.
+    pub(crate) fn cli(mut who_am_i: Command, arguments: &[&str]) -> Command {
+        let mut command = Command::new(who_am_i.get_program());
+        command.env_clear().envs(variables(&mut who_am_i)).args(["-m", "awscli"]).args(arguments);
+        command
+    }
+}
+
+/// The environment that was made for a command.
+pub(crate) fn variables(command: &mut Command) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    let set = command.get_envs().filter_map(|(name, value)| Some((name.into(), value?.into())));
+    set.collect()
 }
 
 /// A container-credentials endpoint that would hand out keys that work, and counts who asks.
@@ -268,7 +207,7 @@ impl Temptation {
 /// Runs a client to its end.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().expect("the client starts")
+    command.output().expect("the client starts")
 }
 
 /// What a client printed, for people and assertions.
@@ -277,64 +216,15 @@ pub(crate) fn told(output: &Output) -> String {
     format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
-/// Says that a test cannot run here, where `scripts/test` counts it.
-#[expect(clippy::print_stderr, reason = "a test that did not run must not look like one that did")]
-pub(crate) fn skipped(reason: &str) {
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    eprintln!("skipped: {reason}");
-    if let Some(list) = environment("CREDMOUNT_TEST_SKIPPED") {
-        let mut list = File::options().append(true).create(true).open(list).expect("the list");
-        writeln!(list, "{test}: {reason}").expect("the list");
-    }
+/// A directory that only this user can enter.
+pub(crate) fn make_dir(path: &Path) -> PathBuf {
+    DirBuilder::new().mode(0o700).create(path).expect("a directory");
+    path.to_owned()
 }
 
-fn can_mount() -> Result<(), String> {
-    File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .map_err(|error| format!("/dev/fuse cannot be opened ({error})"))?;
-    Command::new("fusermount3")
-        .arg("--version")
-        .output()
-        .map_err(|error| format!("fusermount3 cannot be run ({error})"))?;
-    Ok(())
-}
-
-/// A program under test: where the variable says if the tests run as a user who cannot enter the
-/// build directory, else where it was built.
-fn program(name: &str, built: &str) -> PathBuf {
-    environment("CREDMOUNT_TEST_PROGRAMS").map_or_else(|| built.into(), |dir| dir.join(name))
-}
-
-fn python() -> Result<PathBuf, String> {
-    environment("CREDMOUNT_TEST_PYTHON")
-        .ok_or_else(|| "CREDMOUNT_TEST_PYTHON names no Python with boto3 and the AWS CLI".into())
-}
-
-/// The directory with a slash at its end, as Node.js wants it.
-fn node_modules() -> Option<PathBuf> {
-    environment("CREDMOUNT_TEST_NODE_MODULES").map(|dir| dir.join(""))
-}
-
-/// An environment of the search path, a home directory and what keeps clients on this machine.
-fn with_only<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
-    command.env_clear();
-    for name in ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"] {
-        if let Some(value) = environment(name) {
-            command.env(name, value);
-        }
-    }
-    command.env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true")
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests are told by variables where things are")]
-fn environment(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// Makes a directory of the test's own, inside a home directory.
-pub(crate) fn make_dir(path: &Path) {
-    fs::create_dir(path).expect("a directory");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("a directory of ours");
-}
+/// The home directory whose `.aws` is the mount.
+const READER: &str = "reader";
+/// A home directory without `.aws`.
+pub(crate) const ELSEWHERE: &str = "elsewhere";
+/// What the AWS CLI is asked.
+const WHO_AM_I: [&str; 2] = ["sts", "get-caller-identity"];
