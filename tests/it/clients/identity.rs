@@ -88,8 +88,13 @@ fn check_bound(client: Client) {
     let Some(mut inner) = rig.client(client, ELSEWHERE) else { return };
     inner.env("AWS_PROFILE", "prod@live");
     let bound = make_dir(&scene.path(ELSEWHERE).join(".aws"));
-    // Ordinary users may bind only in a user namespace of their own.
-    let user: &[&str] = if geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    // Ordinary users may bind only in a user namespace of their own, and take nothing away there;
+    // as root, what the daemon mounted is out of sight but for the bound directory.
+    let (user, script): (&[&str], _) = if geteuid().is_root() {
+        (&[], r#"mount --bind "$0" "$1" && umount -l "$0" && shift && exec "$@""#)
+    } else {
+        (&["--user", "--map-root-user"], r#"mount --bind "$0" "$1" && shift && exec "$@""#)
+    };
     let isolated = || {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation=private"]).args(user);
@@ -100,8 +105,7 @@ fn check_bound(client: Client) {
     }
     let mut outer = isolated();
     outer
-        // What the daemon mounted is out of sight but for the bound directory.
-        .args(["sh", "-c", r#"mount --bind "$0" "$1" && umount -l "$0" && shift && exec "$@""#])
+        .args(["sh", "-c", script])
         .args([&rig.daemon.mountpoint, &bound])
         .arg(inner.get_program())
         .args(inner.get_args())
