@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tracing::Level;
 
 use super::serve::{NoRole, Plan, serve};
 use super::surroundings::{Surroundings, runtime, start_logging};
@@ -34,7 +35,7 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
     if settings.background {
         return background::launch(&log_file);
     }
-    start_logging(&settings);
+    start_logging(&settings, Level::INFO);
     serve_settings(&surroundings, settings, mountpoint, runtime_dir, None, || {})?;
     Ok(ExitCode::SUCCESS)
 }
@@ -48,7 +49,7 @@ fn stay(
     log_file: &Path,
 ) -> Result<ExitCode> {
     background::detach()?;
-    start_logging(&settings);
+    start_logging(&settings, Level::INFO);
     let log_file = Some(log_file.display().to_string());
     let served = serve_settings(
         surroundings,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use tokio::task::JoinSet;
+use tracing::Level;
 
 use super::print;
 use super::surroundings::{Surroundings, runtime, start_logging};
@@ -71,7 +72,8 @@ fn fallback_region(settings: &Settings) -> RegionName {
 fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
     let surroundings = Surroundings::read(args.config.as_deref());
     let settings = surroundings.settings(&args.flags())?;
-    start_logging(&settings);
+    // The command itself tells how each role went.
+    start_logging(&settings, Level::ERROR);
     Ok((surroundings, settings))
 }
 

@@ -109,12 +109,12 @@ impl Surroundings {
     }
 }
 
-/// Logs go to stderr. Other crates are heard only when everything is asked for, and then no lower
+/// Logs go to stderr; without `-v` or `-q` down to the level `normal`. Other crates are heard only when everything is asked for, and then no lower
 /// than their warnings: what they say below that may hold requests.
-pub(super) fn start_logging(settings: &Settings) {
+pub(super) fn start_logging(settings: &Settings, normal: Level) {
     let (own, others) = match settings.verbosity {
         Verbosity::Quiet => (Level::ERROR, None),
-        Verbosity::Normal => (Level::INFO, None),
+        Verbosity::Normal => (normal, None),
         Verbosity::Verbose => (Level::DEBUG, None),
         Verbosity::Trace => (Level::TRACE, Some(Level::WARN)),
     };

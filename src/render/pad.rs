@@ -91,7 +91,7 @@ mod tests {
                 [usize::try_from(kind).unwrap()];
             let padded = pad(Text::new("x".repeat(length)), length + room, padding).unwrap();
             prop_assert_eq!(padded.len(), length + room);
-            prop_assert!(roomy(length, 1) > length && roomy(length, 1) % 256 == 0);
+            prop_assert!(roomy(length, 1) > length && roomy(length, 1).is_multiple_of(256));
         }
     }
 }

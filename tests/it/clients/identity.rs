@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use rustix::process::geteuid;
-
-use super::rig::{Client, ELSEWHERE, Rig, make_dir, run, told, variables};
-use crate::support::{Scene, skipped};
+use super::rig::{Client, ELSEWHERE, Rig, run, told, variables};
+use crate::support::Scene;
+use crate::support::namespace::{in_mount_namespace, namespaces_available};
 
 /// The default profile, a named one and its live form, all by the variables of the SDKs.
 #[track_caller]
@@ -87,30 +86,21 @@ fn check_bound(client: Client) {
     let Some(rig) = Rig::start(&scene, &[]) else { return };
     let Some(mut inner) = rig.client(client, ELSEWHERE) else { return };
     inner.env("AWS_PROFILE", "prod@live");
-    let bound = make_dir(&scene.path(ELSEWHERE).join(".aws"));
-    // Ordinary users may bind only in a user namespace of their own, and take nothing away there;
-    // as root, what the daemon mounted is out of sight but for the bound directory.
-    let (user, script): (&[&str], _) = if geteuid().is_root() {
-        (&[], r#"mount --bind "$0" "$1" && umount -l "$0" && shift && exec "$@""#)
-    } else {
-        (&["--user", "--map-root-user"], r#"mount --bind "$0" "$1" && shift && exec "$@""#)
-    };
-    let isolated = || {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation=private"]).args(user);
-        command
-    };
-    if !isolated().arg("true").status().is_ok_and(|status| status.success()) {
-        return skipped("mount namespaces cannot be made here");
+    if !namespaces_available(&scene) {
+        return;
     }
-    let mut outer = isolated();
-    outer
-        .args(["sh", "-c", script])
-        .args([&rig.daemon.mountpoint, &bound])
+    let mut hidden = Command::new("sh");
+    hidden
+        // Leaves the bound directory alone in sight. Ordinary users may not take away what was
+        // there before their namespace; for them both are.
+        .args(["-c", r#"umount -l "$0"; exec "$@""#])
+        .arg(&rig.daemon.mountpoint)
         .arg(inner.get_program())
-        .args(inner.get_args())
-        .env_clear()
-        .envs(variables(&mut inner));
+        .args(inner.get_args());
+    let bound = scene.path(ELSEWHERE).join(".aws");
+    let binds = [(rig.daemon.mountpoint.clone(), bound)];
+    let mut outer = in_mount_namespace(&scene, &binds, &hidden);
+    outer.env_clear().envs(variables(&mut inner));
     rig.expect_identity(&mut outer, "prod");
 }
 

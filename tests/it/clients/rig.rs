@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ impl<'a> Rig<'a> {
         }
         scene.emulator.set_fault(Fault::Deny.for_role(BROKEN));
         for name in [READER, ELSEWHERE] {
-            make_dir(&scene.path(name));
+            DirBuilder::new().mode(0o700).create(scene.path(name)).expect("a directory");
         }
         let roles = ["prod", "dev", BROKEN].map(|role| format!("--role={role}={}", arn(role)));
         let mut all: Vec<_> = roles.iter().map(String::as_str).collect();
@@ -214,12 +214,6 @@ pub(crate) fn run(command: &mut Command) -> Output {
 pub(crate) fn told(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
-/// A directory that only this user can enter.
-pub(crate) fn make_dir(path: &Path) -> PathBuf {
-    DirBuilder::new().mode(0o700).create(path).expect("a directory");
-    path.to_owned()
 }
 
 /// The home directory whose `.aws` is the mount.

@@ -2,10 +2,11 @@
 //! own. Dropping it ends the daemon and removes the mount, whatever the test did.
 
 pub(crate) mod daemon;
+pub(crate) mod namespace;
 pub(crate) mod wait;
 
 pub(crate) use daemon::{Daemon, Scene, arn, program, unmount_lazily};
-pub(crate) use wait::{eventually, wait_for};
+pub(crate) use wait::eventually;
 
 use std::ffi::OsString;
 use std::io::Write as _;
