@@ -51,7 +51,7 @@ install_base() {
     command -v fusermount3 >/dev/null || missing+=(fuse3)
     if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
     if ! command -v cargo >/dev/null; then
-        echo "cargo was not found; install a Rust toolchain first (rustup.rs)" >&2
+        echo "cargo was not found; install a Rust toolchain first" >&2
         return 1
     fi
 }
