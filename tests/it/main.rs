@@ -14,6 +14,7 @@ mod support;
 
 mod architecture;
 mod cli;
+mod clients;
 mod failing;
 mod faults;
 mod leaks;

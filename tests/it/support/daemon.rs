@@ -9,7 +9,7 @@ use credmount::os::paths::mount_stem;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{eventually, variable};
 use crate::emulator::{Emulator, Options};
 
 /// A directory of its own with an emulator: home, runtime directory, mount point.
@@ -45,7 +45,7 @@ impl Scene {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("PATH", path_variable())
+            .env("PATH", variable("PATH").unwrap_or_default())
             .env("HOME", self.path("home"))
             .env("USER", "tester")
             .env("XDG_RUNTIME_DIR", self.path("run"))
@@ -57,7 +57,7 @@ impl Scene {
 
     /// `credmount ARGS` with the emulator's base keys in the environment.
     pub(crate) fn credmount(&self, args: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_credmount"));
+        let mut command = self.command(program("credmount", env!("CARGO_BIN_EXE_credmount")));
         command
             .env("AWS_ACCESS_KEY_ID", self.emulator.base_access_key_id())
             .env("AWS_SECRET_ACCESS_KEY", self.emulator.base_secret_access_key())
@@ -72,7 +72,12 @@ impl Scene {
 
     /// Mounts in the background on `live` with these arguments.
     pub(crate) fn mount(&self, args: &[&str]) -> Daemon<'_> {
-        let daemon = Daemon { scene: self, mountpoint: self.path("live") };
+        self.mount_on(self.path("live"), args)
+    }
+
+    /// Mounts in the background on `mountpoint` with these arguments.
+    pub(crate) fn mount_on(&self, mountpoint: PathBuf, args: &[&str]) -> Daemon<'_> {
+        let daemon = Daemon { scene: self, mountpoint };
         let mountpoint = daemon.mountpoint.to_str().expect("a path in UTF-8").to_owned();
         let output = self.run(&[args, &["--background", &mountpoint]].concat());
         assert!(output.status.success(), "mounting failed: {output:?}");
@@ -163,7 +168,11 @@ pub(crate) fn arn(role: &str) -> String {
     format!("arn:aws:iam::123456789012:role/{role}")
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests are started with the PATH of the tools")]
-fn path_variable() -> std::ffi::OsString {
-    std::env::var_os("PATH").unwrap_or_default()
+/// A program under test: where `CREDMOUNT_TEST_PROGRAMS` says if the tests run as a user who cannot
+/// enter the build directory, else where it was built.
+pub(crate) fn program(name: &str, built: impl Into<PathBuf>) -> PathBuf {
+    match variable("CREDMOUNT_TEST_PROGRAMS") {
+        Some(dir) => Path::new(&dir).join(name),
+        None => built.into(),
+    }
 }

@@ -5,9 +5,11 @@ pub(crate) mod daemon;
 pub(crate) mod namespace;
 pub(crate) mod wait;
 
-pub(crate) use daemon::{Daemon, Scene, unmount_lazily};
+pub(crate) use daemon::{Daemon, Scene, arn, program, unmount_lazily};
 pub(crate) use wait::{eventually, wait_for};
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,9 +26,24 @@ pub(crate) fn fuse_available() -> bool {
     false
 }
 
-/// Notes that a test could not run. `scripts/test` counts these lines.
+/// Notes that a test could not run: on stderr, and in the file that `scripts/test` counts.
 pub(crate) fn skipped(reason: &str) {
     eprintln!("skipped: {reason}");
+    if let Some(list) = variable("CREDMOUNT_TEST_SKIPPED") {
+        // nextest runs each test on the main thread of a process; libtest names a thread after it.
+        let test = variable("NEXTEST_TEST_NAME").and_then(|name| name.into_string().ok());
+        let test = test.or_else(|| std::thread::current().name().map(str::to_owned));
+        let test = test.unwrap_or_default();
+        let list = std::fs::File::options().append(true).create(true).open(list);
+        list.and_then(|mut list| list.write_all(format!("{test}: {reason}\n").as_bytes()))
+            .expect("the list of skipped tests can be written");
+    }
+}
+
+/// A variable that tells tests where things are; an empty one is none.
+#[expect(clippy::disallowed_methods, reason = "tests are told by variables where things are")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The whole content of a file, read as most clients do: open, fstat, read to the end.

@@ -5,7 +5,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::Scene;
+use super::{Scene, skipped};
+
+/// Whether this user may bind mounts in a namespace of their own; some systems forbid it to
+/// ordinary users. Says so loudly if not.
+pub(crate) fn namespaces_available(scene: &Scene) -> bool {
+    let home = scene.path("home");
+    let tried = in_mount_namespace(scene, &[(home.clone(), home)], &Command::new("true")).output();
+    let available = tried.is_ok_and(|tried| tried.status.success());
+    if !available {
+        skipped("this user may not make mount namespaces here");
+    }
+    available
+}
 
 /// `command`, run where each `(source, target)` is bound. Targets are made here; an ordinary user
 /// gets a user namespace to be allowed to bind.

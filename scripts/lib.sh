@@ -1,0 +1,118 @@
+# What the scripts share. Sourced by bash, in the root of the repository.
+# shellcheck shell=bash
+
+# Where cargo builds; everything else that is installed for tests goes there too.
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+# Lines of a failed installer, without the addresses of this machine's registries.
+without_addresses() {
+    sed -E -e 's#[a-z+]+://[^ ]+#ADDRESS#g' -e "s#host='[^']*'#ADDRESS#g" | tail -n 5
+}
+
+# Runs a command as root, if this user can.
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        return 1
+    fi
+}
+
+# install_packages NAME...: packages of Debian or Ubuntu. Fails, saying which, if they cannot be had.
+install_packages() {
+    local log status=0
+    echo "installing: $*"
+    log=$(mktemp)
+    {
+        as_root apt-get -qq update &&
+            as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get -qq install --no-install-recommends -y "$@"
+    } >"$log" 2>&1 </dev/null || status=$?
+    if ((status != 0)); then
+        without_addresses <"$log" >&2
+        echo "could not install; please install these packages: $*" >&2
+    fi
+    rm -f "$log"
+    return "$status"
+}
+
+# What building and mounting need.
+install_base() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v fusermount3 >/dev/null || missing+=(fuse3)
+    if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
+    if ! command -v cargo >/dev/null; then
+        echo "cargo was not found; install a Rust toolchain first" >&2
+        return 1
+    fi
+}
+
+# Sets CREDMOUNT_TEST_PYTHON to a Python with the packages of tests/clients/requirements.txt, or
+# fails.
+install_python_clients() {
+    local venv="$target/clients/venv" wanted=tests/clients/requirements.txt log
+    if ! cmp -s "$wanted" "$venv/installed.txt"; then
+        command -v python3 >/dev/null || install_packages python3 || return 1
+        echo "installing the packages of $wanted"
+        rm -rf "$venv"
+        if ! python3 -m venv "$venv" >/dev/null 2>&1; then
+            # Debian has it apart from Python.
+            install_packages python3-venv || return 1
+            python3 -m venv --clear "$venv" || return 1
+        fi
+        log="$target/clients/pip.log"
+        if ! "$venv/bin/pip" install -q --disable-pip-version-check --no-deps -r "$wanted" \
+            >"$log" 2>&1; then
+            without_addresses <"$log" >&2
+            return 1
+        fi
+        cp "$wanted" "$venv/installed.txt"
+    fi
+    export CREDMOUNT_TEST_PYTHON="$venv/bin/python"
+}
+
+# Sets CREDMOUNT_TEST_NODE_MODULES to the packages of tests/clients/package-lock.json, or fails.
+install_node_clients() {
+    local node="$target/clients/node" wanted=tests/clients/package-lock.json log
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        install_packages nodejs npm || return 1
+    fi
+    if (($(node -p 'parseInt(process.versions.node)') < 20)); then
+        echo "the AWS SDK for JavaScript needs Node.js 20 or later" >&2
+        return 1
+    fi
+    if ! cmp -s "$wanted" "$node/installed.json"; then
+        echo "installing the packages of $wanted"
+        rm -rf "$node"
+        mkdir -p "$node"
+        cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc "$node/"
+        log="$target/clients/npm.log"
+        if ! (cd "$node" && npm ci --ignore-scripts) >"$log" 2>&1; then
+            without_addresses <"$log" >&2
+            return 1
+        fi
+        cp "$wanted" "$node/installed.json"
+    fi
+    export CREDMOUNT_TEST_NODE_MODULES="$node/node_modules"
+}
+
+# unmount_below DIR: removes every mount below it. A daemon whose mount is gone ends by itself.
+unmount_below() {
+    local mountpoint
+    while read -r mountpoint; do
+        if ((EUID == 0)); then
+            umount -l "$mountpoint" || true
+        else
+            fusermount3 -u -z "$mountpoint" || true
+        fi
+    done < <(awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo)
+}
