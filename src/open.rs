@@ -10,8 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::publish::{Publisher, Settled};
+use crate::model::RoleChain;
+use crate::publish::Publisher;
 use crate::render::{MountStatus, ReaderPath, instant};
+use crate::status::role_statuses;
 use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree};
 
 /// Tells where a reader sees our mount. Implemented by `fuse/` and `os/`.
@@ -74,8 +76,8 @@ impl OpenService {
     /// For what is no file of ours; never because a role fails.
     pub fn open(&self, ino: Ino) -> Result<Open, FsError> {
         let open = self.tree.open(ino, self.clock.now())?;
-        if let Open::Ready(_) = open {
-            self.reads.fetch_add(1, Ordering::Relaxed);
+        if let Open::Ready(file, _) = open {
+            self.count(file);
         }
         Ok(open)
     }
@@ -94,15 +96,18 @@ impl OpenService {
                 self.tree.pin(snapshot)
             }
             FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
-                self.reads.fetch_add(1, Ordering::Relaxed);
-                self.settle(file).await;
-                let mut settled = Settled::Wait;
+                self.count(file);
+                let chains = self.publisher.chains(file);
+                self.settle(&chains).await;
+                // Who waited beside us may have published already.
+                let mut decided: &[Arc<RoleChain>] = &[];
                 loop {
-                    self.publisher.publish(settled).await;
-                    if let Open::Ready(fh) = self.tree.open_file(file, self.clock.now()) {
+                    if let Open::Ready(_, fh) = self.tree.open_file(file, self.clock.now()) {
                         return fh;
                     }
-                    settled = Settled::Now;
+                    self.publisher.publish(decided).await;
+                    // Sessions so short that they fall due meanwhile are served as they are.
+                    decided = &chains;
                 }
             }
         }
@@ -117,15 +122,22 @@ impl OpenService {
             since: instant(self.since),
             reads: self.reads.load(Ordering::Relaxed),
             log_file: self.options.log_file.clone(),
-            roles: self.publisher.role_statuses(),
+            roles: role_statuses(self.publisher.served(), &self.broker, self.clock.now()),
         }
     }
 
-    /// Waits for all roles of the file at once.
-    async fn settle(&self, file: FileId) {
+    fn count(&self, file: FileId) {
+        if matches!(file, FileId::Credentials | FileId::Process(_)) {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for all roles at once.
+    async fn settle(&self, chains: &[Arc<RoleChain>]) {
         let mut waits = JoinSet::new();
-        for chain in self.publisher.chains(file) {
-            let (broker, deadline) = (self.broker.clone(), self.options.deadline);
+        for chain in chains {
+            let (broker, chain) = (self.broker.clone(), chain.clone());
+            let deadline = self.options.deadline;
             waits.spawn(async move { broker.settled(&chain, deadline).await });
         }
         waits.join_all().await;

@@ -18,8 +18,9 @@ use crate::fuse::mount::{self, MountError};
 use crate::fuse::{Mounted, OwnMount};
 use crate::model::RoleChain;
 use crate::open::{OpenOptions, OpenService};
-use crate::os::{paths, signals::ignores_hangup};
-use crate::publish::{Publisher, Served, Settled};
+use crate::os::paths;
+use crate::os::signals::ignores_hangup;
+use crate::publish::{Publisher, Served};
 use crate::render::ReaderPath;
 use crate::tree::Tree;
 
@@ -82,7 +83,7 @@ pub async fn serve(
     };
 
     let broker = Broker::new(source, clock.clone(), plan.min_ttl, || Jitter::new(fastrand::f64()));
-    let chains: Vec<_> = plan.served.roles.iter().map(|role| role.chain.clone()).collect();
+    let chains = plan.served.chains();
     tokio::select! {
         first = first_sessions(&broker, &*clock, &chains, plan.open_deadline) => first?,
         _ = signals.stop() => return Ok(()),
@@ -105,7 +106,7 @@ pub async fn serve(
     let service =
         OpenService::new(tree, broker.clone(), publisher.clone(), clock, options, locate.clone());
     // Sizes are known before the first stat.
-    publisher.publish(Settled::Wait).await;
+    publisher.publish(&[]).await;
     publisher.config(fallback_path).await;
     publisher.status_file(&service.status()).await;
 
@@ -251,11 +252,14 @@ struct Control {
 
 impl Control {
     async fn refresh(&self, profile: Option<String>) -> Result<(), String> {
+        let served = self.publisher.served();
         let chains = match &profile {
-            None => self.publisher.all_chains(),
-            Some(profile) => vec![self.publisher.chain_of(profile).ok_or_else(|| {
-                format!("this mount has no role {profile}; credmount status lists its roles")
-            })?],
+            None => served.chains(),
+            Some(profile) => {
+                vec![served.role(profile).map(|role| role.chain.clone()).ok_or_else(|| {
+                    format!("this mount has no role {profile}; credmount status lists its roles")
+                })?]
+            }
         };
         let mut flights = JoinSet::new();
         for chain in chains {
@@ -263,7 +267,7 @@ impl Control {
             flights.spawn(async move { broker.refresh(&chain).await });
         }
         let outcomes = flights.join_all().await;
-        self.publisher.publish(Settled::Wait).await;
+        self.publisher.publish(&[]).await;
         let failures: Vec<String> =
             outcomes.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }

@@ -81,7 +81,7 @@ impl Filesystem for CredFs {
             return reply.error(errno(FsError::ReadOnly));
         }
         match self.service.open(Ino(ino.0)) {
-            Ok(Open::Ready(fh)) => opened(reply, fh),
+            Ok(Open::Ready(_, fh)) => opened(reply, fh),
             Ok(Open::Due(file)) => {
                 // Dropping the reply unanswered, as a panic would, answers EIO.
                 let (service, tid) = (self.service.clone(), req.pid());

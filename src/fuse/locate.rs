@@ -30,11 +30,16 @@ impl LocateMount for OwnMount {
 }
 
 /// The directory of the whole mount: where the daemon mounted it, if the reader sees it there
-/// too, else the first place.
+/// too, else the first place. A place that a later mount covers is none.
 fn choose(own: &MountEntry, seen: &[MountEntry]) -> Option<ReaderPath> {
-    let whole = |entry: &&MountEntry| entry.device == own.device && entry.root == b"/";
-    let at_home = seen.iter().filter(whole).find(|entry| entry.mountpoint == own.mountpoint);
-    let entry = at_home.or_else(|| seen.iter().find(whole))?;
+    let covered = |index: usize| {
+        seen[index + 1..].iter().any(|later| later.mountpoint == seen[index].mountpoint)
+    };
+    let mut places = seen.iter().enumerate().filter(|(index, entry)| {
+        entry.device == own.device && entry.root == b"/" && !covered(*index)
+    });
+    let at_home = places.clone().find(|(_, entry)| entry.mountpoint == own.mountpoint);
+    let (_, entry) = at_home.or_else(|| places.next())?;
     ReaderPath::parse(&String::from_utf8_lossy(&entry.mountpoint)).ok()
 }
 
@@ -70,6 +75,13 @@ mod tests {
     fn a_bind_of_a_part_tells_nothing() {
         check(&[("0:51", "/credentials", "/root/.aws/credentials")], None);
         check(&[("0:99", "/", "/home/me/.aws-live")], None);
+    }
+
+    #[test]
+    fn a_place_that_another_mount_covers_is_not_told() {
+        let covered = ("0:60", "/", "/home/me/.aws-live");
+        let seen = [("0:51", "/", "/home/me/.aws-live"), ("0:51", "/", "/root/.aws"), covered];
+        check(&seen, Some("/root/.aws"));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::{fs, io};
 
 use rustix::process::geteuid;
 
+use crate::fnv::fnv1a;
+
 /// The directory of sockets and logs: `$XDG_RUNTIME_DIR/credmount`, or below the user's directory
 /// in `/run/user`, or in `/tmp` where there is neither.
 pub fn runtime_dir(xdg_runtime_dir: Option<&str>) -> PathBuf {
@@ -77,10 +79,7 @@ const MOST_SYMLINKS: usize = 40;
 /// people recognise it, and a hash of the whole path.
 pub fn mount_stem(mountpoint: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    let hash =
-        mountpoint.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-            (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = fnv1a(mountpoint.as_os_str().as_bytes());
     let name = mountpoint.file_name().unwrap_or_default().to_string_lossy();
     let name: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(32).collect();

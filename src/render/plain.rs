@@ -32,7 +32,9 @@ pub fn shell_exports(region: Option<&RegionName>, session: &StsSession) -> Text 
         export("AWS_CREDENTIAL_EXPIRATION", &instant(session.expiration));
     }
     if let Some(region) = region {
+        // boto3 and AWS CLI v1 know only the second name, most others only the first.
         export("AWS_REGION", region.as_str());
+        export("AWS_DEFAULT_REGION", region.as_str());
     }
     text
 }
@@ -63,4 +65,23 @@ pub fn json_object<'a>(
     }
     text.push('}');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::broker::testing::session_of;
+
+    #[test]
+    fn exports_set_the_region_under_both_names_that_sdks_read() {
+        let session = session_of("ASIA1", SystemTime::UNIX_EPOCH, Duration::from_hours(1));
+        let region = RegionName::parse("eu-west-1").unwrap();
+        let text = shell_exports(Some(&region), &session);
+        for line in ["export AWS_REGION=eu-west-1", "export AWS_DEFAULT_REGION=eu-west-1"] {
+            assert!(text.lines().any(|found| found == line), "{line}");
+        }
+        assert!(!shell_exports(None, &session).contains("REGION"));
+    }
 }

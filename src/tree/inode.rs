@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::fnv::fnv1a;
+
 /// An inode number. It follows from the path alone: the same after a restart, never used for
 /// another path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,12 +13,10 @@ impl Ino {
     /// The root directory (`FUSE_ROOT_ID` in the kernel's `fuse.h`).
     pub const ROOT: Self = Self(1);
 
-    /// The number of a path relative to the root: FNV-1a folded into 51 bits below 2^52, so that
+    /// The number of a path relative to the root: its hash folded into 51 bits below 2^52, so that
     /// it is exact in a JavaScript number and never the root's.
     fn of_path(path: &str) -> Self {
-        let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fnv1a(path.as_bytes());
         Self((hash ^ (hash >> 51)) & ((1 << 51) - 1) | 1 << 51)
     }
 }

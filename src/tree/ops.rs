@@ -56,8 +56,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Open {
-    /// The content is fresh and pinned to this handle.
-    Ready(Fh),
+    /// The content of this file is fresh and pinned to this handle.
+    Ready(FileId, Fh),
     /// The content of this file has to be made first.
     Due(FileId),
 }
@@ -169,7 +169,7 @@ impl Tree {
     /// As [`Tree::open`], for a file known to exist.
     pub fn open_file(&self, id: FileId, now: SystemTime) -> Open {
         let fresh = self.file(id).lock().fresh(now);
-        fresh.map_or(Open::Due(id), |snapshot| Open::Ready(self.handles.pin(snapshot)))
+        fresh.map_or(Open::Due(id), |snapshot| Open::Ready(id, self.handles.pin(snapshot)))
     }
 
     /// Pins a snapshot made for one reader.

@@ -21,7 +21,7 @@ fn text(content: &str) -> Arc<Snapshot> {
 
 fn open(tree: &Tree, file: FileId, now: SystemTime) -> Option<Fh> {
     match tree.open_file(file, now) {
-        Open::Ready(fh) => Some(fh),
+        Open::Ready(_, fh) => Some(fh),
         Open::Due(_) => None,
     }
 }

@@ -3,8 +3,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stderr,
     missing_docs,
-    reason = "a test fails by panicking, and documents itself by its name"
+    reason = "a test fails by panicking, documents itself by its name, and tells what it measured"
 )]
 
 #[path = "../emulator/mod.rs"]

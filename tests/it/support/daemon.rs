@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use credmount::control::{Request, Response, ask};
+use credmount::os::paths::mount_stem;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -103,6 +105,14 @@ impl Daemon<'_> {
     pub(crate) fn refresh(&self) {
         let output = self.scene.run(&["refresh", self.argument()]);
         assert!(output.status.success(), "{output:?}");
+    }
+
+    /// As [`Daemon::refresh`], without the cost of starting a process.
+    pub(crate) fn refresh_over_socket(&self) {
+        let socket = self.scene.path("run/credmount").join(mount_stem(&self.mountpoint));
+        let request = Request::Refresh { profile: None };
+        let response = ask(&socket.with_extension("sock"), &request).expect("an answer");
+        assert_eq!(response, Response::Done);
     }
 
     pub(crate) fn argument(&self) -> &str {

@@ -1,6 +1,8 @@
 //! Keeps what the tree serves equal to what the broker holds: renders at renewal, so that an open
 //! only has to pin what is there.
 
+mod served;
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,36 +11,20 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
-use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError, SlotStatus};
+use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError};
 use crate::clock::Clock;
-use crate::model::{ProfileName, Role, RoleChain};
-use crate::render::{self, Padding, Profile, ProfileState, ReaderPath, Text, instant};
-use crate::render::{MountStatus, RoleStatus};
+use crate::model::RoleChain;
+use crate::render::{self, MountStatus, Padding, Profile, ProfileState, ReaderPath, Text};
 use crate::tree::{FileId, Ino, Snapshot, Tree};
+
+use served::Section;
+pub use served::Served;
 
 /// Makes the kernel forget what it knows of an inode. Implemented by `fuse/`.
 pub trait Invalidate: Debug + Send + Sync + 'static {
     /// Returns when the kernel has forgotten size, times and pages. May block; must not be called
     /// while holding a lock that an operation of the tree needs.
     fn invalidate(&self, ino: Ino);
-}
-
-/// What one mount serves.
-#[derive(Debug)]
-pub struct Served {
-    /// The roles, in the order of the command line.
-    pub roles: Vec<Role>,
-    /// The role that is rendered as `[default]` too.
-    pub default: Option<ProfileName>,
-    /// Keys by way of `config` only.
-    pub live_only: bool,
-}
-
-/// One section: a role under its own name, or the role of `[default]`.
-#[derive(Debug, Clone)]
-struct Section {
-    name: ProfileName,
-    role: usize,
 }
 
 /// The states that the files were rendered from.
@@ -62,24 +48,6 @@ pub struct Publisher {
     /// What was rendered last. Held while publishing, so that two never interleave.
     last: tokio::sync::Mutex<Rendered>,
     configs: Mutex<HashMap<ReaderPath, Arc<Snapshot>>>,
-}
-
-impl Served {
-    /// The profile names of the mount, `default` first.
-    pub fn profile_names(&self) -> Vec<String> {
-        self.sections().into_iter().map(|section| section.name.to_string()).collect()
-    }
-
-    fn sections(&self) -> Vec<Section> {
-        let by_name = |name: &ProfileName| self.roles.iter().position(|role| role.profile == *name);
-        let default = self.default.as_ref().and_then(by_name);
-        let name = ProfileName::parse("default").ok();
-        let alias = name.filter(|name| by_name(name).is_none()).zip(default);
-        let alias = alias.map(|(name, role)| Section { name, role });
-        let own = self.roles.iter().enumerate();
-        let own = own.map(|(role, it)| Section { name: it.profile.clone(), role });
-        alias.into_iter().chain(own).collect()
-    }
 }
 
 impl Publisher {
@@ -114,15 +82,10 @@ impl Publisher {
     pub fn chains(&self, file: FileId) -> Vec<Arc<RoleChain>> {
         let role = |index: usize| self.served.roles[self.sections[index].role].chain.clone();
         match file {
-            FileId::Credentials => self.all_chains(),
+            FileId::Credentials => self.served.chains(),
             FileId::Config | FileId::Status => Vec::new(),
             FileId::Process(index) | FileId::Error(index) => vec![role(index)],
         }
-    }
-
-    /// The chains of all roles.
-    pub fn all_chains(&self) -> Vec<Arc<RoleChain>> {
-        self.served.roles.iter().map(|role| role.chain.clone()).collect()
     }
 
     /// Publishes each change until cancelled, also when nobody opens a file.
@@ -130,7 +93,7 @@ impl Publisher {
         let mut changes = self.broker.changes();
         loop {
             changes.borrow_and_update();
-            let fresh_until = self.publish(Settled::Wait).await;
+            let fresh_until = self.publish(&[]).await;
             let pause = fresh_until.duration_since(self.clock.now()).unwrap_or(CLOCK_CHECK);
             tokio::select! {
                 ended = changes.changed() => if ended.is_err() { return },
@@ -141,12 +104,16 @@ impl Publisher {
 
     /// Brings every file that depends on sessions up to date and returns when this has to be done
     /// again. Files of roles of which nothing can be said yet stay as they are, so that opens of
-    /// them wait; with [`Settled::Now`] such a role is served what it has, or as failing.
-    pub async fn publish(&self, settled: Settled) -> SystemTime {
+    /// them wait. Such a role among `decided` is served what it has, or as failing.
+    pub async fn publish(&self, decided: &[Arc<RoleChain>]) -> SystemTime {
         let mut last = self.last.lock().await;
         let now = self.clock.now();
-        let states: Vec<Option<(ProfileState, SystemTime)>> =
-            self.served.roles.iter().map(|role| self.state(role, settled, now)).collect();
+        let states: Vec<Option<(ProfileState, SystemTime)>> = self
+            .served
+            .roles
+            .iter()
+            .map(|role| self.state(&role.chain, decided.contains(&role.chain), now))
+            .collect();
         let mut touched = self.publish_own_files(&last.roles, &states).await;
         for (last, state) in last.roles.iter_mut().zip(&states) {
             if let Some((state, _)) = state {
@@ -240,25 +207,9 @@ impl Publisher {
         self.fit(FileId::Status, Text::new(render::status_json(status)), Padding::Spaces).await
     }
 
-    /// The state of each role as `status` shows it.
-    pub fn role_statuses(&self) -> Vec<RoleStatus> {
-        let now = self.clock.now();
-        let status = |role: &Role| {
-            let state = match self.broker.serving(&role.chain, now) {
-                Serving::Live(..) => "live",
-                Serving::Failing(_) => "failing",
-                Serving::Pending => "pending",
-            };
-            let default = self.served.default.as_ref() == Some(&role.profile);
-            role_status(role, default, state, &self.broker.status(&role.chain), now)
-        };
-        self.served.roles.iter().map(status).collect()
-    }
-
-    /// The chain of a role by its profile name.
-    pub fn chain_of(&self, profile: &str) -> Option<Arc<RoleChain>> {
-        let role = self.served.roles.iter().find(|role| role.profile.as_str() == profile)?;
-        Some(role.chain.clone())
+    /// What this mount serves.
+    pub fn served(&self) -> &Served {
+        &self.served
     }
 
     fn profile<'a>(&'a self, section: &'a Section) -> Profile<'a> {
@@ -266,27 +217,26 @@ impl Publisher {
         Profile { name: &section.name, region: role.region.as_ref(), settings: &role.settings }
     }
 
+    /// What is rendered of a role, and until when; `None` if nothing can be said yet.
     fn state(
         &self,
-        role: &Role,
-        settled: Settled,
+        chain: &Arc<RoleChain>,
+        decided: bool,
         now: SystemTime,
     ) -> Option<(ProfileState, SystemTime)> {
-        match (self.broker.serving(&role.chain, now), settled) {
-            (Serving::Live(session, until), _) => Some((ProfileState::Live(session), until)),
-            (Serving::Failing(error), _) => {
-                Some((ProfileState::Failing(error), now + FAILURE_SHOWN))
-            }
-            (Serving::Pending, Settled::Wait) => None,
-            (Serving::Pending, Settled::Now) => {
-                let held = self.broker.status(&role.chain).session;
+        match self.broker.serving(chain, now) {
+            Serving::Live(session, until) => Some((ProfileState::Live(session), until)),
+            Serving::Failing(error) => Some((ProfileState::Failing(error), now + FAILURE_SHOWN)),
+            Serving::Pending if decided => {
+                let held = self.broker.status(chain).session;
                 let state = match held.filter(|session| session.is_valid(now)) {
                     Some(session) => ProfileState::Live(session),
                     None => ProfileState::Failing(SessionError::new("", Cause::TimedOut, "")),
                 };
-                // Long enough for the open that asked, and no longer.
-                Some((state, now + SHORTEST_PAUSE))
+                // Long enough for the opens that have waited, and no longer.
+                Some((state, now + DECISION_SHOWN))
             }
+            Serving::Pending => None,
         }
     }
 
@@ -335,46 +285,14 @@ impl Publisher {
     }
 }
 
-/// What to do with a role of which nothing can be said yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// Leave its files as they are.
-    Wait,
-    /// Serve what it has, or that it timed out.
-    Now,
-}
-
-fn role_status(
-    role: &Role,
-    default: bool,
-    state: &str,
-    slot: &SlotStatus,
-    now: SystemTime,
-) -> RoleStatus {
-    let session = slot.session.as_ref();
-    let failure = slot.failure.as_ref();
-    RoleStatus {
-        profile: role.profile.to_string(),
-        default,
-        state: state.to_owned(),
-        role_arn: role.chain.role_arn().map(ToString::to_string),
-        access_key_id: session.map(|session| session.access_key_id.clone()),
-        issued: session.map(|session| instant(session.issued)),
-        expires: session.map(|session| instant(session.expiration)),
-        remaining_seconds: session.map(|session| session.remaining(now).as_secs()),
-        next_attempt: slot.next_attempt.map(instant),
-        last_error: failure.map(|failure| failure.error.to_string()),
-        last_error_at: failure.map(|failure| instant(failure.at)),
-        renewals: slot.renewals,
-        failures: slot.failures,
-    }
-}
-
 /// A failure is shown until a flight ends, which publishes anew; this only bounds it.
 const FAILURE_SHOWN: Duration = Duration::from_hours(1);
 
 /// How long the kernel may take to forget a size before the larger content is served all the same.
 const KERNEL_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long what was decided without an answer is shown.
+const DECISION_SHOWN: Duration = Duration::from_secs(1);
 
 /// No busy loop, however short the sessions.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,54 @@
+//! What one mount serves, and under which names.
+
+use std::sync::Arc;
+
+use crate::model::{ProfileName, Role, RoleChain};
+
+/// What one mount serves.
+#[derive(Debug)]
+pub struct Served {
+    /// The roles, in the order of the command line.
+    pub roles: Vec<Role>,
+    /// The role that is rendered as `[default]` too.
+    pub default: Option<ProfileName>,
+    /// Keys by way of `config` only.
+    pub live_only: bool,
+}
+
+/// One section: a role under its own name, or the role of `[default]`.
+#[derive(Debug, Clone)]
+pub(super) struct Section {
+    /// The section's name.
+    pub(super) name: ProfileName,
+    /// The role, by its place in [`Served::roles`].
+    pub(super) role: usize,
+}
+
+impl Served {
+    /// The profile names of the mount, `default` first.
+    pub fn profile_names(&self) -> Vec<String> {
+        self.sections().into_iter().map(|section| section.name.to_string()).collect()
+    }
+
+    /// The chains of all roles.
+    pub fn chains(&self) -> Vec<Arc<RoleChain>> {
+        self.roles.iter().map(|role| role.chain.clone()).collect()
+    }
+
+    /// The role that readers see under this name.
+    pub fn role(&self, profile: &str) -> Option<&Role> {
+        self.roles.iter().find(|role| role.profile.as_str() == profile)
+    }
+
+    /// All sections, `default` first.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        let by_name = |name: &ProfileName| self.roles.iter().position(|role| role.profile == *name);
+        let default = self.default.as_ref().and_then(by_name);
+        let name = ProfileName::parse("default").ok();
+        let alias = name.filter(|name| by_name(name).is_none()).zip(default);
+        let alias = alias.map(|(name, role)| Section { name, role });
+        let own = self.roles.iter().enumerate();
+        let own = own.map(|(role, it)| Section { name: it.profile.clone(), role });
+        alias.into_iter().chain(own).collect()
+    }
+}

@@ -1,0 +1,48 @@
+//! What `status` tells of the roles of a mount.
+
+use std::time::SystemTime;
+
+use crate::broker::{Broker, Serving, SlotStatus};
+use crate::model::Role;
+use crate::publish::Served;
+use crate::render::{RoleStatus, instant};
+
+/// The state of each role at `now`, in the order of the mount.
+pub fn role_statuses(served: &Served, broker: &Broker, now: SystemTime) -> Vec<RoleStatus> {
+    let status = |role: &Role| {
+        let state = match broker.serving(&role.chain, now) {
+            Serving::Live(..) => "live",
+            Serving::Failing(_) => "failing",
+            Serving::Pending => "pending",
+        };
+        let default = served.default.as_ref() == Some(&role.profile);
+        role_status(role, default, state, &broker.status(&role.chain), now)
+    };
+    served.roles.iter().map(status).collect()
+}
+
+fn role_status(
+    role: &Role,
+    default: bool,
+    state: &str,
+    slot: &SlotStatus,
+    now: SystemTime,
+) -> RoleStatus {
+    let session = slot.session.as_ref();
+    let failure = slot.failure.as_ref();
+    RoleStatus {
+        profile: role.profile.to_string(),
+        default,
+        state: state.to_owned(),
+        role_arn: role.chain.role_arn().map(ToString::to_string),
+        access_key_id: session.map(|session| session.access_key_id.clone()),
+        issued: session.map(|session| instant(session.issued)),
+        expires: session.map(|session| instant(session.expiration)),
+        remaining_seconds: session.map(|session| session.remaining(now).as_secs()),
+        next_attempt: slot.next_attempt.map(instant),
+        last_error: failure.map(|failure| failure.error.to_string()),
+        last_error_at: failure.map(|failure| instant(failure.at)),
+        renewals: slot.renewals,
+        failures: slot.failures,
+    }
+}
