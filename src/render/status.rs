@@ -93,7 +93,10 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
             let _ = writeln!(text, "    last error at {at}: {error}");
         }
         let next = match &role.next_attempt {
-            Some(at) => format!("next renewal {at} ({})", span_until(at, now)),
+            Some(at) => {
+                let what = if role.last_error.is_some() { "attempt" } else { "renewal" };
+                format!("next {what} {at} ({})", span_until(at, now))
+            }
             None => "asking for a session now".to_owned(),
         };
         let _ = writeln!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::support::daemon::{arn, is_mounted};
-use crate::support::namespace::in_mount_namespace;
+use crate::support::namespace::{in_mount_namespace, namespaces_available};
 use crate::support::{Scene, eventually, fuse_available, ini_value, skipped, unmount_lazily};
 
 /// The directory that `config` names to a reader that prints the file.
@@ -22,6 +22,9 @@ fn config_names_the_path_that_each_reader_sees() {
         return;
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let daemon = scene.mount_prod();
     let host = path_told(Command::new("cat").arg(daemon.file("config")).output().unwrap());
     assert_eq!(host, daemon.argument());
@@ -49,6 +52,9 @@ fn the_path_that_config_names_can_be_read_by_that_reader() {
         return;
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let daemon = scene.mount_prod();
     let bound = scene.path("root/.aws");
     let mut run = Command::new("sh");
@@ -80,6 +86,9 @@ fn a_reader_that_the_daemon_cannot_see_is_told_the_mount_point() {
         return skipped("a pid namespace without a user namespace needs root");
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let mountpoint = scene.path("live");
     let mut daemon = scene.command("unshare");
     daemon
@@ -107,6 +116,9 @@ fn a_bound_file_follows_renewals() {
         return;
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let daemon = scene.mount_prod();
     let (source, target) = (daemon.file("credentials"), scene.path("credentials"));
     let mut cat = Command::new("sh");
@@ -137,6 +149,9 @@ fn other_users_are_refused_by_the_kernel() {
         return skipped("becoming another user needs root");
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let daemon = scene.mount_prod();
     let path = daemon.file("credentials");
     let other = ["--reuid=65534", "--regid=65534", "--clear-groups", "cat"];
@@ -161,6 +176,9 @@ fn container_root_of_a_user_namespace_may_read() {
         return;
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let daemon = scene.mount_prod();
     let output = scene
         .command("unshare")

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 
-use crate::support::namespace::in_mount_namespace;
+use crate::support::namespace::{in_mount_namespace, namespaces_available};
 use crate::support::{Daemon, Scene, fuse_available};
 
 const READERS: usize = 8;
@@ -37,6 +37,9 @@ fn forced_renewal(source: &str, target: &str, file: &str) {
         return;
     }
     let scene = Scene::new();
+    if !namespaces_available(&scene) {
+        return;
+    }
     let daemon = scene.mount_prod();
     // Tokens of any length up to what STS is known to give; the file has grown before the
     // readers come, because growth has a rule of its own (see the test below).
