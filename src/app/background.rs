@@ -18,7 +18,6 @@ use rustix::stdio::dup2_stdout;
 ///
 /// # Errors
 /// If it cannot be started.
-#[expect(clippy::print_stderr, reason = "passes on the error of the process it started")]
 pub(super) fn launch(log_file: &Path) -> Result<ExitCode> {
     let log = open_log(log_file).with_context(|| format!("log file {}", log_file.display()))?;
     let program = std::env::current_exe().context("finding this program")?;
@@ -40,10 +39,11 @@ pub(super) fn launch(log_file: &Path) -> Result<ExitCode> {
     }
     let status = child.wait().context("waiting for the process that stays")?;
     if told.is_empty() {
-        eprintln!("credmount: the process that stays ended ({status}); see {}", log_file.display());
-    } else {
-        eprint!("{told}");
+        let log_file = log_file.display();
+        told = format!("credmount: the process that stays ended ({status}); see {log_file}\n");
     }
+    // With stderr closed there is nobody to tell.
+    let _ = io::stderr().write_all(told.as_bytes());
     let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
     Ok(ExitCode::from(code.unwrap_or(1)))
 }

@@ -43,10 +43,11 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The one place that prints an error, with all its causes.
-#[expect(clippy::print_stderr, reason = "errors of commands go to stderr")]
 fn report(error: &anyhow::Error) {
+    let mut err = io::stderr().lock();
     for line in format!("{error:#}").lines() {
-        eprintln!("credmount: {line}");
+        // With stderr closed there is nobody to tell.
+        let _ = writeln!(err, "credmount: {line}");
     }
 }
 

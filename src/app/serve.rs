@@ -117,13 +117,16 @@ pub async fn serve(
     let mut mounted = match Mounted::serve(fd, service.clone(), Handle::current()) {
         Ok(mounted) => mounted,
         Err(error) => {
-            mount::unmount(&mountpoint)?;
+            remove_broken(&mountpoint);
             return Err(error).context("the FUSE handshake failed");
         }
     };
     publisher.attach(mounted.kernel());
-    if let Some(entry) = mount::mounted_at(&mountpoint)? {
-        locate.set(entry);
+    match mount::mounted_at(&mountpoint) {
+        Ok(Some(entry)) => locate.set(entry),
+        // Readers are then told the mount point.
+        Ok(None) => tracing::warn!("the mount is not in mountinfo"),
+        Err(error) => tracing::warn!(%error, "mountinfo cannot be read"),
     }
 
     let (stop, mut stops) = mpsc::channel(1);
@@ -142,7 +145,10 @@ pub async fn serve(
         signal = signals.stop() => { tracing::info!(signal, "stopping"); None }
         asked = stops.recv() => asked,
         ended = mounted.ended() => {
-            ended.context("the connection to the kernel broke")?;
+            if let Err(error) = ended {
+                remove_broken(&mountpoint);
+                return Err(error).context("the connection to the kernel broke");
+            }
             tracing::info!("the mount was removed by somebody else; stopping");
             return Ok(());
         }
@@ -160,6 +166,13 @@ pub async fn serve(
         let _ = tokio::time::timeout(ANSWER_GRACE, conversations.ended()).await;
     }
     Ok(unmounted?)
+}
+
+/// Removes a mount that nobody will serve. The error that led here is the one to tell.
+fn remove_broken(mountpoint: &Path) {
+    if let Err(error) = mount::unmount(mountpoint) {
+        tracing::warn!(%error, "the broken mount stays");
+    }
 }
 
 /// Refuses a mount point that a live daemon serves.

@@ -187,6 +187,8 @@ impl Slot {
             let pause = (session.remaining(now) / 2).clamp(SHORTEST_PAUSE, LONGEST_RETRY);
             schedule.refresh_at = now + pause;
         }
+        // However short the session, no busy loop.
+        schedule.refresh_at = schedule.refresh_at.max(now + SHORTEST_PAUSE);
         self.held = Some(Held { session: Arc::new(session), schedule });
     }
 
@@ -202,5 +204,5 @@ impl Slot {
 /// renewed for that alone.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
-/// The shortest time between two looks at a source that returns the keys it returned before.
+/// The shortest time between a session and the background renewal of it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);

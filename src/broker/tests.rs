@@ -230,6 +230,13 @@ async fn sessions_of_ten_seconds_follow_the_same_rules() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sessions_of_a_millisecond_cause_no_busy_loop() {
+    let scene = Scene::maintained(&[Answer::Session(Duration::from_millis(1))]);
+    sleep(minutes(1)).await;
+    assert!(scene.sts.calls() <= 31, "{} calls in a minute", scene.sts.calls());
+}
+
+#[tokio::test(start_paused = true)]
 async fn old_keys_are_served_until_they_expire_and_expired_ones_never() {
     let scene =
         Scene::maintained(&[Answer::Session(HOUR), Answer::Fail(Cause::ServiceUnavailable)]);

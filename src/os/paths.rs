@@ -8,22 +8,22 @@ use rustix::process::geteuid;
 
 use crate::fnv::fnv1a;
 
-/// The directory of sockets and logs: `$XDG_RUNTIME_DIR/credmount`, or below the user's directory
-/// in `/run/user`, or in `/tmp` where there is neither.
+/// The directory of sockets and logs: `$XDG_RUNTIME_DIR/credmount`; without the variable
+/// `/run/credmount` for root, below `/run/user/UID` for others, or in `/tmp` where there is neither.
 pub fn runtime_dir(xdg_runtime_dir: Option<&str>) -> PathBuf {
     if let Some(dir) = xdg_runtime_dir.filter(|dir| dir.starts_with('/')) {
         return Path::new(dir).join("credmount");
     }
-    let uid = geteuid().as_raw();
-    let run = PathBuf::from(format!("/run/user/{uid}"));
+    let uid = geteuid();
+    // Not below /run/user for root: that comes and goes with root's logins.
+    if uid.is_root() {
+        return PathBuf::from("/run/credmount");
+    }
+    let run = PathBuf::from(format!("/run/user/{}", uid.as_raw()));
     if run.is_dir() {
         return run.join("credmount");
     }
-    if uid == 0 {
-        PathBuf::from("/run/credmount")
-    } else {
-        PathBuf::from(format!("/tmp/credmount-{uid}"))
-    }
+    PathBuf::from(format!("/tmp/credmount-{}", uid.as_raw()))
 }
 
 /// Makes the directory (0700) if it is missing.

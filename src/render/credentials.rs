@@ -50,12 +50,14 @@ fn loud(profile: &Profile<'_>, error: &SessionError) -> String {
 fn capacity(state: &ProfileState) -> usize {
     let keys = match state {
         ProfileState::Live(session) => {
-            session.session_token.as_ref().map_or(0, |token| token.expose().len())
+            let token = session.session_token.as_ref().map_or(0, |token| token.expose().len());
+            session.access_key_id.len() + session.secret_access_key.expose().len() + token
         }
         ProfileState::Failing(_) => 0,
     };
     keys + SECTION_CAPACITY
 }
 
-/// More than a section can hold beside its token: names of at most 64 characters and fixed texts.
+/// More than a section can hold beside its keys: a name of at most 128 characters, a reason, and
+/// fixed texts.
 const SECTION_CAPACITY: usize = 768;

@@ -26,15 +26,15 @@ pub fn pad(text: Text, size: usize, padding: Padding) -> Result<Text, Text> {
         return Ok(text);
     }
     let (first, fill) = match padding {
-        Padding::IniComment if rest >= 2 => ("#", ' '),
-        Padding::IniComment | Padding::Spaces => ("", ' '),
-        Padding::Newlines => ("", '\n'),
+        Padding::IniComment if rest >= 2 => ("#", " "),
+        Padding::IniComment | Padding::Spaces => ("", " "),
+        Padding::Newlines => ("", "\n"),
     };
     // A new buffer, because a string that grows in place may leave its old copy in freed memory.
     let mut padded = Text::new(String::with_capacity(size));
     padded.push_str(&text);
     padded.push_str(first);
-    padded.extend(std::iter::repeat_n(fill, rest - first.len() - 1));
+    padded.push_str(&fill.repeat(rest - first.len() - 1));
     padded.push('\n');
     Ok(padded)
 }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::ini::representable;
 use super::{ProfileState, Text, instant};
 use crate::broker::{Cause, SessionError};
 use crate::model::{ProfileName, StsSession};
@@ -39,8 +38,9 @@ pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
 /// Whether the parts of a session stand in our files without any quoting. STS answers nothing
 /// else; an answer that does would break every profile of the file.
 pub(super) fn is_representable(session: &StsSession) -> bool {
+    // No space either, so nothing that a parser could take for a comment.
     let plain = |text: &str| {
-        representable(text) && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
     };
     plain(&session.access_key_id)
         && plain(session.secret_access_key.expose())
