@@ -19,6 +19,7 @@ use super::classify::{Call, base_error, sts_error};
 use super::detail::rfc3339;
 use super::http::https_client;
 use super::session_name;
+use super::session_name::Stamps;
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
 use crate::check::{CallerIdentity, IdentitySource};
 use crate::clock::Clock;
@@ -82,6 +83,7 @@ pub struct StsClient {
     http: SharedHttpClient,
     options: StsOptions,
     clock: Arc<dyn Clock>,
+    stamps: Stamps,
 }
 
 impl StsClient {
@@ -110,7 +112,7 @@ impl StsClient {
         if let Ok(name) = AppName::new(concat!("credmount-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
-        Self { sdk: loader.load().await, http, options, clock }
+        Self { sdk: loader.load().await, http, options, clock, stamps: Stamps::new() }
     }
 
     /// Who AWS says that `session` is, asked in `region`. Needs no permission.
@@ -172,7 +174,10 @@ impl StsClient {
     async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
         let subject = hop.role_arn.as_str();
         let session_name = hop.session_name.as_ref().map_or_else(
-            || session_name(&self.options.user, &self.options.host, self.clock.now()),
+            || {
+                let now = self.stamps.next(self.clock.now());
+                session_name(&self.options.user, &self.options.host, now)
+            },
             |name| name.as_str().to_owned(),
         );
         // Durations above 12 h are refused long before; STS would refuse this one as well.

@@ -1,6 +1,8 @@
-//! The `RoleSessionName` of one call. Pure: text and time are arguments.
+//! The `RoleSessionName` of one call. Text and time are arguments.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 /// The longest `RoleSessionName` that STS takes.
 const LONGEST: usize = 64;
@@ -32,6 +34,23 @@ pub fn session_name(user: &str, host: &str, now: SystemTime) -> String {
         .join("-")
 }
 
+/// Instants for session names: one for each call, also of two calls in one millisecond.
+#[derive(Debug)]
+pub(super) struct Stamps(Mutex<SystemTime>);
+
+impl Stamps {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(SystemTime::UNIX_EPOCH))
+    }
+
+    /// `now`, or the millisecond after the last one given, if that is later.
+    pub(super) fn next(&self, now: SystemTime) -> SystemTime {
+        let mut last = self.0.lock();
+        *last = now.max(*last + Duration::from_millis(1));
+        *last
+    }
+}
+
 /// `text` with every character outside `[\w+=,.@-]` replaced; the result is ASCII.
 fn legal(text: &str) -> String {
     text.chars()
@@ -41,8 +60,6 @@ fn legal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(millis: u64) -> SystemTime {
@@ -51,6 +68,15 @@ mod tests {
 
     const NOW: u64 = 1_795_314_438_123;
     const STAMP: &str = "20261122T022718.123Z";
+
+    #[test]
+    fn two_calls_in_one_millisecond_have_different_names() {
+        let stamps = Stamps::new();
+        let names: std::collections::HashSet<_> =
+            (0..5).map(|_| session_name("ann", "web1", stamps.next(at(NOW)))).collect();
+        assert_eq!(names.len(), 5);
+        assert_eq!(stamps.next(at(NOW + 1000)), at(NOW + 1000));
+    }
 
     #[test]
     fn it_names_user_host_and_time() {
