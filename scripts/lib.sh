@@ -56,6 +56,15 @@ install_base() {
     fi
 }
 
+# What reads the man page and the completions; tests without their reader are skipped.
+install_readers() {
+    local missing=()
+    command -v groff >/dev/null || missing+=(groff-base)
+    command -v zsh >/dev/null || missing+=(zsh)
+    command -v fish >/dev/null || missing+=(fish)
+    if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
+}
+
 # Sets CREDMOUNT_TEST_PYTHON to a Python with the packages of tests/clients/requirements.txt, or
 # fails.
 install_python_clients() {

@@ -1,6 +1,7 @@
 """What the measurements need from the machine: packages, builds, a virtual environment; and how
 the machine is described beside the numbers."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -37,6 +38,9 @@ def install_packages():
         "fuse3": shutil.which("fusermount3"),
         "pkg-config": shutil.which("pkg-config"),
         "gcc": shutil.which("gcc"),
+        "libc6-dev": Path("/usr/include/stdio.h").exists(),
+        # Debian has it apart from Python.
+        "python3-venv": importlib.util.find_spec("ensurepip"),
         "curl": shutil.which("curl"),
         "libfuse3-dev": output("pkg-config", "--modversion", "fuse3"),
     }

@@ -146,7 +146,11 @@ impl Drop for Daemon<'_> {
         let stopped = self.scene.credmount(&["unmount", self.argument()]).output();
         let stopped = stopped.is_ok_and(|output| output.status.success());
         if !stopped && is_mounted(&self.mountpoint) {
-            unmount_lazily(&self.mountpoint);
+            ask_to_unmount(&self.mountpoint);
+            // A panic within a panic would abort, and nobody be told what all other tests found.
+            if !std::thread::panicking() {
+                await_unmounted(&self.mountpoint);
+            }
         }
     }
 }
@@ -159,7 +163,15 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
 
 /// Removes a mount that may have lost its daemon.
 pub(crate) fn unmount_lazily(path: &Path) {
+    ask_to_unmount(path);
+    await_unmounted(path);
+}
+
+fn ask_to_unmount(path: &Path) {
     let _ = Command::new("fusermount3").args(["-u", "-z", "--"]).arg(path).output();
+}
+
+fn await_unmounted(path: &Path) {
     eventually("the mount to go", || !is_mounted(path));
 }
 
