@@ -383,10 +383,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 
 #[test]
 fn background_returns_when_the_mount_serves() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let live = scene.path("live");
     let output = scene.run(&["--role", &arn("prod"), "--background", text(&live)]);
     assert_eq!(told(&output, 0), "");
@@ -400,10 +397,7 @@ fn background_returns_when_the_mount_serves() {
 
 #[test]
 fn background_tells_its_error_on_stderr() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let live = scene.path("live");
     scene.emulator.set_fault(Fault::Deny);
     let prod = arn("prod");
@@ -420,10 +414,7 @@ fn background_tells_its_error_on_stderr() {
 
 #[test]
 fn background_takes_a_mount_point_after_two_hyphens() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let live = scene.path("live");
     let output = scene.run(&["--role", &arn("prod"), "--background", "--", text(&live)]);
     assert_eq!(told(&output, 0), "");
@@ -432,10 +423,7 @@ fn background_takes_a_mount_point_after_two_hyphens() {
 
 #[test]
 fn background_finds_base_files_with_relative_paths() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let keys = format!(
         "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
         scene.emulator.base_access_key_id(),
@@ -456,10 +444,7 @@ fn background_finds_base_files_with_relative_paths() {
 
 #[test]
 fn a_relative_mount_point_is_meant_from_where_it_was_typed() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let here = |args: &[&str]| {
         let output = scene.credmount(args).current_dir(scene.path("home")).output().unwrap();
         assert_eq!(told(&output, 0), "");
@@ -475,10 +460,7 @@ fn a_relative_mount_point_is_meant_from_where_it_was_typed() {
 
 #[test]
 fn a_second_mount_on_the_directory_is_refused_and_harms_nothing() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let (log, dev) = (daemon.log(), arn("dev"));
     for background in [&[][..], &["--background"]] {
@@ -497,10 +479,7 @@ fn a_second_mount_on_the_directory_is_refused_and_harms_nothing() {
 
 #[test]
 fn of_two_that_start_at_once_one_serves() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_fault(Fault::Hang);
     let live = scene.path("live");
     let start = || {
@@ -540,10 +519,7 @@ fn signals_unmount_and_exit_with_0() {
 
 #[test]
 fn a_mount_under_nohup_outlives_its_terminal() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let live = scene.path("live");
     let mut command = scene.command("sh");
     let keys = scene.credmount(&[]);
@@ -568,10 +544,7 @@ fn a_mount_under_nohup_outlives_its_terminal() {
 
 #[test]
 fn unmount_removes_what_a_killed_daemon_left() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     kill_daemon(&daemon);
     assert!(is_mounted(&daemon.mountpoint));
@@ -590,10 +563,7 @@ fn unmount_removes_what_a_killed_daemon_left() {
 
 #[test]
 fn mounting_again_clears_what_a_killed_daemon_left() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     kill_daemon(&daemon);
     let again = scene.mount_prod();
@@ -628,10 +598,7 @@ fn a_runtime_directory_open_to_others_is_refused() {
 
 #[test]
 fn status_shows_each_role_as_text() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_fault(Fault::Deny.for_role("dev"));
     let daemon = scene.mount(&["--role", &arn("prod"), "--role", &arn("dev")]);
     for args in [&["status"][..], &["status", daemon.argument()]] {
@@ -655,10 +622,7 @@ fn status_shows_each_role_as_text() {
 
 #[test]
 fn refresh_without_a_mount_point_needs_a_single_mount() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let first = scene.mount_prod();
     let key = || first.credentials();
     let before = key();
@@ -680,10 +644,7 @@ fn refresh_without_a_mount_point_needs_a_single_mount() {
 
 #[test]
 fn a_refresh_that_fails_tells_why_and_exits_with_1() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let before = daemon.credentials();
     scene.emulator.set_fault(Fault::Deny);
@@ -694,10 +655,7 @@ fn a_refresh_that_fails_tells_why_and_exits_with_1() {
 
 #[test]
 fn one_daemon_that_does_not_answer_does_not_hide_the_others() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     // Listens as a daemon that hangs does.
     let deaf = std::os::unix::net::UnixListener::bind(scene.path("run/credmount/a.sock")).unwrap();
@@ -733,10 +691,7 @@ fn converse(socket: &Path, bytes: &[u8]) -> String {
 
 #[test]
 fn nonsense_on_the_control_socket_is_answered_and_harms_nothing() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let socket = socket(&scene);
     assert_eq!(fs::metadata(socket.parent().unwrap()).unwrap().mode() & 0o7777, 0o700);
@@ -769,10 +724,7 @@ fn nonsense_on_the_control_socket_is_answered_and_harms_nothing() {
 
 #[test]
 fn slow_and_vanished_clients_hold_nobody_up() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let socket = socket(&scene);
     // Clients that say nothing, half a line, or leave without reading the answer.
@@ -796,10 +748,7 @@ fn slow_and_vanished_clients_hold_nobody_up() {
 
 #[test]
 fn an_unmount_whose_asker_is_gone_happens_all_the_same() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let mut foreground = Foreground::start(&scene);
     let mut stream = UnixStream::connect(socket(&scene)).unwrap();
     stream.write_all(b"{\"command\":\"unmount\"}\n").unwrap();
@@ -810,10 +759,7 @@ fn an_unmount_whose_asker_is_gone_happens_all_the_same() {
 
 #[test]
 fn a_mount_removed_by_somebody_else_ends_the_daemon() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let mut foreground = Foreground::start(&scene);
     unmount_lazily(&foreground.mountpoint);
     assert_eq!(foreground.wait(), Some(0));

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::emulator::Fault;
 use crate::support::daemon::arn;
-use crate::support::{Scene, eventually, fuse_available, ini_value, read_with_size};
+use crate::support::{Scene, eventually, ini_value, read_with_size};
 
 fn denied_beside_live(scene: &Scene) -> crate::support::Daemon<'_> {
     scene.emulator.set_fault(Fault::Deny.for_role("prod"));
@@ -14,10 +14,7 @@ fn denied_beside_live(scene: &Scene) -> crate::support::Daemon<'_> {
 
 #[test]
 fn a_failing_profile_says_why_and_exits_1_and_the_others_still_work() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = denied_beside_live(&scene);
     let (text, size) = read_with_size(&daemon.file("credentials"));
     assert_eq!(text.len() as u64, size);
@@ -44,10 +41,7 @@ fn a_failing_profile_says_why_and_exits_1_and_the_others_still_work() {
 
 #[test]
 fn errors_and_process_files_tell_the_reason_and_are_blank_when_healthy() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = denied_beside_live(&scene);
     let reason = |name: &str| {
         let (text, size) = read_with_size(&daemon.file(&format!("credmount/errors/{name}")));
@@ -74,10 +68,7 @@ fn errors_and_process_files_tell_the_reason_and_are_blank_when_healthy() {
 
 #[test]
 fn when_every_role_fails_for_good_nothing_is_mounted_and_the_advice_is_given() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_fault(Fault::Deny);
     for background in [&["--background"][..], &[]] {
         let live = scene.path("live");
@@ -94,10 +85,7 @@ fn when_every_role_fails_for_good_nothing_is_mounted_and_the_advice_is_given() {
 
 #[test]
 fn a_failure_that_may_pass_mounts_and_keeps_trying() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_fault(Fault::ServerError { status: 503 });
     let daemon = scene.mount_prod();
     assert!(daemon.credentials().contains("AWS STS is unavailable"));
@@ -109,10 +97,7 @@ fn a_failure_that_may_pass_mounts_and_keeps_trying() {
 
 #[test]
 fn a_failed_refresh_says_why_and_keeps_the_session() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let before = daemon.credentials();
     scene.emulator.set_fault(Fault::Deny);

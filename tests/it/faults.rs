@@ -42,10 +42,7 @@ fn every_fault_is_told_and_passes_by_itself() {
 
 #[test]
 fn a_hanging_role_costs_the_shared_file_one_deadline_and_the_rest_nothing() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon =
         scene.mount(&["--role", &arn("prod"), "--role", &arn("dev"), "--open-deadline", "3s"]);
     // Both are due at once, and one of them hangs.
@@ -80,10 +77,7 @@ fn state(daemon: &crate::support::Daemon<'_>) -> String {
 
 #[test]
 fn expired_keys_are_never_served_and_valid_ones_to_their_end() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_session_lifetime(Some(Duration::from_secs(5)));
     let daemon = scene.mount_prod();
     scene.emulator.set_fault(Fault::ServerError { status: 500 });
@@ -110,10 +104,7 @@ fn expired_keys_are_never_served_and_valid_ones_to_their_end() {
 
 #[test]
 fn a_hundred_readers_of_a_session_that_is_due_cause_one_call() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_session_lifetime(Some(Duration::from_secs(3)));
     let daemon = scene.mount_prod();
     scene.emulator.set_session_lifetime(None);
@@ -129,10 +120,7 @@ fn a_hundred_readers_of_a_session_that_is_due_cause_one_call() {
 
 #[test]
 fn sts_is_called_once_per_renewal_however_many_opens_there_are() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     for _ in 0..2000 {
         daemon.credentials();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::daemon::{arn, is_mounted};
 use crate::support::namespace::{in_mount_namespace, namespaces_available};
-use crate::support::{Scene, eventually, fuse_available, ini_value, skipped, unmount_lazily};
+use crate::support::{Scene, eventually, ini_value, skipped, unmount_lazily};
 
 /// The directory that `config` names to a reader that prints the file.
 fn path_told(output: std::process::Output) -> String {
@@ -18,13 +18,7 @@ fn path_told(output: std::process::Output) -> String {
 
 #[test]
 fn config_names_the_path_that_each_reader_sees() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
     let daemon = scene.mount_prod();
     let host = path_told(Command::new("cat").arg(daemon.file("config")).output().unwrap());
     assert_eq!(host, daemon.argument());
@@ -48,13 +42,7 @@ fn config_names_the_path_that_each_reader_sees() {
 
 #[test]
 fn the_path_that_config_names_can_be_read_by_that_reader() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
     let daemon = scene.mount_prod();
     let bound = scene.path("root/.aws");
     let mut run = Command::new("sh");
@@ -68,10 +56,7 @@ fn the_path_that_config_names_can_be_read_by_that_reader() {
 
 #[test]
 fn reader_path_overrides_what_is_found() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount(&["--role", &arn("prod"), "--reader-path", "/root/.aws"]);
     let told = path_told(Command::new("cat").arg(daemon.file("config")).output().unwrap());
     assert_eq!(told, "/root/.aws");
@@ -79,16 +64,10 @@ fn reader_path_overrides_what_is_found() {
 
 #[test]
 fn a_reader_that_the_daemon_cannot_see_is_told_the_mount_point() {
-    if !fuse_available() {
-        return;
-    }
     if !rustix::process::geteuid().is_root() {
         return skipped("a pid namespace without a user namespace needs root");
     }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable() else { return };
     let mountpoint = scene.path("live");
     let mut daemon = scene.command("unshare");
     daemon
@@ -112,13 +91,7 @@ fn a_reader_that_the_daemon_cannot_see_is_told_the_mount_point() {
 
 #[test]
 fn a_bound_file_follows_renewals() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
     let daemon = scene.mount_prod();
     let (source, target) = (daemon.file("credentials"), scene.path("credentials"));
     let mut cat = Command::new("sh");
@@ -142,16 +115,10 @@ fn a_bound_file_follows_renewals() {
 
 #[test]
 fn other_users_are_refused_by_the_kernel() {
-    if !fuse_available() {
-        return;
-    }
     if !rustix::process::geteuid().is_root() {
         return skipped("becoming another user needs root");
     }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let path = daemon.file("credentials");
     let other = ["--reuid=65534", "--regid=65534", "--clear-groups", "cat"];
@@ -172,13 +139,7 @@ fn other_users_are_refused_by_the_kernel() {
 
 #[test]
 fn container_root_of_a_user_namespace_may_read() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
     let daemon = scene.mount_prod();
     let output = scene
         .command("unshare")

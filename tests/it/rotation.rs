@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 
 use crate::support::namespace::{in_mount_namespace, namespaces_available};
-use crate::support::{Daemon, Scene, fuse_available};
+use crate::support::{Daemon, Scene};
 
 const READERS: usize = 8;
 const SECONDS: u64 = 10;
@@ -33,13 +33,7 @@ fn a_bound_file_is_never_torn_or_stale_under_forced_renewal() {
 
 /// Binds `source` on `target` in a mount namespace of the readers' own and lets them read `file`.
 fn forced_renewal(source: &str, target: &str, file: &str) {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
-    if !namespaces_available(&scene) {
-        return;
-    }
+    let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
     let daemon = scene.mount_prod();
     // Tokens of any length up to what STS is known to give; the file has grown before the
     // readers come, because growth has a rule of its own (see the test below).
@@ -102,10 +96,7 @@ fn monotonic() -> i128 {
 /// reader is ever told a smaller one, and nothing is cut.
 #[test]
 fn a_growing_file_is_never_cut() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     scene.emulator.set_token_length(400..=400);
     let daemon = scene.mount_prod();
     let path = daemon.file("credentials");

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 
 use crate::support::daemon::arn;
-use crate::support::{Scene, eventually, fuse_available, ini_value, read_with_size};
+use crate::support::{Scene, eventually, ini_value, read_with_size};
 
 const FILES: [&str; 7] = [
     "credentials",
@@ -20,10 +20,7 @@ const FILES: [&str; 7] = [
 
 #[test]
 fn the_tree_has_the_documented_files_modes_and_owner() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let uid = rustix::process::geteuid().as_raw();
     for name in ["", "credmount", "credmount/process", "credmount/errors"] {
@@ -47,10 +44,7 @@ fn the_tree_has_the_documented_files_modes_and_owner() {
 
 #[test]
 fn every_way_to_read_gives_one_whole_rendering_of_the_size_that_stat_tells() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     for name in FILES.into_iter().filter(|name| *name != "credmount/status.json") {
         let path = daemon.file(name);
@@ -91,10 +85,7 @@ fn every_way_to_read_gives_one_whole_rendering_of_the_size_that_stat_tells() {
 
 #[test]
 fn a_private_mapping_shows_the_whole_file() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     // Python maps privately with no unsafe code here.
     let script = "import mmap,sys\n\
@@ -109,10 +100,7 @@ fn a_private_mapping_shows_the_whole_file() {
 
 #[test]
 fn credentials_hold_the_session_of_each_role_and_of_default() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let (prod, dev) = (arn("prod"), format!("dev={}", arn("team/x")));
     let daemon = scene.mount(&["--role", &prod, "--role", &dev]);
     let text = daemon.credentials();
@@ -133,10 +121,7 @@ fn credentials_hold_the_session_of_each_role_and_of_default() {
 
 #[test]
 fn default_can_be_another_role_or_none() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let (prod, dev) = (arn("prod"), arn("dev"));
     let key = |text: &str, section| ini_value(text, section, "aws_access_key_id");
     {
@@ -152,10 +137,7 @@ fn default_can_be_another_role_or_none() {
 
 #[test]
 fn writes_fail_with_erofs() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let path = daemon.file("credentials");
     let erofs = |result: std::io::Result<()>| {
@@ -170,10 +152,7 @@ fn writes_fail_with_erofs() {
 
 #[test]
 fn an_open_descriptor_keeps_its_rendering_across_renewals() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let path = daemon.file("credentials");
     let mut first = File::open(&path).unwrap();
@@ -191,10 +170,7 @@ fn an_open_descriptor_keeps_its_rendering_across_renewals() {
 
 #[test]
 fn mtime_moves_with_each_renewal_also_when_nobody_opens() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let mtime = || fs::metadata(daemon.file("credentials")).unwrap().modified().unwrap();
     for _ in 0..3 {
@@ -209,10 +185,7 @@ fn mtime_moves_with_each_renewal_also_when_nobody_opens() {
 
 #[test]
 fn inode_numbers_are_the_same_in_the_next_life() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let numbers = |daemon: &crate::support::Daemon<'_>| {
         FILES.map(|name| fs::metadata(daemon.file(name)).unwrap().ino())
     };
@@ -222,10 +195,7 @@ fn inode_numbers_are_the_same_in_the_next_life() {
 
 #[test]
 fn config_has_region_and_live_profiles_with_the_path_of_the_mount() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let text = fs::read_to_string(daemon.file("config")).unwrap();
     assert_eq!(ini_value(&text, "profile prod", "region").unwrap(), "eu-west-1");
@@ -239,10 +209,7 @@ fn config_has_region_and_live_profiles_with_the_path_of_the_mount() {
 
 #[test]
 fn live_only_leaves_static_keys_out() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount(&["--role", &arn("prod"), "--live-only"]);
     assert!(!daemon.credentials().contains("aws_access_key_id"));
     let text = fs::read_to_string(daemon.file("config")).unwrap();
@@ -253,10 +220,7 @@ fn live_only_leaves_static_keys_out() {
 
 #[test]
 fn settings_of_the_source_profile_stand_in_config() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let aws = scene.path("home/.aws");
     fs::create_dir(&aws).unwrap();
     fs::write(
@@ -277,10 +241,7 @@ fn settings_of_the_source_profile_stand_in_config() {
 
 #[test]
 fn status_counts_reads_and_renewals_and_stands_in_the_mount() {
-    if !fuse_available() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
     let before = daemon.status();
     daemon.credentials();

@@ -9,7 +9,7 @@ use credmount::os::paths::mount_stem;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{eventually, variable};
+use super::{eventually, fuse_available, variable};
 use crate::emulator::{Emulator, Options};
 
 /// A directory of its own with an emulator: home, runtime directory, mount point.
@@ -27,6 +27,11 @@ pub(crate) struct Daemon<'a> {
 }
 
 impl Scene {
+    /// A scene for a test that mounts; `None`, said loudly, where nothing can be mounted.
+    pub(crate) fn mountable() -> Option<Self> {
+        fuse_available().then(Self::new)
+    }
+
     pub(crate) fn new() -> Self {
         let emulator = Emulator::start_with(Options::default()).expect("the emulator starts");
         let root = tempfile::Builder::new().prefix("credmount-it-").tempdir().expect("a directory");
