@@ -21,3 +21,4 @@ mod leaks;
 mod namespaces;
 mod rotation;
 mod semantics;
+mod sources;
