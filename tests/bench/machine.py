@@ -38,7 +38,6 @@ def install_packages():
         "fuse3": shutil.which("fusermount3"),
         "pkg-config": shutil.which("pkg-config"),
         "gcc": shutil.which("gcc"),
-        "libc6-dev": Path("/usr/include/stdio.h").exists(),
         # Debian has it apart from Python.
         "python3-venv": importlib.util.find_spec("ensurepip"),
         "curl": shutil.which("curl"),
