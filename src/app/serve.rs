@@ -67,7 +67,7 @@ pub async fn serve(
     let mut signals = Signals::install()?;
     let mountpoint = clear_mountpoint(&plan)?;
     refuse_base_files(&mountpoint, &plan.base_files)?;
-    let _lock = mount::lock_mountpoint(&mountpoint)?;
+    let lock = mount::lock_mountpoint(&mountpoint)?;
     let fallback_path = match mountpoint.to_str() {
         Some(path) => ReaderPath::parse(path).map_err(|error| error.to_string()),
         None => Err(format!("{} is not UTF-8", mountpoint.display())),
@@ -160,6 +160,8 @@ pub async fn serve(
     }
     // Removes the socket: a daemon that has answered `unmount` is seen by nobody any more.
     tasks.shutdown().await;
+    // Whoever was told that it is unmounted may mount again at once.
+    drop(lock);
     if let Some(asked) = asked {
         // The asker may have gone away; it is done all the same.
         let _ = asked.send(unmounted.as_ref().map_err(ToString::to_string).copied());

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 
+use credmount::fuse::mount::lock_mountpoint;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::emulator::Fault;
@@ -499,6 +500,14 @@ fn of_two_that_start_at_once_one_serves() {
     eventually("the other to serve", || live.join("credentials").exists());
     assert_eq!(refused(&scene, &["unmount", text(&live)], 0), "");
     assert!(winner.wait().unwrap().success());
+}
+
+#[test]
+fn a_mount_point_is_free_as_soon_as_unmount_has_answered() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = scene.mount_prod();
+    daemon.unmount_over_socket();
+    drop(lock_mountpoint(&daemon.mountpoint).expect("nobody holds the lock"));
 }
 
 #[test]

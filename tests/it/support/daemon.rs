@@ -119,9 +119,17 @@ impl Daemon<'_> {
 
     /// As [`Daemon::refresh`], without the cost of starting a process.
     pub(crate) fn refresh_over_socket(&self) {
+        self.ask(&Request::Refresh { profile: None });
+    }
+
+    /// As `credmount unmount`, and back as soon as there is an answer.
+    pub(crate) fn unmount_over_socket(&self) {
+        self.ask(&Request::Unmount {});
+    }
+
+    fn ask(&self, request: &Request) {
         let socket = self.scene.path("run/credmount").join(mount_stem(&self.mountpoint));
-        let request = Request::Refresh { profile: None };
-        let response = ask(&socket.with_extension("sock"), &request).expect("an answer");
+        let response = ask(&socket.with_extension("sock"), request).expect("an answer");
         assert_eq!(response, Response::Done);
     }
 
