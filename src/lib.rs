@@ -12,6 +12,7 @@ pub mod fuse;
 pub mod model;
 pub mod open;
 pub mod os;
+pub mod policy;
 pub mod publish;
 pub mod render;
 pub mod status;

@@ -32,7 +32,7 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
     let runtime_dir = surroundings.runtime_dir()?;
     let log_file = runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("log");
     if args.daemon_child {
-        return stay(&surroundings, settings, mountpoint, runtime_dir, &log_file);
+        return stay(&surroundings, &settings, mountpoint, runtime_dir, &log_file);
     }
     if settings.background {
         // Its log is still written to.
@@ -41,20 +41,20 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
     }
     start_logging(&settings, Level::INFO);
     tracing::debug!(?memory, "process hardened");
-    serve_settings(&surroundings, settings, mountpoint, runtime_dir, None, || {})?;
+    serve_settings(&surroundings, &settings, mountpoint, runtime_dir, None, || {})?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The process that stays: tells the one that launched it how it went.
 fn stay(
     surroundings: &Surroundings,
-    settings: Settings,
+    settings: &Settings,
     mountpoint: PathBuf,
     runtime_dir: PathBuf,
     log_file: &Path,
 ) -> Result<ExitCode> {
     background::detach()?;
-    start_logging(&settings, Level::INFO);
+    start_logging(settings, Level::INFO);
     let log_file = Some(log_file.display().to_string());
     let served = serve_settings(
         surroundings,
@@ -76,23 +76,24 @@ fn stay(
 
 fn serve_settings(
     surroundings: &Surroundings,
-    settings: Settings,
+    settings: &Settings,
     mountpoint: PathBuf,
     runtime_dir: PathBuf,
     log_file: Option<String>,
     ready: impl FnOnce(),
 ) -> Result<()> {
-    let reader_path = settings.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
+    let mount = settings.mounts.first().cloned().context("there is no mount to serve")?;
+    let reader_path = mount.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
     let clock = Arc::new(SystemClock);
     runtime()?
         .block_on(async {
-            let sts = Arc::new(surroundings.sts(&settings, clock.clone()).await);
+            let sts = Arc::new(surroundings.sts(settings, clock.clone()).await);
             let plan = Plan {
                 mountpoint,
                 served: Served {
-                    roles: settings.roles,
-                    default: settings.default,
-                    live_only: settings.live_only,
+                    roles: mount.roles,
+                    default: mount.default,
+                    live_only: mount.live_only,
                 },
                 min_ttl: settings.min_ttl,
                 open_deadline: settings.open_deadline,

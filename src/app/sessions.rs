@@ -22,10 +22,11 @@ use crate::render::{self, Profile, ProfileState, Text};
 /// `credmount check`.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
+    let roles: Vec<Role> = settings.roles().cloned().collect();
     let checks = runtime()?.block_on(async {
         let sts = Arc::new(surroundings.sts(&settings, Arc::new(SystemClock)).await);
         let region = fallback_region(&settings);
-        check_roles(sts, &settings.roles, &region).await
+        check_roles(sts, &roles, &region).await
     });
     let report = if args.json { serde_json::to_string(&checks)? + "\n" } else { text(&checks) };
     print(|out| out.write_all(report.as_bytes()))?;
@@ -35,12 +36,13 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
 /// `credmount render`.
 pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
+    let roles: Vec<Role> = settings.roles().cloned().collect();
     let single = match args.format {
         RenderFormat::Process => Some("process"),
         RenderFormat::Env => Some("env"),
         RenderFormat::Ini | RenderFormat::Json => None,
     };
-    if let (Some(format), 2..) = (single, settings.roles.len()) {
+    if let (Some(format), 2..) = (single, roles.len()) {
         let message = format!("{format} holds one role: name it with --role");
         let origin = Origin::Flag("--format".to_owned());
         return Err(ConfigErrors(vec![ConfigError { origin, message }]).into());
@@ -48,18 +50,18 @@ pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     let sessions = runtime()?.block_on(sessions(&surroundings, &settings))?;
     let rendered = match args.format {
         RenderFormat::Ini => {
-            let sections: Vec<_> = settings.roles.iter().zip(&sessions).map(section).collect();
+            let sections: Vec<_> = roles.iter().zip(&sessions).map(section).collect();
             render::credentials(&sections, false)
         }
-        RenderFormat::Process => one(&settings.roles, &sessions, |role, session| {
+        RenderFormat::Process => one(&roles, &sessions, |role, session| {
             render::process_json(&role.profile, &ProfileState::Live(session.clone()))
         }),
-        RenderFormat::Env => one(&settings.roles, &sessions, |role, session| {
+        RenderFormat::Env => one(&roles, &sessions, |role, session| {
             render::shell_exports(role.region.as_ref(), session)
         }),
-        RenderFormat::Json => render::json_object(
-            settings.roles.iter().map(|role| &role.profile).zip(sessions.iter()),
-        ),
+        RenderFormat::Json => {
+            render::json_object(roles.iter().map(|role| &role.profile).zip(sessions.iter()))
+        }
     };
     print(|out| {
         out.write_all(rendered.as_bytes())?;
@@ -70,7 +72,7 @@ pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
 
 /// Where GetCallerIdentity is asked for a role that names no region: what `aws` would use.
 fn fallback_region(settings: &Settings) -> RegionName {
-    let known = settings.roles.iter().find_map(|role| role.region.clone());
+    let known = settings.roles().find_map(|role| role.region.clone());
     known.unwrap_or_else(|| Partition::Aws.default_sts_region())
 }
 
@@ -91,7 +93,7 @@ async fn sessions(
     let sts = Arc::new(surroundings.sts(settings, clock.clone()).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     let mut waits = JoinSet::new();
-    for role in &settings.roles {
+    for role in settings.roles() {
         let (broker, chain) = (broker.clone(), role.chain.clone());
         let deadline = settings.open_deadline;
         waits.spawn(async move { broker.settled(&chain, deadline).await });
@@ -103,7 +105,7 @@ async fn sessions(
         Serving::Failing(error) => bail!("{}: {error}\n  {}", role.profile, error.cause.advice()),
         Serving::Pending => bail!("{}: the session is about to expire", role.profile),
     };
-    settings.roles.iter().map(session).collect()
+    settings.roles().map(session).collect()
 }
 
 fn section<'a>((role, session): (&'a Role, &Arc<StsSession>)) -> (Profile<'a>, ProfileState) {

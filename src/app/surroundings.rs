@@ -110,7 +110,7 @@ impl Surroundings {
         let user = ["USER", "LOGNAME"].iter().find_map(|name| self.environment.get(*name));
         let user = user.cloned().unwrap_or_else(|| format!("uid{}", geteuid().as_raw()));
         let host = uname().nodename().to_string_lossy().into_owned();
-        let role = settings.roles.first();
+        let role = settings.roles().next();
         let options = StsOptions {
             fallback_region: role.and_then(|role| {
                 let hop = role.chain.hops.last().map(|hop| hop.sts_region.clone());

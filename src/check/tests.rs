@@ -3,7 +3,9 @@
 use parking_lot::Mutex;
 
 use super::*;
-use crate::model::{AccountId, ExternalId, ProfileName, RoleArn, RoleChain, RoleHop, Secret};
+use crate::model::{
+    AccountId, ExternalId, ProfileName, RoleArn, RoleChain, RoleHop, Secret, SessionAttributes,
+};
 
 /// Gives a session for everything but what `fails` names; the key id tells who signed.
 #[derive(Debug, Default)]
@@ -94,6 +96,7 @@ fn role(profile: &str, hops: &[&str]) -> Role {
         session_duration: Duration::from_hours(2),
         external_id: None,
         session_name: None,
+        attributes: SessionAttributes::default(),
     };
     Role {
         profile: ProfileName::parse(profile).unwrap(),

@@ -57,27 +57,30 @@ fn described(settings: &Settings) -> String {
         text.push_str(line);
         text.push('\n');
     };
-    for role in &settings.roles {
-        line(&described_role(role));
+    for mount in &settings.mounts {
+        for role in &mount.roles {
+            line(&described_role(role));
+        }
+        let default = mount.default.as_ref().map_or("none", |name| name.as_str());
+        line(&format!("default: {default}"));
+        let mount = MountSettings { roles: Vec::new(), default: None, ..mount.clone() };
+        if mount != MountSettings::default() {
+            line(&format!("{mount:#?}"));
+        }
     }
-    line(&format!("default: {}", settings.default.as_ref().map_or("none", |name| name.as_str())));
     let plain = Settings {
-        roles: Vec::new(),
-        default: None,
+        mounts: Vec::new(),
         session_duration: DEFAULT_SESSION_DURATION,
         min_ttl: None,
         open_deadline: DEFAULT_OPEN_DEADLINE,
-        reader_path: None,
-        live_only: false,
         background: false,
         log_format: LogFormat::Text,
         verbosity: Verbosity::Normal,
         warnings: Vec::new(),
     };
-    let without_roles =
-        Settings { roles: Vec::new(), default: None, warnings: Vec::new(), ..settings.clone() };
-    if without_roles != plain {
-        line(&format!("{without_roles:#?}"));
+    let others = Settings { mounts: Vec::new(), warnings: Vec::new(), ..settings.clone() };
+    if others != plain {
+        line(&format!("{others:#?}"));
     }
     for warning in &settings.warnings {
         line(&format!("warning: {warning}"));

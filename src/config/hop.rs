@@ -7,7 +7,7 @@ use super::error::{Origin, Report};
 use super::layer::Sourced;
 use super::settings::DEFAULT_SESSION_DURATION;
 use super::spec::Target;
-use crate::model::{ExternalId, RegionName, RoleArn, RoleHop, RoleSessionName};
+use crate::model::{ExternalId, RegionName, RoleArn, RoleHop, RoleSessionName, SessionAttributes};
 
 /// Below this, readers that keep keys for 15 minutes may use dead ones.
 const SHORT_SESSION: Duration = Duration::from_mins(30);
@@ -72,6 +72,7 @@ impl HopSpec<'_> {
                 .session_name
                 .for_role(self.session_name.as_ref(), served)
                 .map(|found| found.value.clone()),
+            attributes: SessionAttributes::default(),
         });
         built.region = region;
         Some(built)

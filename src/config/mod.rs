@@ -41,7 +41,7 @@ pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::locations::Locations;
 pub use self::options::Flags;
 pub use self::settings::{
-    DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat, Settings, Verbosity,
+    DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat, MountSettings, Settings, Verbosity,
 };
 pub(crate) use self::value::meant;
 

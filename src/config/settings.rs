@@ -1,5 +1,6 @@
 //! The checked settings: what every other module may rely on.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Report;
@@ -7,6 +8,7 @@ use super::layer::Layered;
 use super::options::Options;
 use super::value;
 use crate::model::{ProfileName, Role};
+use crate::policy::AllowRule;
 
 /// The session duration when nothing names one; also the most a chained role can have.
 pub const DEFAULT_SESSION_DURATION: Duration = Duration::from_hours(1);
@@ -17,11 +19,8 @@ pub const DEFAULT_OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// Everything that flags, environment and files said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The roles to serve, in order; at least one, each with its own profile name.
-    pub roles: Vec<Role>,
-    /// The profile that is also rendered as `[default]`; one of `roles`, or none. When a role's
-    /// profile is itself called `default`, it is this one, and its section stands once.
-    pub default: Option<ProfileName>,
+    /// The mounts to serve: those selected, in the order of the file, then those added.
+    pub mounts: Vec<MountSettings>,
     /// The session duration for what has none of its own: 15 min to 12 h, default 1 h.
     pub session_duration: Duration,
     /// The least remaining lifetime that an open serves without waiting for a renewal; `None`
@@ -29,11 +28,6 @@ pub struct Settings {
     pub min_ttl: Option<Duration>,
     /// How long one open waits for sessions: 100 ms to 50 s, default 10 s.
     pub open_deadline: Duration,
-    /// The mount as readers see it: absolute, without a trailing slash (save `/`), of characters
-    /// that every SDK can run in `credential_process`. `None`: found out for each reader.
-    pub reader_path: Option<String>,
-    /// Whether plain profiles get `credential_process` and static keys are left out.
-    pub live_only: bool,
     /// Whether the command returns once the mount serves.
     pub background: bool,
     /// How log lines are written.
@@ -42,6 +36,41 @@ pub struct Settings {
     pub verbosity: Verbosity,
     /// What works but is likely not meant, each with its place.
     pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// The roles of all mounts, in order.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.mounts.iter().flat_map(|mount| &mount.roles)
+    }
+}
+
+/// What one mount is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MountSettings {
+    /// The NAME of `[mounts.NAME]` or `credmount add NAME`; `None` for the mount of the command
+    /// line.
+    pub name: Option<String>,
+    /// Where to mount; `None` where the command line says it.
+    pub path: Option<PathBuf>,
+    /// The roles to serve, in order; at least one, each with its own profile name.
+    pub roles: Vec<Role>,
+    /// The profile that is also rendered as `[default]`; one of `roles`, or none. When a role's
+    /// profile is itself called `default`, it is this one, and its section stands once.
+    pub default: Option<ProfileName>,
+    /// The mount as readers see it: absolute, without a trailing slash (save `/`), of characters
+    /// that every SDK can run in `credential_process`. `None`: found out for each reader.
+    pub reader_path: Option<String>,
+    /// Whether plain profiles get `credential_process` and static keys are left out.
+    pub live_only: bool,
+    /// Whether `cli/`, `sso/`, `login/` and `boto/` are there to be written to.
+    pub writable_caches: bool,
+    /// Whether the kernel lets other users in, as far as `allow` lets them.
+    pub allow_other: bool,
+    /// Who may read what; the first rule that matches decides.
+    pub allow: Vec<AllowRule>,
+    /// Sections to add to `config`, checked; with a newline at the end, or empty.
+    pub config_include: String,
 }
 
 /// How log lines are written.
@@ -86,14 +115,18 @@ pub(super) fn assemble(
     report: &mut Report,
 ) -> Settings {
     check_min_ttl(options, &roles, report);
-    Settings {
+    let mount = MountSettings {
         roles,
         default,
+        reader_path: first(&options.reader_path),
+        live_only: first(&options.live_only).unwrap_or_default(),
+        ..MountSettings::default()
+    };
+    Settings {
+        mounts: vec![mount],
         session_duration: first(&options.session_duration).unwrap_or(DEFAULT_SESSION_DURATION),
         min_ttl: first(&options.min_ttl),
         open_deadline: first(&options.open_deadline).unwrap_or(DEFAULT_OPEN_DEADLINE),
-        reader_path: first(&options.reader_path),
-        live_only: first(&options.live_only).unwrap_or_default(),
         background: first(&options.background).unwrap_or_default(),
         log_format: first(&options.log_format).unwrap_or_default(),
         verbosity: verbosity(options),

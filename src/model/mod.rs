@@ -2,14 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod caller;
 pub mod names;
 pub mod role;
 pub mod secret;
 pub mod session;
 
+pub use caller::{Caller, Container, Process, ServedKey};
 pub use names::{
     AccountId, ExternalId, NameError, Partition, ProfileName, RegionName, RoleArn, RoleSessionName,
 };
-pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop};
+pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;
 pub use session::StsSession;

@@ -98,4 +98,22 @@ pub struct RoleHop {
     pub external_id: Option<ExternalId>,
     /// A fixed `RoleSessionName`; without one each call gets a unique name.
     pub session_name: Option<RoleSessionName>,
+    /// What else the session carries.
+    pub attributes: SessionAttributes,
+}
+
+/// What an AssumeRole call says beside the role: who is behind it, and how much less it may do.
+/// AWS API Reference, AssumeRole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct SessionAttributes {
+    /// `SourceIdentity`.
+    pub source_identity: Option<String>,
+    /// `Tags`: key and value, at most 50.
+    pub tags: Vec<(String, String)>,
+    /// `TransitiveTagKeys`: which of the tags roles assumed with this session keep.
+    pub transitive_tag_keys: Vec<String>,
+    /// `Policy`: the inline session policy, as compact JSON.
+    pub policy: Option<String>,
+    /// `PolicyArns`: managed policies that bound the session, at most 10.
+    pub policy_arns: Vec<String>,
 }

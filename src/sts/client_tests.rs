@@ -15,7 +15,10 @@ use super::client::{StsClient, StsOptions};
 use super::http::{ANSWER_LIMIT, capped, https_client};
 use crate::broker::{Cause, SessionSource as _};
 use crate::clock::Clock;
-use crate::model::{ExternalId, RegionName, RoleArn, RoleHop, RoleSessionName, Secret, StsSession};
+use crate::model::{
+    ExternalId, RegionName, RoleArn, RoleHop, RoleSessionName, Secret, SessionAttributes,
+    StsSession,
+};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/prod";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
@@ -53,6 +56,7 @@ fn hop() -> RoleHop {
         session_duration: Duration::from_hours(1),
         external_id: None,
         session_name: None,
+        attributes: SessionAttributes::default(),
     }
 }
 
@@ -118,6 +122,7 @@ async fn assume_role_sends_every_parameter_signed() {
     let hop = RoleHop {
         external_id: Some(ExternalId::parse("ext-1").unwrap()),
         session_name: Some(RoleSessionName::parse("fixed").unwrap()),
+        attributes: SessionAttributes::default(),
         ..hop()
     };
     client(http).await.assume_role(&hop, &base()).await.unwrap();

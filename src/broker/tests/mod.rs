@@ -18,7 +18,8 @@ use super::testing::{TestClock, session_of};
 use super::{BoxFuture, Broker, Cause, Serving, SessionError, SessionSource};
 use crate::clock::{Clock, SystemClock};
 use crate::model::{
-    BaseCredentials, ProfileName, RegionName, RoleArn, RoleChain, RoleHop, StsSession,
+    BaseCredentials, ProfileName, RegionName, RoleArn, RoleChain, RoleHop, SessionAttributes,
+    StsSession,
 };
 
 /// What the scripted STS does with one call.
@@ -142,6 +143,7 @@ fn chain(roles: &[&str]) -> Arc<RoleChain> {
         session_duration: HOUR,
         external_id: None,
         session_name: None,
+        attributes: SessionAttributes::default(),
     };
     Arc::new(RoleChain {
         base: BaseCredentials::DefaultChain,
