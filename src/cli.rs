@@ -4,15 +4,16 @@
 #![forbid(unsafe_code)]
 
 mod documents;
+mod mounts;
+mod options;
 
 use std::path::PathBuf;
 
-use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
-
-use crate::config::{self, Flags};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use documents::{write_completions, write_man_page};
+pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
+pub use options::{CommonArgs, DaemonArgs, LogArgs, ReaderArgs, SessionArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,22 +22,12 @@ Examples:
   docker run -v ~/.aws-live:/root/.aws:ro IMAGE
   credmount check --role prod
   credmount unmount ~/.aws-live
+  credmount mount --background
 
 Options can also stand in the configuration file (session_duration = \"1h\") and in the
 environment (CREDMOUNT_SESSION_DURATION=1h). Flags win over environment, environment over file.
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration.";
-
-const CONFIG_HELP: &str =
-    "The configuration file [default: $XDG_CONFIG_HOME/credmount/config.toml]";
-
-/// Where the mount's own options stand in a group that they share with common ones.
-const AFTER_COMMON: usize = 100;
-
-const ROLES: &str = "Roles";
-const SESSIONS: &str = "Sessions";
-const MOUNT: &str = "Mount";
-const LOGGING: &str = "Configuration and logging";
 
 /// Mounts a live ~/.aws: its keys are fresh each time a program reads them.
 #[derive(Debug, Clone, Parser)]
@@ -44,7 +35,6 @@ const LOGGING: &str = "Configuration and logging";
     name = "credmount",
     version,
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
     after_help = EXAMPLES,
     max_term_width = 100
 )]
@@ -58,9 +48,12 @@ pub struct Cli {
     pub mount: MountArgs,
 }
 
-/// Everything but mounting.
+/// Everything but the mount of the command line.
 #[derive(Debug, Clone, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 pub enum Command {
+    /// Serve mounts of the configuration file: those named, or all.
+    Mount(MountNamedArgs),
     /// Assume each role once and say who one becomes, or what is wrong and what to do.
     Check(CheckArgs),
     /// Show the roles of a live mount, or of all live mounts of this user.
@@ -69,152 +62,22 @@ pub enum Command {
     Refresh(RefreshArgs),
     /// Stop the daemon behind a mount cleanly, or remove what a killed one left.
     Unmount(UnmountArgs),
+    /// Add a mount to a running daemon, for example for one run of an agent.
+    Add(AddArgs),
+    /// Remove a mount that was added; its sessions are forgotten.
+    Remove(RemoveArgs),
+    /// Make every mount of a daemon refuse keys until it is unlocked.
+    Lock(DaemonCommandArgs),
+    /// Serve keys again.
+    Unlock(DaemonCommandArgs),
+    /// Read the configuration again and apply what has changed, without unmounting.
+    Reload(DaemonCommandArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the man page.
     Man,
-}
-
-/// `credmount [OPTIONS] MOUNTPOINT`.
-#[derive(Debug, Clone, Args)]
-pub struct MountArgs {
-    /// The role that is also `[default]`, or `none`; the first one if not given
-    #[arg(long, value_name = "NAME", help_heading = ROLES, display_order = AFTER_COMMON)]
-    pub default: Option<String>,
-
-    /// Never serve less remaining lifetime without waiting for a renewal, as in 20m
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
-    pub min_ttl: Option<String>,
-
-    /// How long one open waits for AWS, as in 10s
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
-    pub open_deadline: Option<String>,
-
-    /// Return to the shell once the mount serves
-    #[arg(long, help_heading = MOUNT)]
-    pub background: bool,
-
-    /// The mount as readers see it, as in /root/.aws; found out for each reader if not given
-    #[arg(long, value_name = "PATH", help_heading = MOUNT)]
-    pub reader_path: Option<String>,
-
-    /// Give plain profiles `credential_process` too, and leave static keys out
-    #[arg(long, help_heading = MOUNT)]
-    pub live_only: bool,
-
-    /// The options that mounting, checking and rendering share. They stand behind the others so
-    /// that `--help` shows its groups in a good order.
-    #[command(flatten)]
-    pub common: CommonArgs,
-
-    /// Set by `--background` for the process that stays.
-    #[arg(long, hide = true)]
-    pub daemon_child: bool,
-
-    /// The directory to mount on; created if missing
-    #[arg(
-        value_name = "MOUNTPOINT",
-        required = true,
-        value_hint = ValueHint::DirPath,
-        value_parser = PathBufValueParser::new().try_map(mountpoint)
-    )]
-    pub mountpoint: Option<PathBuf>,
-}
-
-/// Refuses a directory that is most likely meant as a command: after an option, clap takes every
-/// word for the MOUNTPOINT, and a new directory would be made and mounted on.
-fn mountpoint(path: PathBuf) -> Result<PathBuf, String> {
-    let command = Cli::command();
-    let names = command.get_subcommands().map(clap::Command::get_name);
-    let Some(meant) = path.to_str().and_then(|word| config::meant(word, names)) else {
-        return Ok(path);
-    };
-    let path = path.display();
-    Err(format!(
-        "for the command, write `credmount {meant}` and options after it; for a directory of this \
-         name, write ./{path}"
-    ))
-}
-
-impl MountArgs {
-    /// The flags for [`crate::config::resolve`].
-    pub fn flags(&self) -> Flags {
-        Flags {
-            default: self.default.clone(),
-            min_ttl: self.min_ttl.clone(),
-            open_deadline: self.open_deadline.clone(),
-            reader_path: self.reader_path.clone(),
-            live_only: self.live_only,
-            background: self.background,
-            ..self.common.flags()
-        }
-    }
-}
-
-/// The options that mounting, checking and rendering share.
-#[derive(Debug, Clone, Args)]
-pub struct CommonArgs {
-    /// A configured role, an AWS profile or a role ARN, and the name that readers see; repeats
-    #[arg(short, long = "role", value_name = "[NAME=]ROLE", help_heading = ROLES)]
-    pub roles: Vec<String>,
-
-    /// The AWS profile that assumes roles which name none
-    #[arg(long, value_name = "PROFILE", help_heading = ROLES)]
-    pub source_profile: Option<String>,
-
-    /// The region for readers and for STS
-    #[arg(long, help_heading = ROLES)]
-    pub region: Option<String>,
-
-    /// How long sessions last, 15m to 12h
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = SESSIONS)]
-    pub session_duration: Option<String>,
-
-    /// The external id that the trust policy asks for
-    #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = SESSIONS)]
-    pub external_id: Option<String>,
-
-    /// The role session name; unique for each call if not given
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
-    pub session_name: Option<String>,
-
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", help_heading = LOGGING, help = CONFIG_HELP)]
-    pub config: Option<PathBuf>,
-
-    /// How log lines are written: text or json
-    #[arg(long, value_name = "FORMAT", help_heading = LOGGING)]
-    pub log_format: Option<String>,
-
-    /// Log more; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = LOGGING)]
-    pub verbose: u8,
-
-    /// Log errors only
-    #[arg(short, long, conflicts_with = "verbose", help_heading = LOGGING)]
-    pub quiet: bool,
-}
-
-impl CommonArgs {
-    /// The flags for [`crate::config::resolve`].
-    pub fn flags(&self) -> Flags {
-        Flags {
-            roles: self.roles.clone(),
-            source_profile: self.source_profile.clone(),
-            region: self.region.clone(),
-            session_duration: self.session_duration.clone(),
-            external_id: self.external_id.clone(),
-            session_name: self.session_name.clone(),
-            log_format: self.log_format.clone(),
-            verbose: self.verbose,
-            quiet: self.quiet,
-            ..Flags::default()
-        }
-    }
 }
 
 /// `credmount check`.
@@ -295,6 +158,8 @@ pub struct CompletionsArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
@@ -317,8 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_needs_its_mountpoint_and_a_command_does_not() {
-        assert_eq!(parse(&["--role", "prod"]).expect_err("refused").exit_code(), 2);
+    fn a_command_needs_no_mountpoint() {
         let cli = parse(&["check", "--role", "prod", "--json"]).expect("legal");
         let Some(Command::Check(check)) = cli.command else { panic!("a check") };
         assert!(check.json);

@@ -19,6 +19,14 @@ use crate::fuse::mount::MountError;
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         None => mount::run(&cli.mount),
+        Some(Command::Mount(args)) => mount::run_named(&args),
+        Some(
+            Command::Add(_)
+            | Command::Remove(_)
+            | Command::Lock(_)
+            | Command::Unlock(_)
+            | Command::Reload(_),
+        ) => mount::change_served(),
         Some(Command::Check(args)) => sessions::check(&args),
         Some(Command::Render(args)) => sessions::render(&args),
         Some(Command::Status(args)) => daemons::status(&args),

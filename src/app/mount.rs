@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tracing::Level;
 
 use super::serve::{NoRole, Plan, refuse_served, serve};
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, report};
-use crate::cli::MountArgs;
+use crate::cli::{MountArgs, MountNamedArgs};
 use crate::clock::SystemClock;
-use crate::config::Settings;
+use crate::config::{Selection, Settings};
 use crate::fuse::mount as fuse_mount;
 use crate::os::{hardening, paths};
 use crate::publish::Served;
@@ -22,16 +22,20 @@ use crate::render::ReaderPath;
 pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
     // First of all, because files that hold keys are read soon.
     let memory = hardening::harden().context("forbidding core dumps")?;
-    let surroundings = Surroundings::read(args.common.config.as_deref());
-    let settings = surroundings.settings(&args.flags())?;
-    let mountpoint = args.mountpoint.as_deref().unwrap_or(Path::new("."));
+    let surroundings = Surroundings::read(args.common.log.config.as_deref());
+    let selection = match args.mountpoint {
+        Some(_) => Selection::CommandLine,
+        None => Selection::Mounts(&[]),
+    };
+    let settings = surroundings.settings(&args.flags(), selection, &[])?;
+    let Some(mountpoint) = args.mountpoint.as_deref() else { return serve_named() };
     let mountpoint = fuse_mount::absolute(mountpoint).map_err(|error| {
         let (path, reason) = (mountpoint.to_owned(), error.to_string());
         fuse_mount::MountError::Mountpoint { path, reason }
     })?;
     let runtime_dir = surroundings.runtime_dir()?;
     let log_file = runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("log");
-    if args.daemon_child {
+    if args.daemon.daemon_child {
         return stay(&surroundings, &settings, mountpoint, runtime_dir, &log_file);
     }
     if settings.background {
@@ -43,6 +47,23 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
     tracing::debug!(?memory, "process hardened");
     serve_settings(&surroundings, &settings, mountpoint, runtime_dir, None, || {})?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `credmount mount`.
+pub(super) fn run_named(args: &MountNamedArgs) -> Result<ExitCode> {
+    hardening::harden().context("forbidding core dumps")?;
+    let surroundings = Surroundings::read(args.log.config.as_deref());
+    surroundings.settings(&args.flags(), Selection::Mounts(&args.names), &[])?;
+    serve_named()
+}
+
+fn serve_named() -> Result<ExitCode> {
+    bail!("this version serves one mount: name its MOUNTPOINT")
+}
+
+/// The commands that change what a daemon serves.
+pub(super) fn change_served() -> Result<ExitCode> {
+    bail!("daemons of this version serve what they were started with")
 }
 
 /// The process that stays: tells the one that launched it how it went.

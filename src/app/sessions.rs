@@ -14,7 +14,7 @@ use crate::broker::{Broker, Serving};
 use crate::check::{all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{ConfigError, ConfigErrors, Origin, Settings};
+use crate::config::{ConfigError, ConfigErrors, Origin, Selection, Settings};
 use crate::model::{Partition, RegionName, Role, StsSession};
 use crate::os::hardening;
 use crate::render::{self, Profile, ProfileState, Text};
@@ -78,8 +78,8 @@ fn fallback_region(settings: &Settings) -> RegionName {
 
 fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
     hardening::harden().context("forbidding core dumps")?;
-    let surroundings = Surroundings::read(args.config.as_deref());
-    let settings = surroundings.settings(&args.flags())?;
+    let surroundings = Surroundings::read(args.log.config.as_deref());
+    let settings = surroundings.settings(&args.flags(), Selection::Configured, &[])?;
     start_logging(&settings, Level::WARN);
     Ok((surroundings, settings))
 }

@@ -1,9 +1,10 @@
 //! Reads what settings are made of: environment and files. The only place that does.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fmt, fs, io};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
@@ -16,8 +17,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::Clock;
 use crate::config::{
-    self, ConfigError, ConfigErrors, Flags, Inputs, Locations, LogFormat, Origin, Settings,
-    SourceText, Verbosity,
+    self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
+    LogFormat, Origin, Selection, Settings, SourceText, Verbosity,
 };
 use crate::os::paths;
 use crate::sts::{StsClient, StsOptions};
@@ -55,11 +56,17 @@ impl Surroundings {
         Self { environment, locations }
     }
 
-    /// The settings of one invocation.
+    /// The settings of one invocation, or of a daemon that reads its configuration again: which
+    /// mounts of it are meant, and which were added since it started.
     ///
     /// # Errors
     /// [`ConfigErrors`]; a file that exists but cannot be read.
-    pub(super) fn settings(&self, flags: &Flags) -> Result<Settings> {
+    pub(super) fn settings(
+        &self,
+        flags: &Flags,
+        selection: Selection<'_>,
+        added: &[AddedMount],
+    ) -> Result<Settings> {
         let config_file = read_text(self.locations.config_file.as_deref())?;
         if let (None, Some(path), true) =
             (&config_file, &self.locations.config_file, self.locations.config_file_named)
@@ -71,10 +78,13 @@ impl Surroundings {
         let aws_credentials = read_text(self.locations.aws_credentials.as_deref())?;
         let inputs = Inputs {
             flags,
+            selection,
+            added,
             environment: &self.environment,
             config_file: config_file.as_ref(),
             aws_config: aws_config.as_ref(),
             aws_credentials: aws_credentials.as_ref(),
+            read_include: &read_include,
         };
         Ok(config::resolve(&inputs)?)
     }
@@ -163,6 +173,21 @@ pub(super) fn runtime() -> Result<Runtime> {
         .enable_all()
         .build()
         .context("starting the runtime")
+}
+
+/// A file that `config_include` names, up to one byte more than may be in it. Anything but a regular
+/// file could keep us waiting, or never end.
+fn read_include(path: &Path) -> Result<Vec<u8>, String> {
+    let read = || -> io::Result<Vec<u8>> {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        let most = LARGEST_INCLUDE as u64 + 1;
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| error.to_string())
 }
 
 fn read_text(path: Option<&Path>) -> Result<Option<SourceText>> {

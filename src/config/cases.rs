@@ -1,6 +1,8 @@
 //! Whole configurations, one folder each below `tests/data/config`: `args`, `config.toml`,
 //! `aws-config`, `aws-credentials` and `env.json`, where needed, and what comes out in
-//! `expected.txt`. With `UPDATE_EXPECTED=1` the tests write that file; read the difference.
+//! `expected.txt`. `select` holds the names of the mounts that are meant, none for all or `*` for
+//! what `check` would take; `added` the arguments of `credmount add`; the other files are those
+//! that `config_include` names. With `UPDATE_EXPECTED=1` the tests write that file; read the difference.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,8 +14,9 @@ use proptest::prelude::*;
 
 use super::options::OptionKey;
 use super::*;
-use crate::cli::Cli;
-use crate::model::Role;
+use crate::cli::{Cli, Command};
+use crate::model::{ProfileName, Role, SessionAttributes};
+use crate::policy::AllowRule;
 
 fn read(folder: &Path, name: &str) -> Option<SourceText> {
     let text = fs::read_to_string(folder.join(name)).ok()?;
@@ -35,19 +38,47 @@ fn outcome(folder: &Path) -> String {
             serde_json::from_str(&env.text).expect("an object of texts")
         });
     let flags = cli.mount.flags();
+    let names: Option<Vec<String>> =
+        read(folder, "select").map(|names| names.text.lines().map(ToOwned::to_owned).collect());
+    let selection = match &names {
+        Some(names) if names.iter().any(|name| name == "*") => Selection::Configured,
+        Some(names) => Selection::Mounts(names),
+        None => Selection::CommandLine,
+    };
+    let added = added(folder);
+    let read_include = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        fs::read(folder.join(name)).map_err(|error| error.kind().to_string())
+    };
     let config_file = read(folder, "config.toml");
     let aws_config = read(folder, "aws-config");
     let aws_credentials = read(folder, "aws-credentials");
     match resolve(&Inputs {
         flags: &flags,
+        selection,
+        added: &added,
         environment: &environment,
         config_file: config_file.as_ref(),
         aws_config: aws_config.as_ref(),
         aws_credentials: aws_credentials.as_ref(),
+        read_include: &read_include,
     }) {
         Ok(settings) => described(&settings),
         Err(errors) => format!("{errors}\n"),
     }
+}
+
+/// The mounts of `added`: the arguments of one `credmount add` below the other, apart by blank lines.
+fn added(folder: &Path) -> Vec<AddedMount> {
+    let text = read(folder, "added").map_or_else(String::new, |added| added.text.to_string());
+    let commands = text.split("\n\n").filter(|command| !command.trim().is_empty());
+    let added = |command: &str| {
+        let cli = Cli::try_parse_from(["credmount", "add"].into_iter().chain(command.lines()))
+            .expect("arguments that clap accepts");
+        let Some(Command::Add(args)) = cli.command else { panic!("an add") };
+        args.added()
+    };
+    commands.map(added).collect()
 }
 
 /// The settings, without what is as by default.
@@ -58,14 +89,27 @@ fn described(settings: &Settings) -> String {
         text.push('\n');
     };
     for mount in &settings.mounts {
+        if let (Some(name), Some(path)) = (&mount.name, &mount.path) {
+            line(&format!("mount {name} on {}", path.display()));
+        }
         for role in &mount.roles {
             line(&described_role(role));
         }
         let default = mount.default.as_ref().map_or("none", |name| name.as_str());
         line(&format!("default: {default}"));
-        let mount = MountSettings { roles: Vec::new(), default: None, ..mount.clone() };
-        if mount != MountSettings::default() {
-            line(&format!("{mount:#?}"));
+        let others = MountSettings {
+            name: None,
+            path: None,
+            roles: Vec::new(),
+            default: None,
+            allow: Vec::new(),
+            ..mount.clone()
+        };
+        if others != (MountSettings { writable_caches: true, ..MountSettings::default() }) {
+            line(&format!("{others:#?}"));
+        }
+        for rule in &mount.allow {
+            line(&described_rule(rule));
         }
     }
     let plain = Settings {
@@ -73,6 +117,9 @@ fn described(settings: &Settings) -> String {
         session_duration: DEFAULT_SESSION_DURATION,
         min_ttl: None,
         open_deadline: DEFAULT_OPEN_DEADLINE,
+        audit_log: None,
+        audit_journal: false,
+        on_audit_failure: OnAuditFailure::Serve,
         background: false,
         log_format: LogFormat::Text,
         verbosity: Verbosity::Normal,
@@ -99,6 +146,9 @@ fn described_role(role: &Role) -> String {
         if let Some(name) = &hop.session_name {
             let _ = write!(text, ", session name {name}");
         }
+        if hop.attributes != SessionAttributes::default() {
+            let _ = write!(text, "\n  with {:#?}", hop.attributes);
+        }
     }
     if let Some(region) = &role.region {
         let _ = write!(text, "\n  region {region}");
@@ -109,6 +159,24 @@ fn described_role(role: &Role) -> String {
             let _ = write!(text, "\n    {key} = {value}");
         }
     }
+    text
+}
+
+fn described_rule(rule: &AllowRule) -> String {
+    let mut text = "allow".to_owned();
+    let mut condition = |key: &str, value: Option<String>| {
+        let _ = value.map(|value| write!(text, " {key}={value}"));
+    };
+    condition("uid", rule.uid.map(|id| id.to_string()));
+    condition("gid", rule.gid.map(|id| id.to_string()));
+    condition("cgroup", rule.cgroup.as_ref().map(ToString::to_string));
+    condition("container", rule.container.clone());
+    condition("exe", rule.exe.as_ref().map(ToString::to_string));
+    let roles = rule.roles.as_ref();
+    condition(
+        "roles",
+        roles.map(|roles| roles.iter().map(ProfileName::as_str).collect::<Vec<_>>().join(",")),
+    );
     text
 }
 
@@ -219,9 +287,12 @@ proptest! {
         let _ = resolve(&Inputs {
             flags: &flags,
             environment: &environment,
+            selection: Selection::Mounts(&[]),
+            added: &[],
             config_file: Some(&source(&config)),
             aws_config: Some(&source(&aws)),
             aws_credentials: Some(&source(&aws)),
+            read_include: &|_| Ok(aws.clone().into_bytes()),
         });
     }
 }

@@ -7,6 +7,7 @@
 //!    its own `source_profile`: only the SDK may read the static keys that stand in it.
 //! 3. What AWS calls chained, a role assumed with a role session, lasts one hour at most.
 
+use super::attributes::AttributeSpec;
 use super::error::{Origin, Report};
 use super::hop::HopSpec;
 use super::layer::Sourced;
@@ -76,6 +77,7 @@ impl Chains<'_> {
             session_duration: None,
             external_id: None,
             session_name: None,
+            attributes: AttributeSpec::default(),
         };
         hop.append_to(built, self, true, report)
     }
@@ -102,6 +104,7 @@ impl Chains<'_> {
             session_duration: spec.session_duration.clone(),
             external_id: spec.external_id.clone(),
             session_name: spec.session_name.clone(),
+            attributes: spec.attributes.clone(),
         };
         trail.pop();
         hop.append_to(built, self, trail.is_empty(), report)
@@ -168,6 +171,7 @@ impl Chains<'_> {
             session_duration,
             external_id,
             session_name,
+            attributes: AttributeSpec::default(),
         };
         trail.pop();
         let mut built = hop.append_to(built, self, trail.is_empty(), report)?;

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::error::{Origin, Report};
 use super::layer::Sourced;
+use super::raw::Raw;
 use super::spec::{ROLE_KEYS, RawRole, unknown_key};
-use super::value::{Scalar, listed, shown};
+use super::value::{listed, shown};
 
 /// Our own variable: the keys of a role are those of the file.
 pub(super) const OWN: &str = "CREDMOUNT_ROLES";
@@ -26,7 +27,7 @@ pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -
     let origin = Origin::variable(OWN);
     roles(environment.get(OWN), &origin, report, |name, key, value, report| {
         if ROLE_KEYS.contains(&key) {
-            return Some((key.to_owned(), scalar(value)));
+            return Some((key.to_owned(), raw(value, &origin)));
         }
         report.error(&origin, unknown_key(key, &format!("in role {}", shown(name)), ROLE_KEYS));
         None
@@ -41,12 +42,12 @@ pub(super) fn compatible(
     let origin = Origin::variable(COMPATIBLE);
     roles(environment.get(COMPATIBLE), &origin, report, |name, key, value, report| match key {
         "role_arn" | "account_id" | "external_id" if value.is_null() => None,
-        "role_arn" | "account_id" | "external_id" => Some((key.to_owned(), scalar(value))),
-        "role_session_name" => Some(("session_name".to_owned(), scalar(value))),
+        "role_arn" | "account_id" | "external_id" => Some((key.to_owned(), raw(value, &origin))),
+        "role_session_name" => Some(("session_name".to_owned(), raw(value, &origin))),
         "duration" => {
             let duration = match value {
-                Value::Number(seconds) => Scalar::Text(format!("{seconds}s")),
-                other => scalar(other),
+                Value::Number(seconds) => Raw::Text(format!("{seconds}s")),
+                other => raw(other, &origin),
             };
             Some(("session_duration".to_owned(), duration))
         }
@@ -63,7 +64,7 @@ fn roles(
     text: Option<&String>,
     origin: &Origin,
     report: &mut Report,
-    accept: impl Fn(&str, &str, &Value, &mut Report) -> Option<(String, Scalar)>,
+    accept: impl Fn(&str, &str, &Value, &mut Report) -> Option<(String, Raw)>,
 ) -> Vec<RawRole> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Vec::new() };
     let entries: Entries<Entries<Value>> = match serde_json::from_str(text) {
@@ -107,14 +108,18 @@ fn duplicates<V>(entries: &Entries<V>, what: &str, origin: &Origin, report: &mut
     }
 }
 
-fn scalar(value: &Value) -> Scalar {
+fn raw(value: &Value, origin: &Origin) -> Raw {
+    let sourced = |value| Sourced::new(raw(value, origin), origin.clone());
     match value {
-        Value::String(text) => Scalar::Text(text.clone()),
-        Value::Number(number) => Scalar::Integer(number.to_string()),
-        Value::Bool(on) => Scalar::Boolean(*on),
-        Value::Null => Scalar::Other("null"),
-        Value::Array(_) => Scalar::Other("a list"),
-        Value::Object(_) => Scalar::Other("an object"),
+        Value::String(text) => Raw::Text(text.clone()),
+        Value::Number(number) => Raw::Integer(number.to_string()),
+        Value::Bool(on) => Raw::Boolean(*on),
+        Value::Null => Raw::Other("null"),
+        Value::Array(items) => Raw::List(items.iter().map(sourced).collect()),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| (key.clone(), sourced(value)));
+            Raw::Table(entries.collect())
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::raw::Problems;
+
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -114,6 +116,25 @@ impl Report {
         result: Result<T, E>,
     ) -> Option<T> {
         result.map_err(|error| self.error(origin, error.to_string())).ok()
+    }
+
+    /// The value, or `None` with everything noted that is wrong with its parts.
+    pub(super) fn accept<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+        let problems = match result {
+            Ok(value) => return Some(value),
+            Err(problems) => problems,
+        };
+        for (origin, message) in problems {
+            self.error(&origin, message);
+        }
+        None
+    }
+
+    /// Takes over the errors of a part whose warnings are of no interest.
+    pub(super) fn adopt(&mut self, other: Self) {
+        for error in other.errors {
+            self.error(&error.origin, error.message);
+        }
     }
 
     /// Whether nothing is wrong so far.

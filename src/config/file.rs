@@ -1,4 +1,4 @@
-//! credmount's own configuration file: TOML → options and roles, with lines.
+//! credmount's own configuration file: TOML → options, roles and mounts, with lines.
 
 use std::ops::Range;
 
@@ -8,55 +8,128 @@ use toml::de::{DeTable, DeValue};
 use super::SourceText;
 use super::error::{Origin, Report};
 use super::layer::Sourced;
+use super::mounts::{MOUNT_KEYS, RawMount};
 use super::options::{OptionKey, RawOptions};
+use super::raw::Raw;
 use super::spec::{ROLE_KEYS, RawRole, unknown_key};
-use super::value::{Scalar, shown};
+use super::value::shown;
+
+/// What stands in the file.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) options: RawOptions,
+    pub(super) roles: Vec<RawRole>,
+    /// The tables below `[mounts]`; `None` when there is no such table.
+    pub(super) mounts: Option<Vec<RawMount>>,
+}
 
 /// Reads all that can be read and reports everything else.
-pub(super) fn read(source: &SourceText, report: &mut Report) -> (RawOptions, Vec<RawRole>) {
+pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
     let (document, errors) = DeTable::parse_recoverable(&source.text);
-    let reader = Reader::new(source);
+    let lines = Lines::new(source);
     for error in &errors {
         let start = error.span().map_or(0, |span| span.start);
         report
-            .error(&reader.at(start), format!("not TOML: {}", error.message().replace('\n', ", ")));
+            .error(&lines.at(start), format!("not TOML: {}", error.message().replace('\n', ", ")));
     }
-    let mut options = RawOptions::new();
-    let mut roles = Vec::new();
-    for (key, value) in in_order(document.get_ref()) {
-        let name: &str = key.get_ref();
-        let origin = reader.at(key.span().start);
-        match name {
-            "roles" => roles = reader.roles(&origin, value, report),
-            "mounts" => report.error(
-                &origin,
-                "this version serves one mount per command line and has no [mounts]: remove the \
-                 table and start credmount once for each mount",
-            ),
-            "role" => options.extend(reader.requests(value, report)),
-            _ => {
-                let Some(key) = OptionKey::parse(name) else {
-                    let known = OptionKey::ALL.map(OptionKey::name).into_iter().chain(["roles"]);
-                    report.error(&origin, unknown_key(name, "at top level", known));
-                    continue;
-                };
-                if let Some(text) = report.check(&origin, key.text_of(&scalar(value.get_ref()))) {
-                    options.push((key, Sourced::new(text, origin)));
-                }
+    let mut content = Content::default();
+    for (name, value) in lines.table(document.get_ref()) {
+        match name.as_str() {
+            "roles" => {
+                let tables = tables("roles", "role", &value, report);
+                content.roles = tables
+                    .into_iter()
+                    .map(|(name, origin, keys)| role(name, origin, keys, report))
+                    .collect();
             }
+            "mounts" => {
+                let tables = tables("mounts", "mount", &value, report);
+                let mounts = tables
+                    .into_iter()
+                    .map(|(name, origin, keys)| mount(name, origin, keys, report));
+                content.mounts = Some(mounts.collect());
+            }
+            _ => match OptionKey::parse(&name) {
+                Some(key) => content.options.push((key, value)),
+                None => {
+                    let known = OptionKey::ALL.map(OptionKey::name);
+                    let known = known.into_iter().chain(["roles", "mounts"]);
+                    report.error(&value.origin, unknown_key(&name, "at top level", known));
+                }
+            },
         }
     }
-    (options, roles)
+    content
+}
+
+/// The entries of a table.
+type Entries = Vec<(String, Sourced<Raw>)>;
+
+/// The tables `[what.NAME]`, each with its name and where it begins.
+fn tables(
+    what: &str,
+    one: &str,
+    value: &Sourced<Raw>,
+    report: &mut Report,
+) -> Vec<(String, Origin, Entries)> {
+    let Raw::Table(entries) = &value.value else {
+        report.error(
+            &value.origin,
+            format!("`{what}` is no table: write [{what}.NAME] and the keys of the {one} below it"),
+        );
+        return Vec::new();
+    };
+    let table = |(name, value): &(String, Sourced<Raw>)| match &value.value {
+        Raw::Table(keys) => Some((name.clone(), value.origin.clone(), keys.clone())),
+        _ => {
+            let name = shown(name);
+            report.error(
+                &value.origin,
+                format!("{one} {name} is no table: write [{what}.NAME] and its keys below"),
+            );
+            None
+        }
+    };
+    entries.iter().filter_map(table).collect()
+}
+
+fn role(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawRole {
+    let mut values = Vec::new();
+    for (key, value) in keys {
+        if ROLE_KEYS.contains(&key.as_str()) {
+            values.push((key, value));
+        } else {
+            let place = format!("in role {}", shown(&name));
+            report.error(&value.origin, unknown_key(&key, &place, ROLE_KEYS));
+        }
+    }
+    RawRole { name, origin, values }
+}
+
+fn mount(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawMount {
+    let mut mount = RawMount { name, origin, path: None, options: RawOptions::new() };
+    for (key, value) in keys {
+        if key == "path" {
+            mount.path = Some(value);
+        } else if let Some((_, option)) = MOUNT_KEYS.iter().find(|(name, _)| *name == key) {
+            mount.options.push((*option, value));
+        } else {
+            let place = format!("in mount {}", shown(&mount.name));
+            let known = ["path"].into_iter().chain(MOUNT_KEYS.map(|(name, _)| name));
+            report.error(&value.origin, unknown_key(&key, &place, known));
+        }
+    }
+    mount
 }
 
 /// Knows the file, so that offsets become lines.
-struct Reader<'a> {
+struct Lines<'a> {
     source: &'a SourceText,
     /// The offset of each newline.
     newlines: Vec<usize>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Lines<'a> {
     fn new(source: &'a SourceText) -> Self {
         let bytes = source.text.bytes().enumerate();
         let newlines = bytes.filter(|(_, byte)| *byte == b'\n').map(|(offset, _)| offset);
@@ -68,98 +141,34 @@ impl<'a> Reader<'a> {
         Origin::line(&self.source.path, line)
     }
 
-    /// `role = "prod"` or `role = ["prod", "dev"]`.
-    fn requests(&self, value: &Spanned<DeValue<'_>>, report: &mut Report) -> RawOptions {
-        let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            _ => vec![value],
-        };
-        let mut options = RawOptions::new();
-        for item in items {
-            let origin = self.at(item.span().start);
-            let text = OptionKey::Role.text_of(&scalar(item.get_ref()));
-            if let Some(text) = report.check(&origin, text) {
-                options.push((OptionKey::Role, Sourced::new(text, origin)));
-            }
-        }
-        options
-    }
-
-    /// The tables below `[roles]`.
-    fn roles(
-        &self,
-        origin: &Origin,
-        value: &Spanned<DeValue<'_>>,
-        report: &mut Report,
-    ) -> Vec<RawRole> {
-        let DeValue::Table(tables) = value.get_ref() else {
-            report.error(
-                origin,
-                "`roles` is no table: write [roles.NAME] and the keys of the role below it",
-            );
-            return Vec::new();
-        };
-        let mut roles = Vec::new();
-        for (name, value) in in_order(tables) {
-            let origin = self.at(name.span().start);
-            let name = name.get_ref().to_string();
-            let DeValue::Table(keys) = value.get_ref() else {
-                report.error(
-                    &origin,
-                    format!(
-                        "role {} is no table: write [roles.NAME] and its keys below",
-                        shown(&name)
-                    ),
-                );
-                continue;
-            };
-            roles.push(self.role(name, origin, keys, report));
-        }
-        roles
-    }
-
-    fn role(
-        &self,
-        name: String,
-        origin: Origin,
-        keys: &DeTable<'_>,
-        report: &mut Report,
-    ) -> RawRole {
-        let mut values = Vec::new();
-        for (key, value) in in_order(keys) {
+    /// The entries in the order of the file, each with the place of its key; the table itself is
+    /// sorted by key.
+    fn table(&self, table: &DeTable<'_>) -> Entries {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| {
+            let Range { start, .. } = key.span();
+            start
+        });
+        let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let key: &Spanned<std::borrow::Cow<'_, str>> = key;
             let origin = self.at(key.span().start);
-            let key = key.get_ref().to_string();
-            if ROLE_KEYS.contains(&key.as_str()) {
-                values.push((key, Sourced::new(scalar(value.get_ref()), origin)));
-            } else {
-                let place = format!("in role {}", shown(&name));
-                report.error(&origin, unknown_key(&key, &place, ROLE_KEYS));
-            }
-        }
-        RawRole { name, origin, values }
+            (key.get_ref().to_string(), Sourced::new(self.raw(value.get_ref()), origin))
+        };
+        entries.into_iter().map(entry).collect()
     }
-}
 
-/// The entries in the order of the file; the table itself is sorted by key.
-fn in_order<'a, 'i>(
-    table: &'a DeTable<'i>,
-) -> Vec<(&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>)> {
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| {
-        let Range { start, .. } = key.span();
-        start
-    });
-    entries
-}
-
-fn scalar(value: &DeValue<'_>) -> Scalar {
-    match value {
-        DeValue::String(text) => Scalar::Text(text.to_string()),
-        DeValue::Integer(number) => Scalar::Integer(number.to_string()),
-        DeValue::Boolean(on) => Scalar::Boolean(*on),
-        DeValue::Float(_) => Scalar::Other("a number"),
-        DeValue::Datetime(_) => Scalar::Other("a date"),
-        DeValue::Array(_) => Scalar::Other("a list"),
-        DeValue::Table(_) => Scalar::Other("a table"),
+    fn raw(&self, value: &DeValue<'_>) -> Raw {
+        let item = |item: &Spanned<DeValue<'_>>| {
+            Sourced::new(self.raw(item.get_ref()), self.at(item.span().start))
+        };
+        match value {
+            DeValue::String(text) => Raw::Text(text.to_string()),
+            DeValue::Integer(number) => Raw::Integer(number.to_string()),
+            DeValue::Boolean(on) => Raw::Boolean(*on),
+            DeValue::Float(_) => Raw::Other("a number"),
+            DeValue::Datetime(_) => Raw::Other("a date"),
+            DeValue::Array(items) => Raw::List(items.iter().map(item).collect()),
+            DeValue::Table(table) => Raw::Table(self.table(table)),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attributes::AttributeSpec;
 use super::chain::{Built, Chains};
 use super::error::{Origin, Report};
 use super::layer::Sourced;
@@ -23,6 +24,7 @@ pub(super) struct HopSpec<'a> {
     pub(super) session_duration: Option<Sourced<Duration>>,
     pub(super) external_id: Option<Sourced<ExternalId>>,
     pub(super) session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) attributes: AttributeSpec,
 }
 
 impl HopSpec<'_> {
@@ -60,7 +62,7 @@ impl HopSpec<'_> {
         if let Some(duration) = duration {
             check_duration(subject, duration, chained, served, report);
         }
-        built.chain.hops.push(RoleHop {
+        let mut hop = RoleHop {
             role_arn,
             sts_region: region.clone().unwrap_or_else(|| partition.default_sts_region()),
             session_duration: duration.map_or(DEFAULT_SESSION_DURATION, |found| found.value),
@@ -73,7 +75,10 @@ impl HopSpec<'_> {
                 .for_role(self.session_name.as_ref(), served)
                 .map(|found| found.value.clone()),
             attributes: SessionAttributes::default(),
-        });
+        };
+        let attributes = options.attributes.for_role(&self.attributes, served);
+        attributes.session(subject, &built.chain.hops, &mut hop, report);
+        built.chain.hops.push(hop);
         built.region = region;
         Some(built)
     }

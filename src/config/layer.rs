@@ -1,7 +1,8 @@
 //! Which of several values of one option counts.
 //!
 //! 1. Flags win over `CREDMOUNT_*` variables, these over files.
-//! 2. In one layer, what a role says of itself wins over what is said for all.
+//! 2. In one layer, what a mount says of itself wins over what a role says of itself, and this
+//!    over what is said for all.
 //! 3. AWS files and the variables of other tools rank with files.
 
 use super::error::Origin;
@@ -41,36 +42,48 @@ impl Origin {
     }
 }
 
-/// The values of one option, at most one per layer.
+/// The values of one option. Of two in one layer the first counts.
 #[derive(Debug, Clone)]
-pub(super) struct Layered<T>(Vec<Sourced<T>>);
+pub(super) struct Layered<T> {
+    /// What one mount says of itself.
+    mount: Vec<Sourced<T>>,
+    /// What is said for all.
+    all: Vec<Sourced<T>>,
+}
 
 impl<T> Layered<T> {
-    /// Orders `values`; a second value of one layer is dropped.
-    pub(super) fn new(mut values: Vec<Sourced<T>>) -> Self {
-        values.sort_by_key(|value| value.origin.layer());
-        values.dedup_by_key(|value| value.origin.layer());
-        Self(values)
+    pub(super) fn new(mount: Vec<Sourced<T>>, all: Vec<Sourced<T>>) -> Self {
+        Self { mount, all }
     }
 
     /// The value that counts when no role has one of its own.
     pub(super) fn first(&self) -> Option<&Sourced<T>> {
-        self.0.first()
+        self.for_role(None, true)
+    }
+
+    /// Its value alone.
+    pub(super) fn value(&self) -> Option<T>
+    where
+        T: Clone,
+    {
+        self.first().map(|found| found.value.clone())
     }
 
     /// The value that counts for a role which says `own`.
     ///
-    /// Flags and variables are about the roles that are served, not about those that are only
-    /// assumed on the way (`served` is false): there only files count.
+    /// Mounts, flags and variables are about the roles that are served, not about those that are
+    /// only assumed on the way (`served` is false): there only files count.
     pub(super) fn for_role<'a>(
         &'a self,
         own: Option<&'a Sourced<T>>,
         served: bool,
     ) -> Option<&'a Sourced<T>> {
         Layer::ALL.into_iter().find_map(|layer| {
-            let own = own.filter(|value| value.origin.layer() == layer);
-            let common = self.0.iter().find(|value| value.origin.layer() == layer);
-            own.or(common.filter(|_| served || layer == Layer::File))
+            let of_layer = |value: &&Sourced<T>| value.origin.layer() == layer;
+            let mount = self.mount.iter().find(of_layer).filter(|_| served);
+            let all = self.all.iter().find(of_layer);
+            let all = all.filter(|_| served || layer == Layer::File);
+            mount.or(own.filter(of_layer)).or(all)
         })
     }
 }
@@ -84,13 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn layer_beats_layer_and_in_one_layer_the_role_beats_the_default() {
+    fn layer_beats_layer_and_in_one_layer_the_mount_beats_the_role_and_the_role_the_default() {
         let flag = Origin::Flag("--region".to_owned());
         let variable = Origin::variable("CREDMOUNT_REGION");
         let file = Origin::line("c".as_ref(), 1);
-        let all = Layered::new(vec![at("file", &file), at("env", &variable), at("flag", &flag)]);
-        let lower = Layered::new(vec![at("file", &file), at("env", &variable)]);
-        let lowest = Layered::new(vec![at("file", &file)]);
+        let common = |values| Layered::new(Vec::new(), values);
+        let all = common(vec![at("file", &file), at("env", &variable), at("flag", &flag)]);
+        let lower = common(vec![at("file", &file), at("env", &variable)]);
+        let lowest = common(vec![at("file", &file)]);
+        let in_mount = Layered::new(vec![at("mount", &file)], vec![at("file", &file)]);
+        let below = Layered::new(vec![at("mount", &file)], vec![at("env", &variable)]);
         let in_file = at("own", &file);
         let in_environment = at("own", &Origin::variable("CREDMOUNT_ROLES"));
         let pick =
@@ -104,5 +120,10 @@ mod tests {
         assert_eq!(pick(&lowest, None, true), Some("file"));
         assert_eq!(pick(&all, Some(&in_file), false), Some("own"));
         assert_eq!(pick(&all, None, false), Some("file"));
+        assert_eq!(pick(&in_mount, Some(&in_file), true), Some("mount"));
+        assert_eq!(pick(&in_mount, Some(&in_environment), true), Some("own"));
+        assert_eq!(pick(&in_mount, Some(&in_file), false), Some("own"));
+        assert_eq!(pick(&in_mount, None, false), Some("file"));
+        assert_eq!(pick(&below, Some(&in_file), true), Some("env"));
     }
 }

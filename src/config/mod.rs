@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+mod allow;
+mod attributes;
 mod aws_file;
 #[cfg(test)]
 mod cases;
@@ -11,39 +13,46 @@ mod environment;
 mod error;
 mod file;
 mod hop;
+mod include;
 mod layer;
 mod locations;
+mod mounts;
 mod options;
+mod paths;
 mod profile_settings;
 mod profiles;
+mod raw;
 mod regions;
 mod roles;
+mod session_policy;
 mod settings;
 mod spec;
 mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use self::chain::Chains;
 use self::error::Report;
 use self::layer::Sourced;
+use self::mounts::{Common, World};
 use self::options::Options;
 use self::profiles::{Profile, Profiles};
-use self::regions::Regions;
 use self::spec::Catalog;
 use crate::model::RegionName;
 
 pub use self::error::{ConfigError, ConfigErrors, Origin};
+pub use self::include::LARGEST as LARGEST_INCLUDE;
 pub use self::locations::Locations;
-pub use self::options::Flags;
+pub use self::mounts::Selection;
+pub use self::options::{AddedMount, Flags};
 pub use self::settings::{
-    DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat, MountSettings, Settings, Verbosity,
+    DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat, MountSettings, OnAuditFailure,
+    Settings, Verbosity,
 };
-pub(crate) use self::value::meant;
+pub(crate) use self::value::{duration, meant};
 
 /// A file that was read: its text, which is overwritten when dropped because it may hold keys, and
 /// the name to call it in messages.
@@ -67,6 +76,10 @@ impl fmt::Debug for SourceText {
 pub struct Inputs<'a> {
     /// What was typed.
     pub flags: &'a Flags,
+    /// Which mounts are meant.
+    pub selection: Selection<'a>,
+    /// The mounts that were added at run time; they are served beside the selected ones.
+    pub added: &'a [AddedMount],
     /// The environment. Names with another encoding than UTF-8 are of no interest.
     pub environment: &'a BTreeMap<String, String>,
     /// credmount's own file.
@@ -75,6 +88,9 @@ pub struct Inputs<'a> {
     pub aws_config: Option<&'a SourceText>,
     /// The AWS credentials file: which profiles there are. Its keys are not kept.
     pub aws_credentials: Option<&'a SourceText>,
+    /// Reads a file that `config_include` names, up to a byte more than [`LARGEST_INCLUDE`]; or
+    /// says why it cannot be read.
+    pub read_include: &'a dyn Fn(&Path) -> Result<Vec<u8>, String>,
 }
 
 impl fmt::Debug for Inputs<'_> {
@@ -82,6 +98,8 @@ impl fmt::Debug for Inputs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inputs")
             .field("flags", &self.flags)
+            .field("selection", &self.selection)
+            .field("added", &self.added)
             .field("config_file", &self.config_file)
             .field("aws_config", &self.aws_config)
             .field("aws_credentials", &self.aws_credentials)
@@ -96,31 +114,33 @@ impl fmt::Debug for Inputs<'_> {
 /// warning repeats a key.
 pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let mut report = Report::default();
-    let mut raw = options::from_flags(inputs.flags);
-    raw.extend(options::from_environment(inputs.environment, &mut report));
-    let mut raw_roles = environment::own(inputs.environment, &mut report);
-    if let Some(source) = inputs.config_file {
-        let (options, roles) = file::read(source, &mut report);
-        raw.extend(options);
-        raw_roles.extend(roles);
-    }
-    raw_roles.extend(environment::compatible(inputs.environment, &mut report));
-    let options = Options::check(&raw, &mut report);
-    let catalog = Catalog::check(&raw_roles, &mut report);
+    let environment = inputs.environment;
+    let flags = options::from_flags(inputs.flags, "");
+    let variables = options::from_environment(environment, &mut report);
+    let mut raw_roles = environment::own(environment, &mut report);
+    let content =
+        inputs.config_file.map(|source| file::read(source, &mut report)).unwrap_or_default();
+    raw_roles.extend(content.roles);
+    raw_roles.extend(environment::compatible(environment, &mut report));
+    let common = Common { flags, variables, file: content.options };
+    let home = environment.get("HOME").map(String::as_str).filter(|home| !home.is_empty());
+    let options = Options::check(&Vec::new(), &common.all(), home, &mut report);
     let profiles = Profiles::read(inputs.aws_config, inputs.aws_credentials, &mut report);
-    let ambient_profile = inputs.environment.get("AWS_PROFILE").map(String::as_str);
+    let ambient_profile = environment.get("AWS_PROFILE").map(String::as_str);
     let ambient_profile = ambient_profile.filter(|name| !name.is_empty()).unwrap_or("default");
-    let ambient = ambient_regions(inputs.environment, profiles.find(ambient_profile));
-    let chains = Chains {
-        options: &options,
-        catalog: &catalog,
+    let world = World {
+        catalog: &Catalog::check(&raw_roles, &mut report),
         profiles: &profiles,
-        regions: Regions { option: &options.region, ambient },
+        ambient: ambient_regions(environment, profiles.find(ambient_profile)),
         ambient_profile,
+        compatible_default: mounts::compatible_default(environment),
+        home,
+        read: inputs.read_include,
     };
-    let roles = roles::served(&chains, &mut report);
-    let default = roles::default(&chains, inputs.environment, &roles, &mut report);
-    let settings = settings::assemble(&options, roles, default, &mut report);
+    let selected = (inputs.selection, inputs.added);
+    let tables = content.mounts.as_deref();
+    let mounts = mounts::served(&world, &common, &options, tables, selected, &mut report);
+    let settings = settings::assemble(&options, mounts, &mut report);
     let warnings = report.finish()?;
     Ok(Settings { warnings, ..settings })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::attributes::AttributeSpec;
 use super::chain::{Built, Chains};
-use super::environment;
 use super::error::{Origin, Report};
 use super::layer::{Layer, Sourced};
 use super::profile_settings;
@@ -15,7 +15,9 @@ use crate::model::{ProfileName, Role, RoleArn};
 const ARN_PREFIX: &str = "arn:";
 
 /// The roles asked for, or all configured ones when none is.
-pub(super) fn served(chains: &Chains<'_>, report: &mut Report) -> Vec<Role> {
+///
+/// `origin` is the mount that serves them.
+pub(super) fn served(chains: &Chains<'_>, origin: &Origin, report: &mut Report) -> Vec<Role> {
     let asked = &chains.options.roles;
     let all: Vec<Sourced<String>> = if asked.is_empty() {
         chains
@@ -29,7 +31,7 @@ pub(super) fn served(chains: &Chains<'_>, report: &mut Report) -> Vec<Role> {
     };
     if all.is_empty() && report.is_clean() {
         report.error(
-            &Origin::Whole,
+            origin,
             "there is no role to serve: give --role with a role ARN or an AWS profile, or write \
              [roles.NAME] in the configuration file",
         );
@@ -43,6 +45,12 @@ pub(super) fn served(chains: &Chains<'_>, report: &mut Report) -> Vec<Role> {
         let Some((fallback, built)) = find(chains, target, &request.origin, report) else {
             continue;
         };
+        if built.chain.hops.is_empty() {
+            let attributes = &chains.options.attributes;
+            attributes
+                .for_role(&AttributeSpec::default(), true)
+                .refuse(&format!("role {}", shown(&fallback)), report);
+        }
         let Some(profile) = profile_name(name, &fallback, &request.origin, report) else {
             continue;
         };
@@ -157,21 +165,17 @@ fn profile_name(
     }
 }
 
-/// Which role is also `[default]`.
+/// Which role is also `[default]`. `compatible` is what other tools are told; it counts least.
 pub(super) fn default(
     chains: &Chains<'_>,
-    environment: &BTreeMap<String, String>,
+    compatible: Option<&Sourced<String>>,
     roles: &[Role],
     report: &mut Report,
 ) -> Option<ProfileName> {
     let find = |name: &str| roles.iter().find(|role| role.profile.as_str() == name);
     let named = find("default").map(|role| role.profile.clone());
     let first = named.clone().or_else(|| roles.first().map(|role| role.profile.clone()));
-    let compatible = environment
-        .get(environment::COMPATIBLE_DEFAULT)
-        .filter(|name| !name.is_empty())
-        .map(|name| Sourced::new(name.clone(), Origin::variable(environment::COMPATIBLE_DEFAULT)));
-    let wish = chains.options.default.first().or(compatible.as_ref());
+    let wish = chains.options.default.first().or(compatible);
     let Some(wish) = wish else { return first };
     if let Some(named) = named
         && wish.value != named.as_str()

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Report;
-use super::layer::Layered;
 use super::options::Options;
 use super::value;
 use crate::model::{ProfileName, Role};
@@ -28,6 +27,13 @@ pub struct Settings {
     pub min_ttl: Option<Duration>,
     /// How long one open waits for sessions: 100 ms to 50 s, default 10 s.
     pub open_deadline: Duration,
+    /// Where each open of a file with keys is recorded, one JSON object per line; absolute. `None`:
+    /// nowhere.
+    pub audit_log: Option<PathBuf>,
+    /// Whether the same records go to the systemd journal.
+    pub audit_journal: bool,
+    /// What readers get while a record cannot be written.
+    pub on_audit_failure: OnAuditFailure,
     /// Whether the command returns once the mount serves.
     pub background: bool,
     /// How log lines are written.
@@ -73,6 +79,26 @@ pub struct MountSettings {
     pub config_include: String,
 }
 
+/// What readers get while a record of the audit cannot be written, as on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnAuditFailure {
+    /// What they asked for. `status` tells of the records that are missing.
+    #[default]
+    Serve,
+    /// An error.
+    Refuse,
+}
+
+impl OnAuditFailure {
+    pub(super) fn parse(key: &str, text: &str) -> Result<Self, String> {
+        match text {
+            "serve" => Ok(Self::Serve),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err(format!("{key} is {}: write serve or refuse", value::shown(text))),
+        }
+    }
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -107,52 +133,47 @@ pub enum Verbosity {
     Trace,
 }
 
-/// Checks what concerns several settings and puts them together.
+/// Checks what concerns several settings and puts them together. `options` are those for all.
 pub(super) fn assemble(
     options: &Options,
-    roles: Vec<Role>,
-    default: Option<ProfileName>,
+    mounts: Vec<MountSettings>,
     report: &mut Report,
 ) -> Settings {
-    check_min_ttl(options, &roles, report);
-    let mount = MountSettings {
-        roles,
-        default,
-        reader_path: first(&options.reader_path),
-        live_only: first(&options.live_only).unwrap_or_default(),
-        ..MountSettings::default()
-    };
+    check_min_ttl(options, &mounts, report);
     Settings {
-        mounts: vec![mount],
-        session_duration: first(&options.session_duration).unwrap_or(DEFAULT_SESSION_DURATION),
-        min_ttl: first(&options.min_ttl),
-        open_deadline: first(&options.open_deadline).unwrap_or(DEFAULT_OPEN_DEADLINE),
-        background: first(&options.background).unwrap_or_default(),
-        log_format: first(&options.log_format).unwrap_or_default(),
+        mounts,
+        session_duration: options.session_duration.value().unwrap_or(DEFAULT_SESSION_DURATION),
+        min_ttl: options.min_ttl.value(),
+        open_deadline: options.open_deadline.value().unwrap_or(DEFAULT_OPEN_DEADLINE),
+        audit_log: options.audit_log.value(),
+        audit_journal: options.audit_journal.value().unwrap_or_default(),
+        on_audit_failure: options.on_audit_failure.value().unwrap_or_default(),
+        background: options.background.value().unwrap_or_default(),
+        log_format: options.log_format.value().unwrap_or_default(),
         verbosity: verbosity(options),
         warnings: Vec::new(),
     }
 }
 
-fn first<T: Clone>(layered: &Layered<T>) -> Option<T> {
-    layered.first().map(|value| value.value.clone())
-}
-
 /// A floor as high as the session would make every open wait for a renewal.
-fn check_min_ttl(options: &Options, roles: &[Role], report: &mut Report) {
+fn check_min_ttl(options: &Options, mounts: &[MountSettings], report: &mut Report) {
     let Some(min_ttl) = options.min_ttl.first() else { return };
-    let too_short = roles.iter().find_map(|role| {
-        let session_duration = role.chain.hops.last()?.session_duration;
-        (session_duration <= min_ttl.value).then_some((role, session_duration))
-    });
-    if let Some((role, session_duration)) = too_short {
+    let too_short = |mount: &MountSettings| {
+        mount.roles.iter().find_map(|role| {
+            let session_duration = role.chain.hops.last()?.session_duration;
+            (session_duration <= min_ttl.value).then(|| (role.profile.clone(), session_duration))
+        })
+    };
+    for mount in mounts {
+        let Some((profile, session_duration)) = too_short(mount) else { continue };
+        let place = mount.name.as_ref().map(|name| format!(" of mount `{name}`"));
         report.error(
             &min_ttl.origin,
             format!(
-                "min_ttl {} is not below the session duration of role `{}`, {}: every open would \
-                 wait for a new session; use a third of it or less",
+                "min_ttl {} is not below the session duration of role `{profile}`{}, {}: every \
+                 open would wait for a new session; use a third of it or less",
                 humantime::format_duration(min_ttl.value),
-                role.profile,
+                place.unwrap_or_default(),
                 humantime::format_duration(session_duration)
             ),
         );

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use super::attributes::{self, AttributeSpec};
 use super::error::{Origin, Report};
 use super::layer::Sourced;
-use super::value::{self, Scalar};
+use super::raw::{Problems, Raw};
+use super::value;
 use crate::model::{
     AccountId, ExternalId, NameError, Partition, RegionName, RoleArn, RoleSessionName,
 };
 
 /// The keys of a role, in the order in which messages list them.
-pub(super) const ROLE_KEYS: [&str; 9] = [
+pub(super) const ROLE_KEYS: [&str; 14] = [
     "role_arn",
     "account_id",
     "role_name",
@@ -18,6 +20,11 @@ pub(super) const ROLE_KEYS: [&str; 9] = [
     "session_duration",
     "external_id",
     "session_name",
+    "source_identity",
+    "tags",
+    "transitive_tags",
+    "policy",
+    "policy_arns",
     "source_profile",
     "source_role",
 ];
@@ -30,7 +37,7 @@ pub(super) struct RawRole {
     /// Where the role begins.
     pub(super) origin: Origin,
     /// Its keys, in order.
-    pub(super) values: Vec<(String, Sourced<Scalar>)>,
+    pub(super) values: Vec<(String, Sourced<Raw>)>,
 }
 
 /// A configured role, checked for itself; what it refers to is looked up later.
@@ -43,6 +50,7 @@ pub(super) struct RoleSpec {
     pub(super) session_duration: Option<Sourced<Duration>>,
     pub(super) external_id: Option<Sourced<ExternalId>>,
     pub(super) session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) attributes: AttributeSpec,
     pub(super) source_profile: Option<Sourced<String>>,
     pub(super) source_role: Option<Sourced<String>>,
 }
@@ -83,6 +91,13 @@ impl RoleSpec {
         let session_duration = keys.parsed("session_duration", value::session_duration);
         let external_id = keys.parsed("external_id", |_, text| ExternalId::parse(text));
         let session_name = keys.parsed("session_name", |_, text| RoleSessionName::parse(text));
+        let attributes = AttributeSpec {
+            source_identity: keys.accepted("source_identity", attributes::source_identity),
+            tags: keys.accepted("tags", attributes::tags),
+            transitive_tags: keys.accepted("transitive_tags", attributes::transitive_tags),
+            policy: keys.accepted("policy", attributes::policy),
+            policy_arns: keys.accepted("policy_arns", attributes::policy_arns),
+        };
         let source_profile = keys.text("source_profile");
         let source_role = keys.text("source_role");
         if let (Some(_), Some(role)) = (&source_profile, &source_role) {
@@ -103,6 +118,7 @@ impl RoleSpec {
             session_duration,
             external_id,
             session_name,
+            attributes,
             source_profile,
             source_role,
         })
@@ -167,11 +183,11 @@ impl Keys<'_> {
     fn text(&mut self, key: &str) -> Option<Sourced<String>> {
         let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
         let example = match key {
-            "account_id" => "account_id = \"123456789012\"".to_owned(),
-            "session_duration" => "session_duration = \"1h\"".to_owned(),
-            _ => format!("{key} = \"…\""),
+            "account_id" => "123456789012",
+            "session_duration" => "1h",
+            _ => "…",
         };
-        match found.value.text(key, &example) {
+        match found.value.text(key, example) {
             Ok(text) => Some(Sourced::new(text.to_owned(), found.origin.clone())),
             Err(problem) => {
                 self.error(&found.origin.clone(), format!("has a wrong key: {problem}"));
@@ -191,6 +207,24 @@ impl Keys<'_> {
             Ok(value) => Some(Sourced::new(value, text.origin)),
             Err(problem) => {
                 self.error(&text.origin, format!("cannot be used: {problem}"));
+                None
+            }
+        }
+    }
+
+    /// The value of `key` with all its parts checked, if it stands there.
+    fn accepted<T>(
+        &mut self,
+        key: &str,
+        take: impl Fn(&Sourced<Raw>) -> Result<T, Problems>,
+    ) -> Option<Sourced<T>> {
+        let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
+        match take(found) {
+            Ok(value) => Some(Sourced::new(value, found.origin.clone())),
+            Err(problems) => {
+                for (origin, problem) in problems {
+                    self.error(&origin, format!("cannot be used: {problem}"));
+                }
                 None
             }
         }

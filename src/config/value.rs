@@ -12,43 +12,11 @@ const LONGEST_SESSION: Duration = Duration::from_hours(12);
 /// run us as a `credential_process` of a Go program.
 const OPEN_DEADLINES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(50));
 
-/// A scalar as a file or JSON gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Scalar {
-    Text(String),
-    Integer(String),
-    Boolean(bool),
-    /// Anything else, by the name of its kind with an article.
-    Other(&'static str),
-}
-
-impl Scalar {
-    /// What it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Text(_) => "a text",
-            Self::Integer(_) => "a number",
-            Self::Boolean(_) => "a boolean",
-            Self::Other(kind) => kind,
-        }
-    }
-
-    /// The text of `key`.
-    ///
-    /// # Errors
-    /// When it is not a text; `example` shows what is right.
-    pub(super) fn text(&self, key: &str, example: &str) -> Result<&str, String> {
-        match self {
-            Self::Text(text) => Ok(text),
-            other => {
-                Err(format!("`{key}` is {}: write it in quotes, as in {example}", other.kind()))
-            }
-        }
-    }
-}
-
 /// A duration as people write it.
-pub(super) fn duration(key: &str, text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is wrong with `text`, which `key` is called in the message.
+pub(crate) fn duration(key: &str, text: &str) -> Result<Duration, String> {
     let shown = shown(text);
     if text.trim_start().starts_with('-') {
         return Err(format!("{key} {shown} is negative: write it as in 1h or 45m"));

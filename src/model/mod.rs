@@ -10,7 +10,8 @@ pub mod session;
 
 pub use caller::{Caller, Container, Process, ServedKey};
 pub use names::{
-    AccountId, ExternalId, NameError, Partition, ProfileName, RegionName, RoleArn, RoleSessionName,
+    AccountId, ExternalId, MountName, NameError, Partition, PolicyArn, ProfileName, RegionName,
+    RoleArn, RoleSessionName, SessionTag, SourceIdentity,
 };
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;

@@ -3,12 +3,14 @@
 //! where a name came from; the caller adds the file, flag or variable.
 
 mod arn;
+mod attributes;
 mod partition;
 mod text;
 
 pub use arn::RoleArn;
+pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
 pub use partition::{Partition, RegionName};
-pub use text::{AccountId, ExternalId, ProfileName, RoleSessionName};
+pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
 
 /// Why a name was refused: one clause without a final full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,4 +66,30 @@ fn shown(character: char) -> String {
 /// `\w` of the STS and IAM patterns, which are ASCII, plus the signs of both.
 fn is_iam_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_+=,.@-".contains(character)
+}
+
+/// The rule that session names, source identities and external ids share.
+fn check_length(
+    what: &str,
+    text: &str,
+    longest: usize,
+    legal: impl Fn(char) -> bool,
+    signs: &str,
+) -> Result<(), NameError> {
+    if let Some(wrong) = text.chars().find(|&character| !legal(character)) {
+        return Err(NameError(format!(
+            "{what} {} contains {}: STS accepts letters, digits and {signs}",
+            quoted(text),
+            shown(wrong)
+        )));
+    }
+    if !(2..=longest).contains(&text.len()) {
+        let found = match text.len() {
+            0 => "is empty".to_owned(),
+            1 => format!("{} has 1 character", quoted(text)),
+            len => format!("{} has {len} characters", quoted(text)),
+        };
+        return Err(NameError(format!("{what} {found}: STS accepts 2 to {longest}")));
+    }
+    Ok(())
 }

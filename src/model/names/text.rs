@@ -1,6 +1,7 @@
-//! Names that are one piece of text: account id, profile name, session name, external id.
+//! Names that are one piece of text: account id, profile name, session name, external id, mount
+//! name.
 
-use super::{NameError, checked_text, is_iam_name_character, quoted, shown};
+use super::{NameError, check_length, checked_text, is_iam_name_character, quoted, shown};
 
 checked_text! {
     /// A 12-digit account id. Leading zeros count.
@@ -101,7 +102,7 @@ impl RoleSessionName {
     /// # Errors
     /// When length or characters are outside what STS accepts.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check("session name", text, 64, is_iam_name_character, "+ = , . @ - _")?;
+        check_length("session name", text, 64, is_iam_name_character, "+ = , . @ - _")?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -118,35 +119,38 @@ impl ExternalId {
     /// When length or characters are outside what STS accepts.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let legal = |character| is_iam_name_character(character) || ":/".contains(character);
-        check("external id", text, 1224, legal, "+ = , . @ : / - _")?;
+        check_length("external id", text, 1224, legal, "+ = , . @ : / - _")?;
         Ok(Self(text.to_owned()))
     }
 }
 
-/// The rule that session names and external ids share.
-fn check(
-    what: &str,
-    text: &str,
-    longest: usize,
-    legal: impl Fn(char) -> bool,
-    signs: &str,
-) -> Result<(), NameError> {
-    if let Some(wrong) = text.chars().find(|&character| !legal(character)) {
-        return Err(NameError(format!(
-            "{what} {} contains {}: STS accepts letters, digits and {signs}",
-            quoted(text),
-            shown(wrong)
-        )));
-    }
-    if !(2..=longest).contains(&text.len()) {
-        let found = match text.len() {
-            0 => "is empty".to_owned(),
-            1 => format!("{} has 1 character", quoted(text)),
-            len => format!("{} has {len} characters", quoted(text)),
+checked_text! {
+    /// The name of a mount. It labels records of the audit and metrics, and stands in commands.
+    MountName
+}
+
+impl MountName {
+    /// Parses and checks: 1 to 64 letters, digits and `._-`, the first a letter or digit.
+    ///
+    /// # Errors
+    /// When length or characters are others.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let found = quoted(text);
+        let legal =
+            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        let problem = if text.is_empty() {
+            "is empty: write at least one character".to_owned()
+        } else if let Some(wrong) = text.chars().find(|&character| !legal(character)) {
+            format!("{found} contains {}: use letters, digits and . _ -", shown(wrong))
+        } else if text.starts_with(['.', '_', '-']) {
+            format!("{found} begins with a sign: begin it with a letter or digit")
+        } else if text.len() > 64 {
+            format!("{found} has {} characters: at most 64 are allowed", text.len())
+        } else {
+            return Ok(Self(text.to_owned()));
         };
-        return Err(NameError(format!("{what} {found}: STS accepts 2 to {longest}")));
+        Err(NameError(format!("mount name {problem}")))
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -232,6 +236,25 @@ mod tests {
         assert!(ExternalId::parse(&"x".repeat(1224)).is_ok());
         assert!(ExternalId::parse(&"x".repeat(1225)).is_err());
         assert!(message(ExternalId::parse("a#b")).contains("contains `#`"));
+    }
+
+    #[test]
+    fn mount_names_are_labels() {
+        for legal in ["a", "agent-7", "2024.run_1", &"x".repeat(64)] {
+            assert!(MountName::parse(legal).is_ok(), "{legal}");
+        }
+        for (text, part) in [
+            ("", "is empty"),
+            ("a b", "contains a space"),
+            ("a/b", "contains `/`"),
+            ("é", "contains `é`"),
+            ("-x", "begins with a sign"),
+            ("..", "begins with a sign"),
+            (&"x".repeat(65), "has 65 characters"),
+        ] {
+            let found = message(MountName::parse(text));
+            assert!(found.contains(part), "{text:?}: {found}");
+        }
     }
 
     proptest! {

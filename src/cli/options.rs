@@ -1,0 +1,233 @@
+//! Options that several commands share, in the groups of `--help`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Flags;
+
+pub(super) const ROLES: &str = "Roles";
+pub(super) const SESSIONS: &str = "Sessions";
+pub(super) const MOUNT: &str = "Mount";
+pub(super) const READERS: &str = "Readers";
+pub(super) const AUDIT: &str = "Audit";
+pub(super) const LOGGING: &str = "Configuration and logging";
+
+/// Where an option stands that shares its group with common ones.
+pub(super) const AFTER_COMMON: usize = 100;
+
+const CONFIG_HELP: &str =
+    "The configuration file [default: $XDG_CONFIG_HOME/credmount/config.toml]";
+
+/// The options that mounting, checking and rendering share.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Which roles, and what their sessions are like.
+    #[command(flatten)]
+    pub sessions: SessionArgs,
+
+    /// Configuration and logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+impl CommonArgs {
+    /// The flags for [`crate::config::resolve`].
+    pub fn flags(&self) -> Flags {
+        self.log.flags(self.sessions.flags())
+    }
+}
+
+/// Which roles, and what their sessions are like.
+#[derive(Debug, Clone, Args)]
+pub struct SessionArgs {
+    /// A configured role, an AWS profile or a role ARN, and the name that readers see; repeats
+    #[arg(short, long = "role", value_name = "[NAME=]ROLE", help_heading = ROLES)]
+    pub roles: Vec<String>,
+
+    /// The AWS profile that assumes roles which name none
+    #[arg(long, value_name = "PROFILE", help_heading = ROLES)]
+    pub source_profile: Option<String>,
+
+    /// The region for readers and for STS
+    #[arg(long, help_heading = ROLES)]
+    pub region: Option<String>,
+
+    /// How long sessions last, 15m to 12h
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = SESSIONS)]
+    pub session_duration: Option<String>,
+
+    /// The external id that the trust policy asks for
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = SESSIONS)]
+    pub external_id: Option<String>,
+
+    /// The role session name; unique for each call if not given
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
+    pub session_name: Option<String>,
+
+    /// The source identity, which `CloudTrail` shows for all that the session does
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
+    pub source_identity: Option<String>,
+
+    /// A session tag; repeats
+    #[arg(long = "tag", value_name = "KEY=VALUE", help_heading = SESSIONS)]
+    pub tags: Vec<String>,
+
+    /// The key of a session tag that further roles keep; repeats
+    #[arg(long = "transitive-tag", value_name = "KEY", help_heading = SESSIONS)]
+    pub transitive_tags: Vec<String>,
+
+    /// A session policy as JSON, which takes away from what the role may do
+    #[arg(long, value_name = "JSON", help_heading = SESSIONS)]
+    pub policy: Option<String>,
+
+    /// A managed policy that does the same; repeats
+    #[arg(long = "policy-arn", value_name = "ARN", help_heading = SESSIONS)]
+    pub policy_arns: Vec<String>,
+}
+
+impl SessionArgs {
+    pub(super) fn flags(&self) -> Flags {
+        Flags {
+            roles: self.roles.clone(),
+            source_profile: self.source_profile.clone(),
+            region: self.region.clone(),
+            session_duration: self.session_duration.clone(),
+            external_id: self.external_id.clone(),
+            session_name: self.session_name.clone(),
+            source_identity: self.source_identity.clone(),
+            tags: self.tags.clone(),
+            transitive_tags: self.transitive_tags.clone(),
+            policy: self.policy.clone(),
+            policy_arns: self.policy_arns.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+/// Configuration and logging.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", help_heading = LOGGING, help = CONFIG_HELP)]
+    pub config: Option<PathBuf>,
+
+    /// How log lines are written: text or json
+    #[arg(long, value_name = "FORMAT", help_heading = LOGGING)]
+    pub log_format: Option<String>,
+
+    /// Log more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = LOGGING)]
+    pub verbose: u8,
+
+    /// Log errors only
+    #[arg(short, long, conflicts_with = "verbose", help_heading = LOGGING)]
+    pub quiet: bool,
+}
+
+impl LogArgs {
+    pub(super) fn flags(&self, others: Flags) -> Flags {
+        Flags {
+            log_format: self.log_format.clone(),
+            verbose: self.verbose,
+            quiet: self.quiet,
+            ..others
+        }
+    }
+}
+
+/// What one mount is like for its readers.
+#[derive(Debug, Clone, Args)]
+pub struct ReaderArgs {
+    /// The role that is also `[default]`, or `none`; the first one if not given
+    #[arg(long, value_name = "NAME", help_heading = ROLES, display_order = AFTER_COMMON)]
+    pub default: Option<String>,
+
+    /// The mount as readers see it, as in /root/.aws; found out for each reader if not given
+    #[arg(long, value_name = "PATH", help_heading = MOUNT, display_order = AFTER_COMMON)]
+    pub reader_path: Option<String>,
+
+    /// Give plain profiles `credential_process` too, and leave static keys out
+    #[arg(long, help_heading = MOUNT, display_order = AFTER_COMMON)]
+    pub live_only: bool,
+
+    /// Let readers write into cli/, sso/, login/ and boto/: true or false
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", help_heading = MOUNT, display_order = AFTER_COMMON)]
+    pub writable_caches: Option<String>,
+
+    /// A file with sections to add to `config`
+    #[arg(long, value_name = "FILE", help_heading = MOUNT, display_order = AFTER_COMMON)]
+    pub config_include: Option<String>,
+
+    /// Open the mount to other users, as far as `--allow` lets them
+    #[arg(long, help_heading = READERS)]
+    pub allow_other: bool,
+
+    /// Who may read, as in uid=1000,roles=dev; the first rule that fits decides; repeats
+    #[arg(long, value_name = "RULE", help_heading = READERS)]
+    pub allow: Vec<String>,
+}
+
+impl ReaderArgs {
+    pub(super) fn flags(&self, others: Flags) -> Flags {
+        Flags {
+            default: self.default.clone(),
+            reader_path: self.reader_path.clone(),
+            live_only: self.live_only,
+            writable_caches: self.writable_caches.clone(),
+            config_include: self.config_include.clone(),
+            allow_other: self.allow_other,
+            allow: self.allow.clone(),
+            ..others
+        }
+    }
+}
+
+/// What a daemon does for all its mounts.
+#[derive(Debug, Clone, Args)]
+pub struct DaemonArgs {
+    /// Never serve less remaining lifetime without waiting for a renewal, as in 20m
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
+    pub min_ttl: Option<String>,
+
+    /// How long one open waits for AWS, as in 10s
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
+    pub open_deadline: Option<String>,
+
+    /// Return to the shell once all is mounted
+    #[arg(long, help_heading = MOUNT)]
+    pub background: bool,
+
+    /// Write one JSON line for each open of a file with keys
+    #[arg(long, value_name = "FILE", help_heading = AUDIT)]
+    pub audit_log: Option<String>,
+
+    /// Send the same records to the systemd journal
+    #[arg(long, help_heading = AUDIT)]
+    pub audit_journal: bool,
+
+    /// What to do with readers when a record cannot be written: serve or refuse
+    #[arg(long, value_name = "ACTION", help_heading = AUDIT)]
+    pub on_audit_failure: Option<String>,
+
+    /// Set by `--background` for the process that stays.
+    #[arg(long, hide = true)]
+    pub daemon_child: bool,
+}
+
+impl DaemonArgs {
+    pub(super) fn flags(&self, others: Flags) -> Flags {
+        Flags {
+            min_ttl: self.min_ttl.clone(),
+            open_deadline: self.open_deadline.clone(),
+            background: self.background,
+            audit_log: self.audit_log.clone(),
+            audit_journal: self.audit_journal,
+            on_audit_failure: self.on_audit_failure.clone(),
+            ..others
+        }
+    }
+}

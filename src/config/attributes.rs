@@ -1,0 +1,238 @@
+//! What sessions carry beside their role: values from all layers → [`SessionAttributes`] of one
+//! AssumeRole call.
+//!
+//! 1. What a role says of itself is in every call that assumes it. What a mount, a flag, a variable
+//!    or the top level of the file says is in the last call only, whose session readers get:
+//!    a policy meant for readers must not keep us from assuming the next role.
+//! 2. A value replaces that of a lower layer as a whole: tags are not merged.
+//! 3. What cannot take effect is an error: a policy that nobody applies protects nothing.
+
+use super::error::Report;
+use super::layer::{Layered, Sourced};
+use super::options::OptionKey;
+use super::raw::{Problems, Raw, all};
+use super::session_policy;
+use super::value::shown;
+use crate::model::{PolicyArn, RoleHop, SessionAttributes, SessionTag, SourceIdentity};
+
+/// What one role says of its sessions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AttributeSpec {
+    pub(super) source_identity: Option<Sourced<SourceIdentity>>,
+    pub(super) tags: Option<Sourced<Vec<SessionTag>>>,
+    pub(super) transitive_tags: Option<Sourced<Vec<Sourced<String>>>>,
+    pub(super) policy: Option<Sourced<String>>,
+    pub(super) policy_arns: Option<Sourced<Vec<Sourced<PolicyArn>>>>,
+}
+
+/// The same options from all layers.
+#[derive(Debug)]
+pub(super) struct LayeredAttributes {
+    pub(super) source_identity: Layered<SourceIdentity>,
+    pub(super) tags: Layered<Vec<SessionTag>>,
+    pub(super) transitive_tags: Layered<Vec<Sourced<String>>>,
+    pub(super) policy: Layered<String>,
+    pub(super) policy_arns: Layered<Vec<Sourced<PolicyArn>>>,
+}
+
+impl LayeredAttributes {
+    /// The attributes of one call in which a role is assumed that says `own`.
+    pub(super) fn for_role(&self, own: &AttributeSpec, served: bool) -> AttributeSpec {
+        fn pick<T: Clone>(
+            layered: &Layered<T>,
+            own: Option<&Sourced<T>>,
+            served: bool,
+        ) -> Option<Sourced<T>> {
+            if served { layered.for_role(own, true) } else { own }.cloned()
+        }
+        AttributeSpec {
+            source_identity: pick(&self.source_identity, own.source_identity.as_ref(), served),
+            tags: pick(&self.tags, own.tags.as_ref(), served),
+            transitive_tags: pick(&self.transitive_tags, own.transitive_tags.as_ref(), served),
+            policy: pick(&self.policy, own.policy.as_ref(), served),
+            policy_arns: pick(&self.policy_arns, own.policy_arns.as_ref(), served),
+        }
+    }
+}
+
+impl AttributeSpec {
+    /// Refuses attributes where there is no call to carry them.
+    pub(super) fn refuse(&self, subject: &str, report: &mut Report) {
+        // An empty list takes effect everywhere: it takes away what is said for all.
+        let tags = self.tags.as_ref().filter(|tags| !tags.value.is_empty());
+        let arns = self.policy_arns.as_ref().filter(|arns| !arns.value.is_empty());
+        let set = [
+            (OptionKey::SourceIdentity, self.source_identity.as_ref().map(|found| &found.origin)),
+            (OptionKey::Tags, tags.map(|found| &found.origin)),
+            (OptionKey::Policy, self.policy.as_ref().map(|found| &found.origin)),
+            (OptionKey::PolicyArns, arns.map(|found| &found.origin)),
+        ];
+        for (key, origin) in set {
+            let Some(origin) = origin else { continue };
+            report.error(
+                origin,
+                format!(
+                    "{} cannot take effect on {subject}, which is served with its base credentials \
+                     as they are: serve a role that is assumed with them, or leave it out there",
+                    key.name()
+                ),
+            );
+        }
+    }
+
+    /// The attributes of one call, checked together with its role. `earlier` are the calls before
+    /// it.
+    pub(super) fn session(
+        &self,
+        subject: &str,
+        earlier: &[RoleHop],
+        hop: &mut RoleHop,
+        report: &mut Report,
+    ) {
+        self.check_source_identity(subject, earlier, report);
+        self.check_partition(subject, hop, report);
+        let tags = self.tags.as_ref().map_or(&[][..], |tags| &tags.value);
+        let mut attributes = SessionAttributes {
+            source_identity: self.source_identity.as_ref().map(|found| found.value.to_string()),
+            tags: tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect(),
+            transitive_tag_keys: self.transitive_keys(subject, tags, report),
+            policy: self.policy.as_ref().map(|found| found.value.clone()),
+            policy_arns: self
+                .policy_arns
+                .iter()
+                .flat_map(|arns| arns.value.iter().map(|arn| arn.value.to_string()))
+                .collect(),
+        };
+        // Their order means nothing to AWS, and equal chains share a session.
+        attributes.tags.sort();
+        attributes.transitive_tag_keys.sort();
+        attributes.policy_arns.sort();
+        hop.attributes = attributes;
+    }
+
+    /// The transitive keys, in the case of their tags.
+    fn transitive_keys(
+        &self,
+        subject: &str,
+        tags: &[SessionTag],
+        report: &mut Report,
+    ) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for key in self.transitive_tags.iter().flat_map(|keys| &keys.value) {
+            let folded = SessionTag::folded(&key.value);
+            match tags.iter().find(|tag| SessionTag::folded(tag.key()) == folded) {
+                Some(tag) if keys.iter().any(|earlier| earlier == tag.key()) => {}
+                Some(tag) => keys.push(tag.key().to_owned()),
+                None => report.error(
+                    &key.origin,
+                    format!(
+                        "transitive tag {} is none of the tags of {subject}: add it to tags",
+                        shown(&key.value)
+                    ),
+                ),
+            }
+        }
+        keys
+    }
+
+    fn check_partition(&self, subject: &str, hop: &RoleHop, report: &mut Report) {
+        let partition = hop.role_arn.partition();
+        for arn in self.policy_arns.iter().flat_map(|arns| &arns.value) {
+            if arn.value.partition() != partition {
+                report.error(
+                    &arn.origin,
+                    format!(
+                        "policy {} is in partition {}, but {subject} is in {partition}: name a \
+                         policy of {partition}",
+                        arn.value,
+                        arn.value.partition()
+                    ),
+                );
+            }
+        }
+    }
+
+    /// A source identity stays through the whole chain (IAM User Guide, "Monitor and control
+    /// actions taken with assumed roles").
+    fn check_source_identity(&self, subject: &str, earlier: &[RoleHop], report: &mut Report) {
+        let before = earlier.iter().find_map(|hop| hop.attributes.source_identity.as_ref());
+        if let (Some(own), Some(before)) = (&self.source_identity, before)
+            && own.value.as_str() != before
+        {
+            report.error(
+                &own.origin,
+                format!(
+                    "source_identity of {subject} is {}, but the session that assumes it has {}, \
+                     which AWS does not let change: use that one",
+                    shown(own.value.as_str()),
+                    shown(before)
+                ),
+            );
+        }
+    }
+}
+
+// One option each: what was written → what is meant.
+
+pub(super) fn source_identity(raw: &Sourced<Raw>) -> Result<SourceIdentity, Problems> {
+    let text = text(OptionKey::SourceIdentity, raw)?;
+    SourceIdentity::parse(text).map_err(|error| raw.problem(error.to_string()))
+}
+
+pub(super) fn policy(raw: &Sourced<Raw>) -> Result<String, Problems> {
+    let text = text(OptionKey::Policy, raw)?;
+    session_policy::compact("policy", text).map_err(|error| raw.problem(error))
+}
+
+fn text(key: OptionKey, raw: &Sourced<Raw>) -> Result<&str, Problems> {
+    raw.value.text(key.name(), key.example()).map_err(|message| raw.problem(message))
+}
+
+pub(super) fn tags(raw: &Sourced<Raw>) -> Result<Vec<SessionTag>, Problems> {
+    let mut keys: Vec<String> = Vec::new();
+    let tags = all(raw.pairs("tags")?.into_iter().map(|(key, value)| {
+        let problem = |message: String| vec![(value.origin.clone(), message)];
+        let tag =
+            SessionTag::parse(&key, &value.value).map_err(|error| problem(error.to_string()))?;
+        let folded = SessionTag::folded(&key);
+        if keys.contains(&folded) {
+            let key = shown(&key);
+            let message =
+                format!("tag {key} stands twice, since AWS ignores case in keys: keep one");
+            return Err(problem(message));
+        }
+        keys.push(folded);
+        Ok(tag)
+    }))?;
+    at_most(SessionTag::MOST, "tags", tags.len(), raw)?;
+    Ok(tags)
+}
+
+pub(super) fn transitive_tags(raw: &Sourced<Raw>) -> Result<Vec<Sourced<String>>, Problems> {
+    let key = OptionKey::TransitiveTags;
+    let keys = all(raw.texts(key.name(), key.example())?.into_iter().map(|key| {
+        SessionTag::check_key(&key.value)
+            .map_err(|error| vec![(key.origin.clone(), error.to_string())])?;
+        Ok(key)
+    }))?;
+    at_most(SessionTag::MOST, "transitive_tags", keys.len(), raw)?;
+    Ok(keys)
+}
+
+pub(super) fn policy_arns(raw: &Sourced<Raw>) -> Result<Vec<Sourced<PolicyArn>>, Problems> {
+    let key = OptionKey::PolicyArns;
+    let arns = all(raw.texts(key.name(), key.example())?.into_iter().map(|text| {
+        let arn = PolicyArn::parse(&text.value)
+            .map_err(|error| vec![(text.origin.clone(), error.to_string())])?;
+        Ok(Sourced::new(arn, text.origin))
+    }))?;
+    at_most(PolicyArn::MOST, "policy_arns", arns.len(), raw)?;
+    Ok(arns)
+}
+
+fn at_most(most: usize, what: &str, found: usize, raw: &Sourced<Raw>) -> Result<(), Problems> {
+    if found <= most {
+        return Ok(());
+    }
+    Err(raw.problem(format!("{what} holds {found}: STS accepts at most {most}")))
+}

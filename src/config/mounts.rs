@@ -1,0 +1,341 @@
+//! Which mounts there are: that of the command line, the tables below `[mounts]` and those added
+//! at run time. What is selected comes out; tables that are not selected are checked all the same.
+
+use std::path::{Path, PathBuf};
+
+use super::chain::Chains;
+use super::error::{Origin, Report};
+use super::layer::{Layer, Sourced};
+use super::options::{AddedMount, OptionKey, Options, RawOptions, from_flags};
+use super::profiles::Profiles;
+use super::raw::Raw;
+use super::regions::Regions;
+use super::roles;
+use super::settings::MountSettings;
+use super::spec::Catalog;
+use super::value::{listed, meant, shown};
+use super::{environment, include, paths};
+use crate::model::{MountName, ProfileName, RegionName, Role};
+
+/// Which mounts one invocation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// One mount without a name, of the options for all. `[mounts]` is checked, but not served.
+    CommandLine,
+    /// The tables `[mounts.NAME]` of these names, in the order of the file; all if there is no
+    /// name. An empty `[mounts]` is legal: then only added mounts are served.
+    Mounts(&'a [String]),
+    /// What is configured, for commands that do not mount: the mount of the command line if a flag
+    /// or variable names roles or there is no `[mounts]`, else all mounts.
+    Configured,
+}
+
+/// The keys of `[mounts.NAME]` beside `path`, in the order in which messages list them.
+pub(super) const MOUNT_KEYS: [(&str, OptionKey); 15] = [
+    ("roles", OptionKey::Role),
+    ("default", OptionKey::Default),
+    ("region", OptionKey::Region),
+    ("reader_path", OptionKey::ReaderPath),
+    ("live_only", OptionKey::LiveOnly),
+    ("writable_caches", OptionKey::WritableCaches),
+    ("config_include", OptionKey::ConfigInclude),
+    ("allow_other", OptionKey::AllowOther),
+    ("allow", OptionKey::Allow),
+    ("session_name", OptionKey::SessionName),
+    ("source_identity", OptionKey::SourceIdentity),
+    ("tags", OptionKey::Tags),
+    ("transitive_tags", OptionKey::TransitiveTags),
+    ("policy", OptionKey::Policy),
+    ("policy_arns", OptionKey::PolicyArns),
+];
+
+/// A table `[mounts.NAME]`: every key checked to be `path` or one of [`MOUNT_KEYS`].
+#[derive(Debug)]
+pub(super) struct RawMount {
+    pub(super) name: String,
+    /// Where the table begins.
+    pub(super) origin: Origin,
+    pub(super) path: Option<Sourced<Raw>>,
+    pub(super) options: RawOptions,
+}
+
+/// What all mounts have in common.
+pub(super) struct World<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) profiles: &'a Profiles,
+    /// Regions that the surroundings name.
+    pub(super) ambient: Vec<Sourced<RegionName>>,
+    /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
+    pub(super) ambient_profile: &'a str,
+    /// The default that other tools have for roles they share with us.
+    pub(super) compatible_default: Option<Sourced<String>>,
+    /// What `~` stands for.
+    pub(super) home: Option<&'a str>,
+    /// Reads a file that `config_include` names.
+    pub(super) read: &'a dyn Fn(&Path) -> Result<Vec<u8>, String>,
+}
+
+/// What is said for all mounts, by layer.
+pub(super) struct Common {
+    pub(super) flags: RawOptions,
+    pub(super) variables: RawOptions,
+    pub(super) file: RawOptions,
+}
+
+impl Common {
+    /// Everything, for the mount of the command line.
+    pub(super) fn all(&self) -> RawOptions {
+        [&self.flags[..], &self.variables, &self.file].concat()
+    }
+
+    /// What another mount takes over: of flags only those of its own command line.
+    fn inherited(&self, with_flags: bool) -> RawOptions {
+        let flags = if with_flags { &self.flags[..] } else { &[] };
+        [flags, &self.variables, &self.file]
+            .concat()
+            .into_iter()
+            .filter(|(key, _)| !OptionKey::OF_ONE_MOUNT.contains(key))
+            .collect()
+    }
+
+    fn asks_for_roles(&self) -> bool {
+        self.flags.iter().chain(&self.variables).any(|(key, _)| *key == OptionKey::Role)
+    }
+}
+
+/// A mount with a name, before its options are looked at.
+struct Named<'a> {
+    name: &'a str,
+    origin: Origin,
+    path: Option<Sourced<PathBuf>>,
+}
+
+/// The mounts to serve, as [`super::settings::Settings::mounts`] has them. `options` are those of
+/// the command line; `tables` is `None` where the file has no `[mounts]`.
+pub(super) fn served(
+    world: &World<'_>,
+    common: &Common,
+    options: &Options,
+    tables: Option<&[RawMount]>,
+    (selection, added): (Selection<'_>, &[AddedMount]),
+    report: &mut Report,
+) -> Vec<MountSettings> {
+    let mut names = Vec::new();
+    let mut settings = Vec::new();
+    let selected = match selection {
+        Selection::Configured if common.asks_for_roles() || tables.is_none() => None,
+        Selection::CommandLine => None,
+        Selection::Configured => Some(&[][..]),
+        Selection::Mounts(names) => Some(names),
+    };
+    if let Some(selected) = selected {
+        check_selection(selected, tables, report);
+        refuse_options_of_one(common, report);
+    } else {
+        settings.push(world.mount(None, options, report));
+    }
+    for table in tables.unwrap_or_default() {
+        let named = Named {
+            name: &table.name,
+            origin: table.origin.clone(),
+            path: table_path(table, world.home, report),
+        };
+        check_name(&named, &names, report);
+        let wanted = |names: &[String]| names.is_empty() || names.contains(&table.name);
+        if selected.is_some_and(wanted) {
+            let options =
+                Options::check(&table.options, &common.inherited(true), world.home, report);
+            settings.push(world.mount(Some(&named), &options, report));
+        } else {
+            // Without what is typed for others, and without warnings about what nobody serves.
+            let mut unserved = Report::default();
+            let inherited = common.inherited(false);
+            let options = Options::check(&table.options, &inherited, world.home, &mut unserved);
+            world.mount(Some(&named), &options, &mut unserved);
+            report.adopt(unserved);
+        }
+        names.push(named);
+    }
+    for mount in added {
+        let command = format!("add {} ", mount.name.escape_debug());
+        let origin = Origin::Flag(format!("{command}--path"));
+        let path = report.check(&origin, paths::check("path", &mount.path));
+        let named = Named {
+            name: &mount.name,
+            origin: Origin::Flag(command.trim_end().to_owned()),
+            path: path.map(|()| Sourced::new(mount.path.components().collect(), origin)),
+        };
+        check_name(&named, &names, report);
+        let own = from_flags(&mount.flags, &command);
+        let options = Options::check(&own, &common.inherited(false), world.home, report);
+        settings.push(world.mount(Some(&named), &options, report));
+        names.push(named);
+    }
+    check_paths(&names, report);
+    settings
+}
+
+impl World<'_> {
+    /// One mount out of its options. What is wrong with it is in the report.
+    fn mount(
+        &self,
+        named: Option<&Named<'_>>,
+        options: &Options,
+        report: &mut Report,
+    ) -> MountSettings {
+        let chains = Chains {
+            options,
+            catalog: self.catalog,
+            profiles: self.profiles,
+            regions: Regions { option: &options.region, ambient: self.ambient.clone() },
+            ambient_profile: self.ambient_profile,
+        };
+        let origin = named.map_or(&Origin::Whole, |named| &named.origin);
+        let roles = roles::served(&chains, origin, report);
+        let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
+        let default = roles::default(&chains, compatible, &roles, report);
+        let rules = options.allow.first().map_or(&[][..], |rules| &rules.value);
+        let allow = rules.iter().map(|rule| rule.resolve(&roles, report)).collect();
+        let config_include = self.include(options, &roles, default.as_ref(), report);
+        MountSettings {
+            name: named.map(|named| named.name.to_owned()),
+            path: named.and_then(|named| Some(named.path.as_ref()?.value.clone())),
+            roles,
+            default,
+            reader_path: options.reader_path.value(),
+            live_only: options.live_only.value().unwrap_or_default(),
+            writable_caches: options.writable_caches.value().unwrap_or(true),
+            allow_other: options.allow_other.value().unwrap_or_default(),
+            allow,
+            config_include,
+        }
+    }
+
+    /// The text of `config_include`; empty if there is none, or something is wrong with it.
+    fn include(
+        &self,
+        options: &Options,
+        roles: &[Role],
+        default: Option<&ProfileName>,
+        report: &mut Report,
+    ) -> String {
+        let Some(path) = options.config_include.first() else { return String::new() };
+        let bytes = match (self.read)(&path.value) {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                let path_shown = shown(&path.value.display().to_string());
+                report.error(
+                    &path.origin,
+                    format!("config_include {path_shown} cannot be read: {reason}"),
+                );
+                return String::new();
+            }
+        };
+        let profiles: Vec<&str> = roles.iter().map(|role| role.profile.as_str()).collect();
+        let taken = include::Taken { profiles: &profiles, default: default.is_some() };
+        include::checked(&path.value, &bytes, &taken, report)
+    }
+}
+
+fn table_path(
+    table: &RawMount,
+    home: Option<&str>,
+    report: &mut Report,
+) -> Option<Sourced<PathBuf>> {
+    let Some(raw) = &table.path else {
+        report.error(
+            &table.origin,
+            format!(
+                "mount {} has no path: add the directory to mount on, as in path = \
+                 \"~/.local/state/credmount/{}\"",
+                shown(&table.name),
+                table.name.escape_debug()
+            ),
+        );
+        return None;
+    };
+    let text = report.check(&raw.origin, raw.value.text("path", "/srv/aws"))?;
+    let path = report.check(&raw.origin, paths::absolute("path", text, home))?;
+    Some(Sourced::new(path, raw.origin.clone()))
+}
+
+/// Refuses names that could not be told from others, or not be written somewhere.
+fn check_name(named: &Named<'_>, earlier: &[Named<'_>], report: &mut Report) {
+    report.check(&named.origin, MountName::parse(named.name));
+    if let Some(twin) = earlier.iter().find(|other| other.name == named.name) {
+        let message = match twin.origin {
+            Origin::Line { .. } => format!("is configured at {}", twin.origin),
+            _ => "was added before".to_owned(),
+        };
+        let name = shown(named.name);
+        report.error(&named.origin, format!("a mount {name} {message}: choose another name"));
+    }
+}
+
+/// Refuses mounts that would hide one another.
+fn check_paths(mounts: &[Named<'_>], report: &mut Report) {
+    for (index, mount) in mounts.iter().enumerate() {
+        let Some(path) = &mount.path else { continue };
+        for other in &mounts[..index] {
+            let Some(earlier) = &other.path else { continue };
+            let Some(conflict) = paths::conflict(&path.value, &earlier.value) else { continue };
+            report.error(
+                &path.origin,
+                format!(
+                    "path {} of mount {} {conflict} mount {}: choose another",
+                    shown(&path.value.display().to_string()),
+                    shown(mount.name),
+                    shown(other.name)
+                ),
+            );
+        }
+    }
+}
+
+/// Refuses names that no table has, and the wish for mounts where there is no `[mounts]`.
+fn check_selection(selected: &[String], tables: Option<&[RawMount]>, report: &mut Report) {
+    let names = || tables.unwrap_or_default().iter().map(|table| table.name.as_str());
+    let origin = |name: &str| Origin::Flag(format!("mount {}", name.escape_debug()));
+    if tables.is_none() && selected.is_empty() {
+        report.error(
+            &Origin::Whole,
+            "there is nothing to mount: name a MOUNTPOINT, as in credmount --role prod \
+             ~/.aws-live, or write [mounts.NAME] with its path in the configuration file",
+        );
+    }
+    for name in selected.iter().filter(|name| !names().any(|known| known == *name)) {
+        let advice = match meant(name, names()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if names().next().is_some() => format!("there are {}", listed(names())),
+            None => "write [mounts.NAME] with its path in the configuration file".to_owned(),
+        };
+        report.error(&origin(name), format!("no such mount is configured: {advice}"));
+    }
+}
+
+/// Refuses flags that are about a single mount where there may be many: which roles a mount serves
+/// and to whom is for that mount to say. A variable may be there for other invocations.
+fn refuse_options_of_one(common: &Common, report: &mut Report) {
+    for (key, raw) in common.flags.iter().chain(&common.variables) {
+        if !OptionKey::OF_ONE_MOUNT.contains(key) {
+            continue;
+        }
+        if raw.origin.layer() == Layer::Flags {
+            report.error(
+                &raw.origin,
+                "this is about one mount: name its MOUNTPOINT, or say it in [mounts.NAME]",
+            );
+        } else {
+            report.warning(&raw.origin, "not used: the mounts of the file say it themselves");
+        }
+    }
+}
+
+/// The default of other tools, if a variable has one.
+pub(super) fn compatible_default(
+    variables: &std::collections::BTreeMap<String, String>,
+) -> Option<Sourced<String>> {
+    let name = environment::COMPATIBLE_DEFAULT;
+    let wish = variables.get(name).filter(|wish| !wish.is_empty())?;
+    Some(Sourced::new(wish.clone(), Origin::variable(name)))
+}

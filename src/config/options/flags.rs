@@ -1,0 +1,132 @@
+//! What was typed about the settings.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{OptionKey, RawOptions};
+use crate::config::error::Origin;
+use crate::config::layer::Sourced;
+use crate::config::raw::Raw;
+
+/// What was typed on the command line about the settings. `None`, `false`, 0 and an empty list
+/// mean that it was not typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Flags {
+    /// `--role`, in order, as `[NAME=]ROLE`.
+    pub roles: Vec<String>,
+    /// `--default`: a profile name or `none`.
+    pub default: Option<String>,
+    /// `--source-profile`.
+    pub source_profile: Option<String>,
+    /// `--region`.
+    pub region: Option<String>,
+    /// `--session-duration`.
+    pub session_duration: Option<String>,
+    /// `--min-ttl`.
+    pub min_ttl: Option<String>,
+    /// `--open-deadline`.
+    pub open_deadline: Option<String>,
+    /// `--external-id`.
+    pub external_id: Option<String>,
+    /// `--session-name`.
+    pub session_name: Option<String>,
+    /// `--source-identity`.
+    pub source_identity: Option<String>,
+    /// `--tag`, as `KEY=VALUE`.
+    pub tags: Vec<String>,
+    /// `--transitive-tag`.
+    pub transitive_tags: Vec<String>,
+    /// `--policy`: JSON.
+    pub policy: Option<String>,
+    /// `--policy-arn`.
+    pub policy_arns: Vec<String>,
+    /// `--reader-path`.
+    pub reader_path: Option<String>,
+    /// `--live-only`.
+    pub live_only: bool,
+    /// `--writable-caches`: `true` or `false`.
+    pub writable_caches: Option<String>,
+    /// `--config-include`: a file.
+    pub config_include: Option<String>,
+    /// `--allow-other`.
+    pub allow_other: bool,
+    /// `--allow`, in order, as `uid=1000,roles=dev`.
+    pub allow: Vec<String>,
+    /// `--audit-log`: a file.
+    pub audit_log: Option<String>,
+    /// `--audit-journal`.
+    pub audit_journal: bool,
+    /// `--on-audit-failure`: `serve` or `refuse`.
+    pub on_audit_failure: Option<String>,
+    /// `--background`.
+    pub background: bool,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`.
+    pub quiet: bool,
+}
+
+/// A mount of `credmount add`. It crosses the control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedMount {
+    /// What to call it; no other mount may be called so.
+    pub name: String,
+    /// Where to mount; absolute.
+    pub path: PathBuf,
+    /// What was typed about it. What is about a whole daemon has no effect here.
+    pub flags: Flags,
+}
+
+/// The options among the flags. `command` stands before each flag in messages; empty for the
+/// command line that is running.
+pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions {
+    let origin = |key: OptionKey| Origin::Flag(format!("{command}{}", key.flag()));
+    let text = |text: &Option<String>| text.clone().map(Raw::Text);
+    let switch = |on: bool| on.then_some(Raw::Boolean(true));
+    let list = |key: OptionKey, texts: &[String]| {
+        let texts = texts.iter().map(String::as_str);
+        (texts.len() > 0).then(|| Raw::list(texts, &origin(key)))
+    };
+    OptionKey::ALL
+        .into_iter()
+        .filter_map(|key| {
+            let value = match key {
+                OptionKey::Role => list(key, &flags.roles),
+                OptionKey::Default => text(&flags.default),
+                OptionKey::SourceProfile => text(&flags.source_profile),
+                OptionKey::Region => text(&flags.region),
+                OptionKey::SessionDuration => text(&flags.session_duration),
+                OptionKey::MinTtl => text(&flags.min_ttl),
+                OptionKey::OpenDeadline => text(&flags.open_deadline),
+                OptionKey::ExternalId => text(&flags.external_id),
+                OptionKey::SessionName => text(&flags.session_name),
+                OptionKey::SourceIdentity => text(&flags.source_identity),
+                OptionKey::Tags => list(key, &flags.tags),
+                OptionKey::TransitiveTags => list(key, &flags.transitive_tags),
+                OptionKey::Policy => text(&flags.policy),
+                OptionKey::PolicyArns => list(key, &flags.policy_arns),
+                OptionKey::ReaderPath => text(&flags.reader_path),
+                OptionKey::LiveOnly => switch(flags.live_only),
+                OptionKey::WritableCaches => text(&flags.writable_caches),
+                OptionKey::ConfigInclude => text(&flags.config_include),
+                OptionKey::AllowOther => switch(flags.allow_other),
+                OptionKey::Allow => list(key, &flags.allow),
+                OptionKey::AuditLog => text(&flags.audit_log),
+                OptionKey::AuditJournal => switch(flags.audit_journal),
+                OptionKey::OnAuditFailure => text(&flags.on_audit_failure),
+                OptionKey::Background => switch(flags.background),
+                OptionKey::LogFormat => text(&flags.log_format),
+                OptionKey::Verbose => {
+                    (flags.verbose > 0).then(|| Raw::Integer(flags.verbose.to_string()))
+                }
+                OptionKey::Quiet => switch(flags.quiet),
+            };
+            Some((key, Sourced::new(value?, origin(key))))
+        })
+        .collect()
+}

@@ -1,0 +1,179 @@
+//! The options that apply to a whole mount or daemon, out of flags, environment and file.
+
+mod flags;
+mod key;
+mod variables;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::allow::{self, RuleSpec};
+use super::attributes::{self, LayeredAttributes};
+use super::error::{Origin, Report};
+use super::layer::{Layered, Sourced};
+use super::paths;
+use super::raw::{Problems, Raw};
+use super::settings::{LogFormat, OnAuditFailure};
+use super::value;
+use crate::model::{ExternalId, RegionName, RoleSessionName};
+
+pub(super) use self::flags::from_flags;
+pub use self::flags::{AddedMount, Flags};
+pub(super) use self::key::OptionKey;
+pub(super) use self::variables::from_environment;
+
+/// Options as they were written, from all layers; of two in one layer the first counts.
+pub(super) type RawOptions = Vec<(OptionKey, Sourced<Raw>)>;
+
+/// The options with checked values, each from every layer that has one.
+#[derive(Debug)]
+pub(super) struct Options {
+    /// The roles asked for by the first layer that asks for any; empty when none does.
+    pub(super) roles: Vec<Sourced<String>>,
+    pub(super) default: Layered<String>,
+    pub(super) source_profile: Layered<String>,
+    pub(super) region: Layered<RegionName>,
+    pub(super) session_duration: Layered<Duration>,
+    pub(super) min_ttl: Layered<Duration>,
+    pub(super) open_deadline: Layered<Duration>,
+    pub(super) external_id: Layered<ExternalId>,
+    pub(super) session_name: Layered<RoleSessionName>,
+    pub(super) attributes: LayeredAttributes,
+    pub(super) reader_path: Layered<String>,
+    pub(super) live_only: Layered<bool>,
+    pub(super) writable_caches: Layered<bool>,
+    pub(super) config_include: Layered<PathBuf>,
+    pub(super) allow_other: Layered<bool>,
+    pub(super) allow: Layered<Vec<RuleSpec>>,
+    pub(super) audit_log: Layered<PathBuf>,
+    pub(super) audit_journal: Layered<bool>,
+    pub(super) on_audit_failure: Layered<OnAuditFailure>,
+    pub(super) background: Layered<bool>,
+    pub(super) log_format: Layered<LogFormat>,
+    pub(super) verbose: Layered<u8>,
+    pub(super) quiet: Layered<bool>,
+}
+
+impl Options {
+    /// Checks every value of every layer, also those that do not count. `own` is what one mount
+    /// says of itself, `common` what is said for all; `home` is what `~` stands for.
+    pub(super) fn check(
+        own: &RawOptions,
+        common: &RawOptions,
+        home: Option<&str>,
+        report: &mut Report,
+    ) -> Self {
+        use OptionKey as Key;
+        let any = |_: &str, text: &str| Ok::<_, String>(text.to_owned());
+        let region = |_: &str, text: &str| RegionName::parse(text);
+        let external_id = |_: &str, text: &str| ExternalId::parse(text);
+        let session_name = |_: &str, text: &str| RoleSessionName::parse(text);
+        let path = |key: &str, text: &str| paths::absolute(key, text, home);
+        let mut options = Taken { own, common, report };
+        Self {
+            roles: options.roles(),
+            default: options.text(Key::Default, any),
+            source_profile: options.text(Key::SourceProfile, any),
+            region: options.text(Key::Region, region),
+            session_duration: options.text(Key::SessionDuration, value::session_duration),
+            min_ttl: options.text(Key::MinTtl, value::duration),
+            open_deadline: options.text(Key::OpenDeadline, value::open_deadline),
+            external_id: options.text(Key::ExternalId, external_id),
+            session_name: options.text(Key::SessionName, session_name),
+            attributes: LayeredAttributes {
+                source_identity: options.each(Key::SourceIdentity, attributes::source_identity),
+                tags: options.each(Key::Tags, attributes::tags),
+                transitive_tags: options.each(Key::TransitiveTags, attributes::transitive_tags),
+                policy: options.each(Key::Policy, attributes::policy),
+                policy_arns: options.each(Key::PolicyArns, attributes::policy_arns),
+            },
+            reader_path: options.text(Key::ReaderPath, value::reader_path),
+            live_only: options.switch(Key::LiveOnly),
+            writable_caches: options.switch(Key::WritableCaches),
+            config_include: options.text(Key::ConfigInclude, path),
+            allow_other: options.switch(Key::AllowOther),
+            allow: options.each(Key::Allow, allow::rules),
+            audit_log: options.text(Key::AuditLog, path),
+            audit_journal: options.switch(Key::AuditJournal),
+            on_audit_failure: options.text(Key::OnAuditFailure, OnAuditFailure::parse),
+            background: options.switch(Key::Background),
+            log_format: options.text(Key::LogFormat, LogFormat::parse),
+            verbose: options.each(Key::Verbose, count),
+            quiet: options.switch(Key::Quiet),
+        }
+    }
+}
+
+/// The raw options while they are checked. Messages call an option as the file calls it.
+struct Taken<'a> {
+    own: &'a RawOptions,
+    common: &'a RawOptions,
+    report: &'a mut Report,
+}
+
+impl Taken<'_> {
+    fn each<T>(
+        &mut self,
+        key: OptionKey,
+        take: impl Fn(&Sourced<Raw>) -> Result<T, Problems>,
+    ) -> Layered<T> {
+        let mut checked = |raw: &RawOptions| {
+            let values = raw.iter().filter(|(found, _)| *found == key).filter_map(|(_, raw)| {
+                let value = self.report.accept(take(raw))?;
+                Some(Sourced::new(value, raw.origin.clone()))
+            });
+            values.collect::<Vec<_>>()
+        };
+        let own = checked(self.own);
+        Layered::new(own, checked(self.common))
+    }
+
+    fn text<T, E: Display>(
+        &mut self,
+        key: OptionKey,
+        parse: impl Fn(&str, &str) -> Result<T, E>,
+    ) -> Layered<T> {
+        self.each(key, |raw| {
+            let text = raw.value.text(key.name(), key.example());
+            let text = text.map_err(|message| raw.problem(message))?;
+            parse(key.name(), text).map_err(|error| raw.problem(error.to_string()))
+        })
+    }
+
+    fn switch(&mut self, key: OptionKey) -> Layered<bool> {
+        self.each(key, |raw| switch(key.name(), raw))
+    }
+
+    fn roles(&mut self) -> Vec<Sourced<String>> {
+        let roles = self.each(OptionKey::Role, |raw| {
+            let roles = raw.texts("role", OptionKey::Role.example())?;
+            if roles.is_empty() {
+                let message = "the list of roles is empty: name a role, or leave the list out to \
+                               serve all configured roles";
+                return Err(raw.problem(message));
+            }
+            Ok(roles)
+        });
+        roles.first().map(|roles| roles.value.clone()).unwrap_or_default()
+    }
+}
+
+/// A switch. In a file it is a boolean; variables and flags have texts only.
+fn switch(key: &str, raw: &Sourced<Raw>) -> Result<bool, Problems> {
+    match &raw.value {
+        Raw::Boolean(on) => Ok(*on),
+        Raw::Text(text) if !matches!(raw.origin, Origin::Line { .. }) => {
+            value::boolean(key, text).map_err(|message| raw.problem(message))
+        }
+        other => Err(raw.problem(format!("`{key}` is {}: write true or false", other.kind()))),
+    }
+}
+
+fn count(raw: &Sourced<Raw>) -> Result<u8, Problems> {
+    let key = OptionKey::Verbose.name();
+    match &raw.value {
+        Raw::Integer(text) => value::count(key, text).map_err(|message| raw.problem(message)),
+        other => Err(raw.problem(format!("`{key}` is {}: write a number, 0 to 3", other.kind()))),
+    }
+}

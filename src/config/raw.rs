@@ -1,0 +1,123 @@
+//! A value as a file, a variable or a flag gave it, with the place of each part. Knows what kinds
+//! of values there are, not what they mean.
+
+use super::error::Origin;
+use super::layer::Sourced;
+
+/// A value before anybody has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Raw {
+    Text(String),
+    Integer(String),
+    Boolean(bool),
+    List(Vec<Sourced<Raw>>),
+    /// In the order in which it was written.
+    Table(Vec<(String, Sourced<Raw>)>),
+    /// Anything else, by the name of its kind with an article.
+    Other(&'static str),
+}
+
+/// What is wrong with the parts of one value, each with its place; at least one.
+pub(super) type Problems = Vec<(Origin, String)>;
+
+impl Raw {
+    /// Texts that all have one place.
+    pub(super) fn list<'a>(texts: impl IntoIterator<Item = &'a str>, origin: &Origin) -> Self {
+        let text = |text: &str| Sourced::new(Self::Text(text.to_owned()), origin.clone());
+        Self::List(texts.into_iter().map(text).collect())
+    }
+
+    /// What it is, for messages.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Integer(_) => "a number",
+            Self::Boolean(_) => "a boolean",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+
+    /// The text of `key`.
+    ///
+    /// # Errors
+    /// When it is not a text; `example` shows what is right.
+    pub(super) fn text(&self, key: &str, example: &str) -> Result<&str, String> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => Err(format!(
+                "`{key}` is {}: write it in quotes, as in {key} = \"{example}\"",
+                other.kind()
+            )),
+        }
+    }
+}
+
+impl Sourced<Raw> {
+    /// The texts of a list; a text alone is a list of one.
+    ///
+    /// # Errors
+    /// Whatever is no text; `example` is one that is right.
+    pub(super) fn texts(&self, key: &str, example: &str) -> Result<Vec<Sourced<String>>, Problems> {
+        let items = match &self.value {
+            Raw::List(items) => items.as_slice(),
+            Raw::Text(_) => std::slice::from_ref(self),
+            other => {
+                let message =
+                    format!("`{key}` is {}: write it as in {key} = [\"{example}\"]", other.kind());
+                return Err(self.problem(message));
+            }
+        };
+        all(items.iter().map(|item| match &item.value {
+            Raw::Text(text) => Ok(Sourced::new(text.clone(), item.origin.clone())),
+            other => Err(item.problem(format!(
+                "`{key}` holds {}: write each in quotes, as in {key} = [\"{example}\"]",
+                other.kind()
+            ))),
+        }))
+    }
+
+    /// The pairs of a table of texts, or of a list of texts `KEY=VALUE`.
+    ///
+    /// # Errors
+    /// Whatever is no pair of texts.
+    pub(super) fn pairs(&self, key: &str) -> Result<Vec<(String, Sourced<String>)>, Problems> {
+        let Raw::Table(entries) = &self.value else {
+            let texts = self.texts(key, "KEY=VALUE")?;
+            return all(texts.into_iter().map(|text| match text.value.split_once('=') {
+                Some((name, value)) => {
+                    Ok((name.to_owned(), Sourced::new(value.to_owned(), text.origin)))
+                }
+                None => {
+                    let found = super::value::shown(&text.value);
+                    let message = format!("{key} {found} has no `=`: write it as in KEY=VALUE");
+                    Err(vec![(text.origin, message)])
+                }
+            }));
+        };
+        all(entries.iter().map(|(name, value)| match value.value.text(name, "…") {
+            Ok(text) => Ok((name.clone(), Sourced::new(text.to_owned(), value.origin.clone()))),
+            Err(message) => Err(value.problem(format!("in {key}: {message}"))),
+        }))
+    }
+
+    /// One problem, with the place of this value.
+    pub(super) fn problem(&self, message: impl Into<String>) -> Problems {
+        vec![(self.origin.clone(), message.into())]
+    }
+}
+
+/// All values, or everything that is wrong with any.
+pub(super) fn all<T>(
+    results: impl IntoIterator<Item = Result<T, Problems>>,
+) -> Result<Vec<T>, Problems> {
+    let (mut values, mut problems) = (Vec::new(), Problems::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
