@@ -2,23 +2,32 @@
 
 use std::time::SystemTime;
 
-use crate::broker::{Broker, Serving, SlotStatus};
+use crate::broker::{Broker, Cause, Serving, SlotStatus};
 use crate::model::Role;
-use crate::publish::Served;
+use crate::publish::Publisher;
 use crate::render::{RoleStatus, instant};
+use crate::tree::View;
 
-/// The state of each role at `now`, in the order of the mount.
-pub fn role_statuses(served: &Served, broker: &Broker, now: SystemTime) -> Vec<RoleStatus> {
+/// The state of each role that `view` shows at `now`, in the order of the mount.
+pub fn role_statuses(
+    publisher: &Publisher,
+    view: View,
+    broker: &Broker,
+    now: SystemTime,
+) -> Vec<RoleStatus> {
+    let served = publisher.served();
     let status = |role: &Role| {
-        let state = match broker.serving(&role.chain, now) {
-            Serving::Live(..) => "live",
-            Serving::Failing(_) => "failing",
-            Serving::Pending => "pending",
+        let state = match (publisher.closed(), broker.serving(&role.chain, now)) {
+            (Some(Cause::Locked), _) => "locked",
+            (Some(_), _) => "ended",
+            (None, Serving::Live(..)) => "live",
+            (None, Serving::Failing(_)) => "failing",
+            (None, Serving::Pending) => "pending",
         };
         let default = served.default.as_ref() == Some(&role.profile);
         role_status(role, default, state, &broker.status(&role.chain), now)
     };
-    served.roles.iter().map(status).collect()
+    publisher.roles(view).map(status).collect()
 }
 
 fn role_status(

@@ -14,17 +14,19 @@ use anyhow::{Context, Result};
 use rustix::process::setsid;
 use rustix::stdio::dup2_stdout;
 
-/// Starts the process that stays and waits until it serves.
+/// Starts the process that stays and waits until it serves. `command` is the subcommand that was
+/// typed, if any.
 ///
 /// # Errors
 /// If it cannot be started.
-pub(super) fn launch(log_file: &Path) -> Result<ExitCode> {
+pub(super) fn launch(log_file: &Path, command: Option<&str>) -> Result<ExitCode> {
     let log = open_log(log_file).with_context(|| format!("log file {}", log_file.display()))?;
     let program = std::env::current_exe().context("finding this program")?;
     let mut child = Command::new(program)
+        .args(command)
         // Before the others: behind `--` it would be taken for a directory.
         .arg("--daemon-child")
-        .args(std::env::args_os().skip(1))
+        .args(std::env::args_os().skip(1 + command.iter().len()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

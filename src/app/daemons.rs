@@ -1,16 +1,20 @@
-//! `status`, `refresh` and `unmount`: what is asked of daemons that are running.
+//! What is asked of daemons that are running: `status`, `refresh`, `unmount`, `add`, `remove`,
+//! `reload`, `lock` and `unlock`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::print;
 use super::surroundings::Surroundings;
-use crate::cli::{RefreshArgs, StatusArgs, UnmountArgs};
+use crate::cli::{AddArgs, DaemonCommandArgs, RefreshArgs, RemoveArgs, StatusArgs, UnmountArgs};
 use crate::clock::{Clock, SystemClock};
-use crate::control::{ClientError, Request, Response, ask, live_sockets};
+use crate::config::AddedMount;
+use crate::control::{
+    ClientError, DaemonStatus, LeaseRequest, Request, Response, ask, live_sockets,
+};
 use crate::fuse::mount;
 use crate::os::paths;
 use crate::render::{MountStatus, status_text};
@@ -18,67 +22,132 @@ use crate::render::{MountStatus, status_text};
 /// `credmount status [MOUNTPOINT] [--json]`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
+    let now = SystemClock.now();
     if let Some(mountpoint) = &args.mountpoint {
         let path = absolute(mountpoint)?;
-        let status = match status_of(&socket_of(&runtime_dir, &path)) {
+        let socket = paths::mount_socket(&runtime_dir, &path);
+        let status = match status_of(&socket, Some(&path)) {
             Err(error) if is_no_daemon(&error) => bail!("{}", nobody_serves(&path)?),
             status => status?,
         };
-        let text = if args.json {
-            serde_json::to_string(&status)? + "\n"
-        } else {
-            status_text(&status, SystemClock.now())
-        };
+        let Some(mount) = status.mounts.first() else { bail!("{}", nobody_serves(&path)?) };
+        let text =
+            if args.json { serde_json::to_string(mount)? + "\n" } else { status_text(mount, now) };
         print(|out| out.write_all(text.as_bytes()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let all = live_sockets(&runtime_dir).context("looking for live mounts")?;
-    let (mut serving, mut failed) = (Vec::new(), Vec::new());
-    for status in all.iter().map(|socket| status_of(socket)) {
-        match status {
-            Ok(status) => serving.push(status),
-            // It ended meanwhile.
-            Err(error) if is_no_daemon(&error) => {}
-            Err(error) => failed.push(format!("{error:#}")),
-        }
-    }
-    let all = serving;
+    let (daemons, failed) = all_daemons(&runtime_dir)?;
+    let mounts: Vec<&MountStatus> = daemons.iter().flat_map(|(_, it)| &it.mounts).collect();
     let text = if args.json {
-        serde_json::to_string(&all)? + "\n"
-    } else if all.is_empty() && failed.is_empty() {
+        serde_json::to_string(&mounts)? + "\n"
+    } else if mounts.is_empty() && failed.is_empty() {
         "no live mounts\n".to_owned()
     } else {
-        let now = SystemClock.now();
-        all.iter().map(|status| status_text(status, now)).collect::<Vec<_>>().join("\n")
+        mounts.iter().map(|status| status_text(status, now)).collect::<Vec<_>>().join("\n")
     };
     print(|out| out.write_all(text.as_bytes()))?;
-    if failed.is_empty() { Ok(ExitCode::SUCCESS) } else { bail!(failed.join("\n")) }
+    ensure!(failed.is_empty(), failed.join("\n"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `credmount refresh [MOUNTPOINT] [--role NAME]`.
 pub(super) fn refresh(args: &RefreshArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
-    let socket = match &args.mountpoint {
-        Some(mountpoint) => socket_of(&runtime_dir, &absolute(mountpoint)?),
+    let path = match &args.mountpoint {
+        Some(mountpoint) => absolute(mountpoint)?,
         None => only_mount(&runtime_dir)?,
     };
-    expect_done(ask(&socket, &Request::Refresh { profile: args.role.clone() })?)?;
-    Ok(ExitCode::SUCCESS)
+    let request = Request::Refresh { mount: Some(named(&path)), profile: args.role.clone() };
+    told(ask(&paths::mount_socket(&runtime_dir, &path), &request)?)
 }
 
 /// `credmount unmount MOUNTPOINT`.
 pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
     let path = absolute(&args.mountpoint)?;
-    match ask(&socket_of(&runtime_dir, &path), &Request::Unmount {}) {
-        Ok(response) => expect_done(response)?,
+    let request = Request::Unmount { mount: named(&path) };
+    match ask(&paths::mount_socket(&runtime_dir, &path), &request) {
+        Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
             mount::unmount(&path)?;
+            Ok(ExitCode::SUCCESS)
         }
         Err(ClientError::NoDaemon(_)) => bail!("{}", nobody_serves(&path)?),
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// `credmount reload`, `lock` and `unlock`: asks the daemon that is meant, else every daemon of this
+/// user.
+pub(super) fn command(args: &DaemonCommandArgs, request: &Request) -> Result<ExitCode> {
+    let runtime_dir = runtime_dir()?;
+    if let Some(mountpoint) = &args.daemon.mountpoint {
+        return told(ask(&socket_of(&runtime_dir, mountpoint)?, request)?);
+    }
+    let (daemons, mut failed) = all_daemons(&runtime_dir)?;
+    ensure!(!daemons.is_empty() || !failed.is_empty(), "no daemon is running");
+    for (socket, status) in daemons {
+        if let Err(error) = ask(&socket, request).map_err(Into::into).and_then(told) {
+            failed.push(format!("daemon {}: {error:#}", status.pid));
+        }
+    }
+    ensure!(failed.is_empty(), failed.join("\n"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// `credmount add NAME --role ROLE --path PATH`.
+pub(super) fn add(args: &AddArgs) -> Result<ExitCode> {
+    let runtime_dir = runtime_dir()?;
+    let socket = match &args.daemon.mountpoint {
+        Some(mountpoint) => socket_of(&runtime_dir, mountpoint)?,
+        None => only_of_configuration(&runtime_dir)?,
+    };
+    let for_seconds = args.for_.map(|duration| duration.as_secs().max(1));
+    let while_pid = args.while_pid.map(i32::try_from).transpose().context("--while-pid")?;
+    let added = args.added();
+    let mount = Box::new(AddedMount { path: absolute(&added.path)?, ..added });
+    told(ask(&socket, &Request::Add { mount, lease: LeaseRequest { for_seconds, while_pid } })?)
+}
+
+/// `credmount remove NAME`.
+pub(super) fn remove(args: &RemoveArgs) -> Result<ExitCode> {
+    let runtime_dir = runtime_dir()?;
+    let request = Request::Remove { name: args.name.clone() };
+    if let Some(mountpoint) = &args.daemon.mountpoint {
+        return told(ask(&socket_of(&runtime_dir, mountpoint)?, &request)?);
+    }
+    let (daemons, failed) = all_daemons(&runtime_dir)?;
+    let has = |it: &DaemonStatus| it.mounts.iter().any(|it| it.name.as_ref() == Some(&args.name));
+    let Some((socket, _)) = daemons.iter().find(|(_, it)| has(it)) else {
+        let failed: String = failed.iter().map(|failed| format!("\n{failed}")).collect();
+        bail!("there is no mount {}; credmount status lists all{failed}", args.name);
+    };
+    told(ask(socket, &request)?)
+}
+
+/// The socket of the only daemon that serves mounts of a configuration.
+fn only_of_configuration(runtime_dir: &Path) -> Result<PathBuf> {
+    let (daemons, failed) = all_daemons(runtime_dir)?;
+    let mut able = daemons.into_iter().filter(|(_, it)| it.config.is_some());
+    match (able.next(), able.next()) {
+        (Some((socket, _)), None) => Ok(socket),
+        (Some(_), Some(_)) => bail!(
+            "several daemons serve mounts of a configuration; say which by one of its mounts, with \
+             --daemon MOUNTPOINT"
+        ),
+        (None, _) => {
+            let failed: String = failed.iter().map(|failed| format!("\n{failed}")).collect();
+            bail!(
+                "no daemon serves the mounts of a configuration, to which one could be added; \
+                 start it with: credmount --config FILE{failed}"
+            )
+        }
+    }
+}
+
+/// The socket of the daemon that serves a mount point.
+fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
+    Ok(paths::mount_socket(runtime_dir, &absolute(mountpoint)?))
 }
 
 /// The directory of sockets, if it exists. One that others can write to is not trusted: whoever
@@ -93,10 +162,26 @@ fn runtime_dir() -> Result<PathBuf> {
     }
 }
 
+/// All daemons of this user that answer, and why others do not.
+fn all_daemons(runtime_dir: &Path) -> Result<(Vec<(PathBuf, DaemonStatus)>, Vec<String>)> {
+    let (mut serving, mut failed) = (Vec::new(), Vec::new());
+    for socket in live_sockets(runtime_dir).context("looking for daemons")? {
+        match status_of(&socket, None) {
+            Ok(status) => serving.push((socket, status)),
+            // It ended meanwhile.
+            Err(error) if is_no_daemon(&error) => {}
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+    }
+    Ok((serving, failed))
+}
+
 fn only_mount(runtime_dir: &Path) -> Result<PathBuf> {
-    let mut live = live_sockets(runtime_dir).context("looking for live mounts")?;
-    match (live.pop(), live.len()) {
-        (Some(only), 0) => Ok(only),
+    let (daemons, failed) = all_daemons(runtime_dir)?;
+    ensure!(failed.is_empty(), failed.join("\n"));
+    let mut mounts = daemons.iter().flat_map(|(_, it)| &it.mounts);
+    match (mounts.next(), mounts.count()) {
+        (Some(only), 0) => Ok(PathBuf::from(&only.mountpoint)),
         (None, _) => bail!("no live mounts"),
         (Some(_), others) => {
             bail!("there are {} live mounts; say which (see credmount status)", others + 1)
@@ -108,23 +193,29 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     mount::absolute(path).with_context(|| format!("mount point {}", path.display()))
 }
 
-fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> PathBuf {
-    runtime_dir.join(paths::mount_stem(mountpoint)).with_extension("sock")
+/// A mount point as daemons call it.
+fn named(path: &Path) -> String {
+    path.display().to_string()
 }
 
-fn status_of(socket: &Path) -> Result<MountStatus> {
-    match ask(socket, &Request::Status {})? {
+fn status_of(socket: &Path, mount: Option<&Path>) -> Result<DaemonStatus> {
+    match ask(socket, &Request::Status { mount: mount.map(named) })? {
         Response::Status(status) => Ok(*status),
         Response::Failed(reason) => bail!(reason),
-        Response::Done => bail!("the daemon at {} gave no status", socket.display()),
+        Response::Done(_) => bail!("the daemon at {} gave no status", socket.display()),
     }
 }
 
-fn expect_done(response: Response) -> Result<()> {
+/// Prints what a daemon has to tell.
+fn told(response: Response) -> Result<ExitCode> {
     match response {
         Response::Failed(reason) => bail!(reason),
-        Response::Done | Response::Status(_) => Ok(()),
+        Response::Done(text) if !text.is_empty() => {
+            print(|out| writeln!(out, "{text}"))?;
+        }
+        Response::Done(_) | Response::Status(_) => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_no_daemon(error: &anyhow::Error) -> bool {

@@ -1,9 +1,10 @@
 //! Composition: the one place where settings, adapters and the core meet.
 
 mod background;
+mod blueprint;
+mod daemon;
 mod daemons;
 mod mount;
-pub mod serve;
 mod sessions;
 mod surroundings;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, write_completions, write_man_page};
 use crate::config::ConfigErrors;
+use crate::control::Request;
 use crate::fuse::mount::MountError;
 
 /// Runs one command to its end and prints its error, if any. Exit codes: 0 ok, 1 failed, 2 usage
@@ -20,13 +22,11 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         None => mount::run(&cli.mount),
         Some(Command::Mount(args)) => mount::run_named(&args),
-        Some(
-            Command::Add(_)
-            | Command::Remove(_)
-            | Command::Lock(_)
-            | Command::Unlock(_)
-            | Command::Reload(_),
-        ) => mount::change_served(),
+        Some(Command::Add(args)) => daemons::add(&args),
+        Some(Command::Remove(args)) => daemons::remove(&args),
+        Some(Command::Lock(args)) => daemons::command(&args, &Request::Lock {}),
+        Some(Command::Unlock(args)) => daemons::command(&args, &Request::Unlock {}),
+        Some(Command::Reload(args)) => daemons::command(&args, &Request::Reload {}),
         Some(Command::Check(args)) => sessions::check(&args),
         Some(Command::Render(args)) => sessions::render(&args),
         Some(Command::Status(args)) => daemons::status(&args),

@@ -1,91 +1,96 @@
-//! `credmount [OPTIONS] MOUNTPOINT`.
+//! `credmount [OPTIONS] [MOUNTPOINT]` and `credmount mount [NAME…]`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tracing::Level;
 
-use super::serve::{NoRole, Plan, refuse_served, serve};
+use super::blueprint::{Blueprint, Wanted};
+use super::daemon::{self, NoRole, refuse_served, with_advice};
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, report};
 use crate::cli::{MountArgs, MountNamedArgs};
-use crate::clock::SystemClock;
-use crate::config::{Selection, Settings};
+use crate::config::{Flags, Settings};
 use crate::fuse::mount as fuse_mount;
-use crate::os::{hardening, paths};
-use crate::publish::Served;
-use crate::render::ReaderPath;
+use crate::os::hardening;
+
+/// What was typed.
+#[derive(Debug)]
+struct Typed<'a> {
+    /// `--config`.
+    config: Option<&'a Path>,
+    flags: Flags,
+    /// Where to mount; `None` for the mounts of the configuration.
+    mountpoint: Option<&'a Path>,
+    /// The subcommand, if it was one.
+    command: Option<&'static str>,
+    /// Which mounts of the configuration; all if empty.
+    names: &'a [String],
+    /// Whether this is the process that stays.
+    daemon_child: bool,
+}
+
+/// `credmount [OPTIONS] [MOUNTPOINT]`.
+pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+    serve_typed(Typed {
+        config: args.common.log.config.as_deref(),
+        flags: args.flags(),
+        mountpoint: args.mountpoint.as_deref(),
+        command: None,
+        names: &[],
+        daemon_child: args.daemon.daemon_child,
+    })
+}
+
+/// `credmount mount [NAME…]`.
+pub(super) fn run_named(args: &MountNamedArgs) -> Result<ExitCode> {
+    serve_typed(Typed {
+        config: args.log.config.as_deref(),
+        flags: args.flags(),
+        mountpoint: None,
+        command: Some("mount"),
+        names: &args.names,
+        daemon_child: args.daemon.daemon_child,
+    })
+}
 
 /// Mounts, in this process or in one that stays.
-pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
     // First of all, because files that hold keys are read soon.
     let memory = hardening::harden().context("forbidding core dumps")?;
-    let surroundings = Surroundings::read(args.common.log.config.as_deref());
-    let selection = match args.mountpoint {
-        Some(_) => Selection::CommandLine,
-        None => Selection::Mounts(&[]),
+    let surroundings = Surroundings::read(typed.config);
+    let wanted = match typed.mountpoint {
+        None => Wanted::Mounts(typed.names.to_vec()),
+        Some(path) => Wanted::Mountpoint(absolute(path)?),
     };
-    let settings = surroundings.settings(&args.flags(), selection, &[])?;
-    let Some(mountpoint) = args.mountpoint.as_deref() else { return serve_named() };
-    let mountpoint = fuse_mount::absolute(mountpoint).map_err(|error| {
-        let (path, reason) = (mountpoint.to_owned(), error.to_string());
-        fuse_mount::MountError::Mountpoint { path, reason }
-    })?;
-    let runtime_dir = surroundings.runtime_dir()?;
-    let log_file = runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("log");
-    if args.daemon.daemon_child {
-        return stay(&surroundings, &settings, mountpoint, runtime_dir, &log_file);
+    let blueprint = Blueprint::new(surroundings, typed.flags, wanted);
+    let settings = blueprint.settings(&[])?;
+    let plans = blueprint.plans(&settings)?;
+    let runtime_dir = blueprint.surroundings.runtime_dir()?;
+    let log_file = blueprint.log_file(&runtime_dir);
+    if typed.daemon_child {
+        return stay(blueprint, settings, &log_file);
     }
     if settings.background {
         // Its log is still written to.
-        refuse_served(&mountpoint, &runtime_dir)?;
-        return background::launch(&log_file);
+        for plan in &plans {
+            refuse_served(&plan.mountpoint, &runtime_dir)?;
+        }
+        return background::launch(&log_file, typed.command);
     }
     start_logging(&settings, Level::INFO);
     tracing::debug!(?memory, "process hardened");
-    serve_settings(&surroundings, &settings, mountpoint, runtime_dir, None, || {})?;
+    serve(blueprint, settings, None, || {})?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// `credmount mount`.
-pub(super) fn run_named(args: &MountNamedArgs) -> Result<ExitCode> {
-    hardening::harden().context("forbidding core dumps")?;
-    let surroundings = Surroundings::read(args.log.config.as_deref());
-    surroundings.settings(&args.flags(), Selection::Mounts(&args.names), &[])?;
-    serve_named()
-}
-
-fn serve_named() -> Result<ExitCode> {
-    bail!("this version serves one mount: name its MOUNTPOINT")
-}
-
-/// The commands that change what a daemon serves.
-pub(super) fn change_served() -> Result<ExitCode> {
-    bail!("daemons of this version serve what they were started with")
-}
-
 /// The process that stays: tells the one that launched it how it went.
-fn stay(
-    surroundings: &Surroundings,
-    settings: &Settings,
-    mountpoint: PathBuf,
-    runtime_dir: PathBuf,
-    log_file: &Path,
-) -> Result<ExitCode> {
+fn stay(blueprint: Blueprint, settings: Settings, log_file: &Path) -> Result<ExitCode> {
     background::detach()?;
-    start_logging(settings, Level::INFO);
+    start_logging(&settings, Level::INFO);
     let log_file = Some(log_file.display().to_string());
-    let served = serve_settings(
-        surroundings,
-        settings,
-        mountpoint,
-        runtime_dir,
-        log_file,
-        background::ready,
-    );
-    match served {
+    match serve(blueprint, settings, log_file, background::ready) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             background::failed(&error);
@@ -95,44 +100,22 @@ fn stay(
     }
 }
 
-fn serve_settings(
-    surroundings: &Surroundings,
-    settings: &Settings,
-    mountpoint: PathBuf,
-    runtime_dir: PathBuf,
+fn serve(
+    blueprint: Blueprint,
+    settings: Settings,
     log_file: Option<String>,
     ready: impl FnOnce(),
 ) -> Result<()> {
-    let mount = settings.mounts.first().cloned().context("there is no mount to serve")?;
-    let reader_path = mount.reader_path.as_deref().map(ReaderPath::parse).transpose()?;
-    let clock = Arc::new(SystemClock);
-    runtime()?
-        .block_on(async {
-            let sts = Arc::new(surroundings.sts(settings, clock.clone()).await);
-            let plan = Plan {
-                mountpoint,
-                served: Served {
-                    roles: mount.roles,
-                    default: mount.default,
-                    live_only: mount.live_only,
-                },
-                min_ttl: settings.min_ttl,
-                open_deadline: settings.open_deadline,
-                reader_path,
-                base_files: surroundings.base_files(),
-                runtime_dir,
-                log_file,
-            };
-            serve(plan, sts, clock, ready).await
-        })
-        .map_err(with_advice)
+    let served = runtime()?.block_on(daemon::run(blueprint, settings, log_file, ready));
+    served.map_err(|error| match error.downcast::<NoRole>() {
+        Ok(no_role) => with_advice(no_role),
+        Err(error) => error,
+    })
 }
 
-/// The failures of all roles with what to do about each, as `check` says it.
-fn with_advice(error: anyhow::Error) -> anyhow::Error {
-    let Some(NoRole { failures }) = error.downcast_ref() else { return error };
-    let advice =
-        |failure: &crate::broker::SessionError| format!("{failure}\n  {}", failure.cause.advice());
-    let told: Vec<_> = failures.iter().map(advice).collect();
-    anyhow::anyhow!("no role can be had, so nothing was mounted\n{}", told.join("\n"))
+fn absolute(path: &Path) -> Result<PathBuf> {
+    Ok(fuse_mount::absolute(path).map_err(|error| {
+        let (path, reason) = (path.to_owned(), error.to_string());
+        fuse_mount::MountError::Mountpoint { path, reason }
+    })?)
 }

@@ -47,7 +47,9 @@ impl Surroundings {
         let mut locations = Locations::find(config, &environment);
         // A daemon in the background leaves the directory that relative paths are meant from.
         for path in
-            [&mut locations.aws_config, &mut locations.aws_credentials].into_iter().flatten()
+            [&mut locations.config_file, &mut locations.aws_config, &mut locations.aws_credentials]
+                .into_iter()
+                .flatten()
         {
             if let Ok(absolute) = std::path::absolute(&*path) {
                 *path = absolute;
@@ -87,6 +89,11 @@ impl Surroundings {
             read_include: &read_include,
         };
         Ok(config::resolve(&inputs)?)
+    }
+
+    /// The configuration file, if there is a place for one.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.locations.config_file.as_deref()
     }
 
     /// The files that base credentials may be read from.

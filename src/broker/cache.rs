@@ -1,12 +1,12 @@
 //! The shell around the slots: one flight per role, shared by all who wait, and the background
 //! renewal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -18,12 +18,18 @@ use crate::model::{RoleChain, StsSession};
 
 /// Keeps the sessions of all roles fresh. See the module documentation for its rules.
 pub struct Broker {
-    source: Arc<dyn SessionSource>,
+    configured: RwLock<Configured>,
     clock: Arc<dyn Clock>,
     jitter: Box<dyn Fn() -> Jitter + Send + Sync>,
-    min_ttl: Option<Duration>,
     entries: Mutex<HashMap<Arc<RoleChain>, Arc<Entry>>>,
     changes: watch::Sender<u64>,
+}
+
+/// What a reload may replace.
+#[derive(Debug, Clone)]
+struct Configured {
+    source: Arc<dyn SessionSource>,
+    min_ttl: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -44,13 +50,28 @@ impl Broker {
         jitter: impl Fn() -> Jitter + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            source,
+            configured: RwLock::new(Configured { source, min_ttl }),
             clock,
             jitter: Box::new(jitter),
-            min_ttl,
             entries: Mutex::default(),
             changes: watch::Sender::new(0),
         })
+    }
+
+    /// From now on asks `source`, with this floor. Sessions held are kept.
+    pub fn configure(&self, source: Arc<dyn SessionSource>, min_ttl: Option<Duration>) {
+        *self.configured.write() = Configured { source, min_ttl };
+    }
+
+    /// Forgets the sessions of all chains but these and those that lead to them. A flight under
+    /// way for another ends unheard.
+    pub fn retain(&self, chains: &HashSet<Arc<RoleChain>>) {
+        let mut wanted: HashSet<Arc<RoleChain>> = chains.clone();
+        for chain in chains {
+            let parents = std::iter::successors(chain.parent(), RoleChain::parent);
+            wanted.extend(parents.map(Arc::new));
+        }
+        self.entries.lock().retain(|chain, _| wanted.contains(chain));
     }
 
     /// What an open at `now` may serve of this role. Never waits.
@@ -200,14 +221,15 @@ impl Broker {
     }
 
     async fn load(self: &Arc<Self>, chain: &RoleChain) -> Result<StsSession, SessionError> {
+        let source = self.configured.read().source.clone();
         let Some(hop) = chain.hops.last() else {
-            return self.source.base(&chain.base).await;
+            return source.base(&chain.base).await;
         };
         let with = match chain.parent() {
             Some(parent) => Box::pin(self.session(&Arc::new(parent))).await?,
-            None => Arc::new(self.source.base(&chain.base).await?),
+            None => Arc::new(source.base(&chain.base).await?),
         };
-        self.source.assume_role(hop, &with).await
+        source.assume_role(hop, &with).await
     }
 
     fn land(&self, entry: &Entry, outcome: Result<StsSession, SessionError>) {
@@ -222,7 +244,8 @@ impl Broker {
             ),
             Err(error) => tracing::warn!(%role, %error, "no session"),
         }
-        entry.slot.lock().finish(outcome, self.min_ttl, now, (self.jitter)());
+        let min_ttl = self.configured.read().min_ttl;
+        entry.slot.lock().finish(outcome, min_ttl, now, (self.jitter)());
         self.announce(entry);
     }
 
@@ -234,7 +257,7 @@ impl Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("min_ttl", &self.min_ttl).finish_non_exhaustive()
+        f.debug_struct("Broker").field("configured", &self.configured).finish_non_exhaustive()
     }
 }
 

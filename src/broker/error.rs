@@ -57,6 +57,10 @@ pub enum Cause {
     TimedOut,
     /// The answer could not be understood, or its session is already expired.
     BadAnswer,
+    /// Not a failure of AWS: the user locked the daemon.
+    Locked,
+    /// Not a failure of AWS: the mount was ended; whoever still holds it gets no keys.
+    Ended,
 }
 
 /// How soon to try again.
@@ -70,7 +74,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AccessDenied,
         Self::DurationTooLong,
         Self::ChainedDurationTooLong,
@@ -87,6 +91,8 @@ impl Cause {
         Self::Network,
         Self::TimedOut,
         Self::BadAnswer,
+        Self::Locked,
+        Self::Ended,
     ];
 
     /// How soon to try again.
@@ -100,7 +106,9 @@ impl Cause {
             | Self::NoBaseCredentials
             | Self::Misconfigured
             | Self::WrongRegion
-            | Self::Rejected => RetryClass::Permanent,
+            | Self::Rejected
+            | Self::Locked
+            | Self::Ended => RetryClass::Permanent,
             Self::ClockSkew
             | Self::BaseSourceFailed
             | Self::Throttled
@@ -131,6 +139,8 @@ impl Cause {
             Self::Network => "AWS STS cannot be reached",
             Self::TimedOut => "no answer came in time",
             Self::BadAnswer => "the answer of AWS STS was unusable",
+            Self::Locked => "credmount is locked",
+            Self::Ended => "this mount was ended",
         }
     }
 
@@ -212,6 +222,8 @@ impl Cause {
                 "Something other than STS may have answered: a proxy, a captive portal, a wrong \
                  endpoint URL. If the session arrived expired, check the clock of this machine."
             }
+            Self::Locked => "credmount unlock serves again.",
+            Self::Ended => "Start the container or program anew with a mount that is served.",
         }
     }
 }

@@ -15,6 +15,7 @@
 
 mod cache;
 mod error;
+mod keeper;
 mod port;
 pub mod schedule;
 mod slot;
@@ -25,5 +26,6 @@ mod tests;
 
 pub use cache::{Broker, CLOCK_CHECK};
 pub use error::{Cause, RetryClass, SessionError};
+pub use keeper::Keeper;
 pub use port::{BoxFuture, SessionSource};
 pub use slot::{Failure, Serving, Slot, SlotStatus};

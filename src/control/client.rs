@@ -37,8 +37,8 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
     })?;
     let converse = || -> io::Result<Response> {
         let deadline = match request {
-            Request::Status {} => STATUS_DEADLINE,
-            Request::Refresh { .. } | Request::Unmount {} => ANSWER_DEADLINE,
+            Request::Status { .. } => STATUS_DEADLINE,
+            _ => ANSWER_DEADLINE,
         };
         stream.set_read_timeout(Some(deadline))?;
         stream.set_write_timeout(Some(deadline))?;
@@ -53,7 +53,7 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
 }
 
 /// The sockets in the runtime directory behind which a daemon answers, in the order of their
-/// names. Sockets that killed daemons left are removed.
+/// names, each once whatever links lead to it. Sockets that killed daemons left are removed.
 ///
 /// # Errors
 /// If the directory cannot be read; a missing one is empty.
@@ -65,7 +65,7 @@ pub fn live_sockets(runtime_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut live = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "sock") {
+        if path.is_symlink() || path.extension().is_none_or(|extension| extension != "sock") {
             continue;
         }
         match UnixStream::connect(&path) {

@@ -1,4 +1,4 @@
-//! How `status`, `refresh` and `unmount` reach a daemon: one JSON object per line over a Unix
+//! How commands such as `status` and `unmount` reach a daemon: one JSON object per line over a Unix
 //! socket in a directory that only the user can enter.
 
 mod client;
@@ -9,33 +9,83 @@ pub use server::{Controlled, Conversations, Server};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::AddedMount;
 use crate::render::MountStatus;
 
-/// What a command asks of a daemon.
+/// What a command asks of a daemon. Mounts are named by their mount points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    /// Tell the state of the mount.
-    Status {},
+    /// Tell the state of one mount, or of all.
+    Status {
+        /// Of this mount only.
+        mount: Option<String>,
+    },
     /// Fetch new sessions now; answered when they are served.
     Refresh {
+        /// Of this mount only.
+        mount: Option<String>,
         /// Of this profile only.
         profile: Option<String>,
     },
-    /// Unmount and end; answered when the mount is gone.
-    Unmount {},
+    /// Unmount, and end with the last mount; answered when the mount is gone.
+    Unmount {
+        /// This mount.
+        mount: String,
+    },
+    /// Read the configuration anew.
+    Reload {},
+    /// Serve one mount more.
+    Add {
+        /// What it is to be.
+        mount: Box<AddedMount>,
+        /// How long.
+        lease: LeaseRequest,
+    },
+    /// End a mount that was added.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Serve no keys until unlocked.
+    Lock {},
+    /// Serve keys again.
+    Unlock {},
+}
+
+/// How long a mount that is added lasts: with neither, until it is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// Seconds from now.
+    pub for_seconds: Option<u64>,
+    /// The process that the mount is for, as the daemon numbers processes.
+    pub while_pid: Option<i32>,
 }
 
 /// What the daemon answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Response {
-    /// Done.
-    Done,
-    /// Done, with the state of the mount.
-    Status(Box<MountStatus>),
+    /// Done; with what there is to tell, if anything.
+    Done(String),
+    /// The state of the daemon.
+    Status(Box<DaemonStatus>),
     /// Not done, and why.
     Failed(String),
+}
+
+/// A daemon and those of its mounts that were asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// The configuration file whose `[mounts]` it serves; `None` for the mount of a command line.
+    pub config: Option<String>,
+    /// Whether it is locked.
+    pub locked: bool,
+    /// The mounts.
+    pub mounts: Vec<MountStatus>,
 }
 
 /// No request or answer is longer than this: 1 MiB holds the status of a thousand roles.

@@ -42,12 +42,14 @@ impl Conversations {
 }
 
 impl Server {
-    /// Binds the socket, replacing one that a killed daemon left. The caller has made sure that no
-    /// live daemon answers there.
+    /// Binds the socket, replacing one that a killed daemon left.
     ///
     /// # Errors
-    /// As bind(2).
+    /// As bind(2); `AddrInUse` if a live daemon listens there.
     pub fn bind(path: &Path) -> io::Result<(Self, Conversations)> {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -13,13 +13,13 @@ use rustix::process::{getegid, geteuid};
 use tokio::runtime::Handle;
 
 use super::errno::errno;
-use crate::open::OpenService;
-use crate::tree::{Attr, Fh, FsError, Ino, Kind, Open};
+use crate::open::{CurrentService, First, Requester};
+use crate::tree::{Attr, Fh, FsError, Ino, Kind};
 
 /// The file system as fuser calls it.
 #[derive(Debug)]
 pub(super) struct CredFs {
-    service: Arc<OpenService>,
+    service: Arc<CurrentService>,
     runtime: Handle,
     uid: u32,
     gid: u32,
@@ -27,7 +27,7 @@ pub(super) struct CredFs {
 
 impl CredFs {
     /// Serves `service`; opens that have to wait run on `runtime`.
-    pub(super) fn new(service: Arc<OpenService>, runtime: Handle) -> Self {
+    pub(super) fn new(service: Arc<CurrentService>, runtime: Handle) -> Self {
         Self { service, runtime, uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
 
@@ -59,7 +59,7 @@ impl CredFs {
 impl Filesystem for CredFs {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = match name.to_str() {
-            Some(name) => self.service.tree().lookup(Ino(parent.0), name),
+            Some(name) => self.service.get().tree().lookup(Ino(parent.0), name),
             None => Err(FsError::NotFound),
         };
         match found {
@@ -69,7 +69,7 @@ impl Filesystem for CredFs {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.service.tree().attr(Ino(ino.0)) {
+        match self.service.get().tree().attr(Ino(ino.0)) {
             Ok(attr) => reply.attr(&FOREVER, &self.file_attr(attr)),
             Err(error) => reply.error(errno(error)),
         }
@@ -80,12 +80,17 @@ impl Filesystem for CredFs {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(errno(FsError::ReadOnly));
         }
-        match self.service.open(Ino(ino.0)) {
-            Ok(Open::Ready(_, fh)) => opened(reply, fh),
-            Ok(Open::Due(file)) => {
+        let (service, requester) = (self.service.get(), requester(req));
+        match service.open(Ino(ino.0), requester) {
+            Ok(First::Ready(fh)) => opened(reply, fh),
+            Ok(First::Later(file)) => {
                 // Dropping the reply unanswered, as a panic would, answers EIO.
-                let (service, tid) = (self.service.clone(), req.pid());
-                self.runtime.spawn(async move { opened(reply, service.open_due(file, tid).await) });
+                self.runtime.spawn(async move {
+                    match service.open_later(file, requester).await {
+                        Ok(fh) => opened(reply, fh),
+                        Err(error) => reply.error(errno(error)),
+                    }
+                });
             }
             Err(error) => reply.error(errno(error)),
         }
@@ -102,7 +107,7 @@ impl Filesystem for CredFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.service.tree().read(Fh(fh.0), offset, size) {
+        match self.service.get().tree().read(Fh(fh.0), offset, size) {
             Ok(slice) => reply.data(slice.bytes()),
             Err(error) => reply.error(errno(error)),
         }
@@ -118,7 +123,7 @@ impl Filesystem for CredFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.service.tree().release(Fh(fh.0));
+        self.service.get().tree().release(Fh(fh.0));
         reply.ok();
     }
 
@@ -130,7 +135,7 @@ impl Filesystem for CredFs {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let entries = match self.service.tree().entries(Ino(ino.0)) {
+        let entries = match self.service.get().tree().entries(Ino(ino.0)) {
             Ok(entries) => entries,
             Err(error) => return reply.error(errno(error)),
         };
@@ -167,6 +172,20 @@ impl Filesystem for CredFs {
         reply.error(Errno::ENOSYS);
     }
 }
+
+/// The caller, as the kernel tells it with each request.
+fn requester(req: &Request) -> Requester {
+    Requester {
+        uid: req.uid(),
+        gid: req.gid(),
+        tid: req.pid(),
+        resent: req.unique().0 & RESENT != 0,
+    }
+}
+
+/// Set by the kernel in the number of a request that it sends once more (`FUSE_UNIQUE_RESEND` in
+/// the kernel's `fuse.h`).
+const RESENT: u64 = 1 << 63;
 
 /// Direct I/O: no key in the page cache, and reads are not cut at a size the kernel remembers.
 fn opened(reply: ReplyOpen, fh: Fh) {

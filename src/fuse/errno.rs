@@ -12,6 +12,7 @@ pub(super) fn errno(error: FsError) -> Errno {
         FsError::IsDirectory => Errno::EISDIR,
         FsError::NotDirectory => Errno::ENOTDIR,
         FsError::ReadOnly => Errno::EROFS,
+        FsError::Refused => Errno::EACCES,
         // As for a file that was removed on a network file system: open it again.
         FsError::StaleHandle => Errno::ESTALE,
     }

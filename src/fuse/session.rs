@@ -1,5 +1,6 @@
 //! One mount being served.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::{io, thread};
@@ -9,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::adapter::CredFs;
-use crate::open::OpenService;
+use crate::open::CurrentService;
 use crate::publish::Invalidate;
 use crate::tree::Ino;
 
@@ -26,7 +27,7 @@ impl Mounted {
     ///
     /// # Errors
     /// If the handshake or starting the thread fails.
-    pub fn serve(fd: OwnedFd, service: Arc<OpenService>, runtime: Handle) -> io::Result<Self> {
+    pub fn serve(fd: OwnedFd, service: Arc<CurrentService>, runtime: Handle) -> io::Result<Self> {
         // `from_fd` never unmounts, so a crash or a panic cannot.
         let filesystem = CredFs::new(service, runtime);
         let session = Session::from_fd(filesystem, fd, SessionACL::Owner, Config::default())?;
@@ -63,6 +64,12 @@ impl Invalidate for Kernel {
         // Offset 0, length 0: attributes and all pages.
         if let Err(error) = self.0.inval_inode(INodeNo(ino.0), 0, 0) {
             tracing::debug!(ino = ino.0, %error, "invalidation failed");
+        }
+    }
+
+    fn forget(&self, parent: Ino, name: &str) {
+        if let Err(error) = self.0.inval_entry(INodeNo(parent.0), OsStr::new(name)) {
+            tracing::debug!(parent = parent.0, name, %error, "a name was not forgotten");
         }
     }
 }

@@ -86,6 +86,11 @@ pub fn mount_stem(mountpoint: &Path) -> String {
     format!("{}-{hash:016x}", name.trim_start_matches('.'))
 }
 
+/// The control socket of the daemon that serves a mount point, or a link to it.
+pub fn mount_socket(runtime_dir: &Path, mountpoint: &Path) -> PathBuf {
+    runtime_dir.join(mount_stem(mountpoint) + ".sock")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

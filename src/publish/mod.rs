@@ -13,9 +13,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError};
 use crate::clock::Clock;
-use crate::model::RoleChain;
-use crate::render::{self, MountStatus, Padding, Profile, ProfileState, ReaderPath, Text};
-use crate::tree::{FileId, Ino, Snapshot, Tree};
+use crate::model::{ProfileName, Role, RoleChain, ServedKey};
+use crate::render::{self, Padding, Profile, ProfileState, ReaderPath, Text};
+use crate::tree::{FileId, Ino, Snapshot, Tree, View};
 
 use served::Section;
 pub use served::Served;
@@ -25,6 +25,9 @@ pub trait Invalidate: Debug + Send + Sync + 'static {
     /// Returns when the kernel has forgotten size, times and pages. May block; must not be called
     /// while holding a lock that an operation of the tree needs.
     fn invalidate(&self, ino: Ino);
+
+    /// Makes the kernel forget a name in a directory. As [`Invalidate::invalidate`].
+    fn forget(&self, parent: Ino, name: &str);
 }
 
 /// The states that the files were rendered from.
@@ -32,8 +35,8 @@ pub trait Invalidate: Debug + Send + Sync + 'static {
 struct Rendered {
     /// By role; for the files of its own.
     roles: Vec<Option<ProfileState>>,
-    /// By role; for `credentials`. Empty before the first rendering.
-    credentials: Vec<ProfileState>,
+    /// By view and there by section; for `credentials`. Empty before the first rendering.
+    credentials: Vec<Vec<ProfileState>>,
 }
 
 /// Renders the files of one mount.
@@ -41,13 +44,17 @@ struct Rendered {
 pub struct Publisher {
     served: Served,
     sections: Vec<Section>,
+    /// By view: which sections it has.
+    views: Vec<Vec<usize>>,
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     tree: Arc<Tree>,
     kernel: Mutex<Option<Arc<dyn Invalidate>>>,
+    /// Why no role is served, whatever the broker holds.
+    closed: Mutex<Option<Cause>>,
     /// What was rendered last. Held while publishing, so that two never interleave.
     last: tokio::sync::Mutex<Rendered>,
-    configs: Mutex<HashMap<ReaderPath, Arc<Snapshot>>>,
+    configs: Mutex<HashMap<(View, ReaderPath), Arc<Snapshot>>>,
 }
 
 impl Publisher {
@@ -59,15 +66,19 @@ impl Publisher {
         tree: Arc<Tree>,
     ) -> Arc<Self> {
         let sections = served.sections();
+        let views = served.views(&sections);
         let roles = vec![None; served.roles.len()];
-        let last = tokio::sync::Mutex::new(Rendered { roles, credentials: Vec::new() });
+        let credentials = vec![Vec::new(); views.len()];
+        let last = tokio::sync::Mutex::new(Rendered { roles, credentials });
         Arc::new(Self {
             served,
             sections,
+            views,
             broker,
             clock,
             tree,
             kernel: Mutex::new(None),
+            closed: Mutex::new(None),
             last,
             configs: Mutex::default(),
         })
@@ -78,14 +89,44 @@ impl Publisher {
         *self.kernel.lock() = Some(kernel);
     }
 
-    /// The chains that the content of a file depends on.
-    pub fn chains(&self, file: FileId) -> Vec<Arc<RoleChain>> {
-        let role = |index: usize| self.served.roles[self.sections[index].role].chain.clone();
-        match file {
-            FileId::Credentials => self.served.chains(),
-            FileId::Config | FileId::Status => Vec::new(),
-            FileId::Process(index) | FileId::Error(index) => vec![role(index)],
+    /// From now on every role is rendered as failing for this reason, whatever the broker holds;
+    /// with `None` as the broker has it. Returns when this is what new opens get.
+    pub async fn close(&self, cause: Option<Cause>) {
+        *self.closed.lock() = cause;
+        if cause.is_none() {
+            // What was said while closed holds no longer, also of roles that are being fetched.
+            self.tree.expire(self.clock.now());
         }
+        self.publish(&[]).await;
+    }
+
+    /// Why no role is served at all, if so.
+    pub fn closed(&self) -> Option<Cause> {
+        *self.closed.lock()
+    }
+
+    /// The chains that the content of a file depends on.
+    pub fn chains(&self, file: FileId, view: View) -> Vec<Arc<RoleChain>> {
+        let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
+        match file {
+            _ if self.closed().is_some() => Vec::new(),
+            FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
+            FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
+            FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
+        }
+    }
+
+    /// Whether readers of `view` may open a file.
+    pub fn shows(&self, file: FileId, view: View) -> bool {
+        match file {
+            FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
+            FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
+        }
+    }
+
+    /// The view of a file that readers of `view` get: only `credentials` differs.
+    pub fn content_of(file: FileId, view: View) -> View {
+        if file == FileId::Credentials { view } else { View::ALL }
     }
 
     /// Publishes each change until cancelled, also when nobody opens a file.
@@ -120,18 +161,20 @@ impl Publisher {
                 *last = Some(state.clone());
             }
         }
-        let known: Option<Vec<_>> = states.into_iter().collect();
-        let fresh_until = match known {
-            Some(known) => {
-                let until = known.iter().map(|(_, until)| *until).min().unwrap_or(now);
-                let states = known.into_iter().map(|(state, _)| state).collect();
-                touched
-                    .extend(self.publish_credentials(&mut last.credentials, states, until).await);
-                until
-            }
-            // A flight is under way; its end is a change.
+        // Without an answer a flight is under way; its end is a change.
+        let fresh_until = |state: &Option<(ProfileState, SystemTime)>| match state {
+            Some((_, until)) => *until,
             None => now + CLOCK_CHECK,
         };
+        let fresh_until = states.iter().map(fresh_until).min().unwrap_or(now + CLOCK_CHECK);
+        for (index, sections) in self.views.iter().enumerate() {
+            let of_section = |section: &usize| states[self.sections[*section].role].clone();
+            let Some(known) = sections.iter().map(of_section).collect::<Option<Vec<_>>>() else {
+                continue;
+            };
+            let last = &mut last.credentials[index];
+            touched.extend(self.publish_credentials(View(index), last, known, now).await);
+        }
         drop(last);
         self.tell_kernel(touched);
         fresh_until
@@ -148,8 +191,8 @@ impl Publisher {
             let Some((state, until)) = &states[section.role] else { continue };
             let (process, error) = (FileId::Process(index), FileId::Error(index));
             if last[section.role].as_ref().is_some_and(|last| last.same_as(state)) {
-                self.tree.extend(process, *until);
-                self.tree.extend(error, *until);
+                self.tree.extend(process, View::ALL, *until);
+                self.tree.extend(error, View::ALL, *until);
                 continue;
             }
             let json = render::process_json(&section.name, state);
@@ -159,52 +202,76 @@ impl Publisher {
                     Text::new(render::failure_line(&section.name, error) + "\n")
                 }
             };
-            touched.push(self.commit(process, json, Padding::Spaces, *until).await);
-            touched.push(self.commit(error, reason, Padding::Newlines, *until).await);
+            let keys = key_of(&section.name, state).into_iter().collect();
+            let json = (json, keys, Padding::Spaces);
+            let reason = (reason, Vec::new(), Padding::Newlines);
+            touched.push(self.commit(process, View::ALL, json, *until).await);
+            touched.push(self.commit(error, View::ALL, reason, *until).await);
         }
         touched
     }
 
-    /// The file that all profiles share.
+    /// The file that all profiles of a view share.
     async fn publish_credentials(
         &self,
+        view: View,
         last: &mut Vec<ProfileState>,
-        states: Vec<ProfileState>,
-        until: SystemTime,
+        states: Vec<(ProfileState, SystemTime)>,
+        now: SystemTime,
     ) -> Option<Ino> {
+        let until = states.iter().map(|(_, until)| *until).min().unwrap_or(now + FAILURE_SHOWN);
+        let states: Vec<ProfileState> = states.into_iter().map(|(state, _)| state).collect();
         let same = last.len() == states.len()
+            && !last.is_empty()
             && last.iter().zip(&states).all(|(last, state)| last.same_as(state));
         if same {
-            self.tree.extend(FileId::Credentials, until);
+            self.tree.extend(FileId::Credentials, view, until);
             return None;
         }
-        let profile = |section| (self.profile(section), states[section.role].clone());
-        let profiles: Vec<_> = self.sections.iter().map(profile).collect();
+        let sections = || self.views[view.0].iter().map(|index| &self.sections[*index]);
+        let profiles: Vec<_> =
+            sections().map(|section| self.profile(section)).zip(states.iter().cloned()).collect();
         let text = render::credentials(&profiles, self.served.live_only);
+        let keys = match self.served.live_only {
+            true => Vec::new(),
+            false => profiles.iter().filter_map(|(it, state)| key_of(it.name, state)).collect(),
+        };
         *last = states;
-        Some(self.commit(FileId::Credentials, text, Padding::IniComment, until).await)
+        let content = (text, keys, Padding::IniComment);
+        Some(self.commit(FileId::Credentials, view, content, until).await)
     }
 
-    /// The `config` file for a reader that sees the mount at `path`.
-    pub async fn config(&self, path: ReaderPath) -> Arc<Snapshot> {
-        if let Some(snapshot) = self.configs.lock().get(&path) {
+    /// The `config` file for a reader of `view` that sees the mount at `path`.
+    pub async fn config(&self, view: View, path: ReaderPath) -> Arc<Snapshot> {
+        let wanted = (view, path);
+        if let Some(snapshot) = self.configs.lock().get(&wanted) {
             return snapshot.clone();
         }
-        let profiles: Vec<_> = self.sections.iter().map(|section| self.profile(section)).collect();
-        let text = render::config(&profiles, &path, self.served.live_only);
-        let snapshot = self.fit(FileId::Config, text, Padding::IniComment).await;
+        let sections = self.views[view.0].iter().map(|index| &self.sections[*index]);
+        let profiles: Vec<_> = sections.map(|section| self.profile(section)).collect();
+        let served = &self.served;
+        let text = render::config(&profiles, &wanted.1, served.live_only, &served.include);
+        let snapshot = self.fit(FileId::Config, (text, Vec::new(), Padding::IniComment)).await;
         let mut configs = self.configs.lock();
         // Every container may bring a path of its own; their number is theirs to choose.
         if configs.len() >= MOST_CONFIGS {
             configs.clear();
         }
-        configs.insert(path, snapshot.clone());
+        configs.insert(wanted, snapshot.clone());
         snapshot
     }
 
-    /// `credmount/status.json` as of now.
-    pub async fn status_file(&self, status: &MountStatus) -> Arc<Snapshot> {
-        self.fit(FileId::Status, Text::new(render::status_json(status)), Padding::Spaces).await
+    /// A text of this moment, such as `credmount/status.json`, padded to the size of its file.
+    pub async fn momentary(&self, file: FileId, text: String, padding: Padding) -> Arc<Snapshot> {
+        self.fit(file, (Text::new(text), Vec::new(), padding)).await
+    }
+
+    /// The roles of a view, in the order of the mount.
+    pub fn roles(&self, view: View) -> impl Iterator<Item = &Role> {
+        let sections = &self.views[view.0];
+        let shown = move |role: usize| sections.iter().any(|it| self.sections[*it].role == role);
+        let numbered = self.served.roles.iter().enumerate();
+        numbered.filter(move |(index, _)| shown(*index)).map(|(_, role)| role)
     }
 
     /// What this mount serves.
@@ -224,6 +291,10 @@ impl Publisher {
         decided: bool,
         now: SystemTime,
     ) -> Option<(ProfileState, SystemTime)> {
+        if let Some(cause) = self.closed() {
+            let error = SessionError::new("", cause, "");
+            return Some((ProfileState::Failing(error), now + FAILURE_SHOWN));
+        }
         match self.broker.serving(chain, now) {
             Serving::Live(session, until) => Some((ProfileState::Live(session), until)),
             Serving::Failing(error) => Some((ProfileState::Failing(error), now + FAILURE_SHOWN)),
@@ -240,20 +311,20 @@ impl Publisher {
         }
     }
 
-    async fn commit(&self, file: FileId, text: Text, padding: Padding, until: SystemTime) -> Ino {
-        let snapshot = self.fit(file, text, padding).await;
-        self.tree.publish(file, snapshot, until, self.clock.now());
+    async fn commit(&self, file: FileId, view: View, content: Content, until: SystemTime) -> Ino {
+        let snapshot = self.fit(file, content).await;
+        self.tree.publish(file, view, snapshot, until, self.clock.now());
         self.tree.ino(file)
     }
 
     /// Pads to the file's size. A text that has outgrown it makes the file grow first: the larger
     /// size is told, the kernel forgets the old one, and only then is there content of that size.
-    async fn fit(&self, file: FileId, text: Text, padding: Padding) -> Arc<Snapshot> {
-        let mut text = text;
+    async fn fit(&self, file: FileId, content: Content) -> Arc<Snapshot> {
+        let (mut text, keys, padding) = content;
         loop {
             let size = self.tree.size(file);
             match render::pad(text, size, padding) {
-                Ok(padded) if size > 0 => return Arc::new(Snapshot::new(padded)),
+                Ok(padded) if size > 0 => return Arc::new(Snapshot::new(padded, keys)),
                 Ok(unfit) | Err(unfit) => text = unfit,
             }
             let sections = match file {
@@ -283,6 +354,19 @@ impl Publisher {
             });
         }
     }
+}
+
+/// A text, the keys in it, and how it is padded.
+type Content = (Text, Vec<ServedKey>, Padding);
+
+/// The key that a profile in this state shows.
+fn key_of(profile: &ProfileName, state: &ProfileState) -> Option<ServedKey> {
+    let ProfileState::Live(session) = state else { return None };
+    Some(ServedKey {
+        profile: profile.clone(),
+        access_key_id: session.access_key_id.clone(),
+        expiration: session.expiration,
+    })
 }
 
 /// A failure is shown until a flight ends, which publishes anew; this only bounds it.

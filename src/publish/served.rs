@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{ProfileName, Role, RoleChain};
 
 /// What one mount serves.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Served {
     /// The roles, in the order of the command line.
     pub roles: Vec<Role>,
@@ -13,6 +13,11 @@ pub struct Served {
     pub default: Option<ProfileName>,
     /// Keys by way of `config` only.
     pub live_only: bool,
+    /// Sections to add to `config`.
+    pub include: String,
+    /// The sets of profiles that readers may be limited to, by view; `None` for all. Without any
+    /// there is one view of all.
+    pub views: Vec<Option<Vec<ProfileName>>>,
 }
 
 /// One section: a role under its own name, or the role of `[default]`.
@@ -38,6 +43,21 @@ impl Served {
     /// The role that readers see under this name.
     pub fn role(&self, profile: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.profile.as_str() == profile)
+    }
+
+    /// The sections of each view. A view has `[default]` if it has the role behind it.
+    pub(super) fn views(&self, sections: &[Section]) -> Vec<Vec<usize>> {
+        let shows = |view: &Option<Vec<ProfileName>>, section: &Section| {
+            let profile = &self.roles[section.role].profile;
+            view.as_ref().is_none_or(|view| view.contains(profile))
+        };
+        let all = [None];
+        let views = if self.views.is_empty() { &all[..] } else { &self.views };
+        let sections_of = |view: &Option<Vec<ProfileName>>| {
+            let numbered = sections.iter().enumerate();
+            numbered.filter(|(_, section)| shows(view, section)).map(|(index, _)| index).collect()
+        };
+        views.iter().map(sections_of).collect()
     }
 
     /// All sections, `default` first.

@@ -12,7 +12,14 @@ use crate::model::ProfileName;
 ///
 /// With `live_only` the plain profiles have the `credential_process` themselves. (Static keys and
 /// a `credential_process` under one name would freeze some SDKs on the static keys.)
-pub fn config(profiles: &[Profile<'_>], reader_path: &ReaderPath, live_only: bool) -> Text {
+///
+/// `include` is added as it is: whole sections, whose names are none of these.
+pub fn config(
+    profiles: &[Profile<'_>],
+    reader_path: &ReaderPath,
+    live_only: bool,
+    include: &str,
+) -> Text {
     let mut ini = IniWriter::new(0);
     for profile in profiles {
         ini.section(&head(profile.name.as_str()));
@@ -26,6 +33,7 @@ pub fn config(profiles: &[Profile<'_>], reader_path: &ReaderPath, live_only: boo
         settings(&mut ini, profile);
         ini.line("credential_process", &reader_path.process_command(profile.name));
     }
+    ini.verbatim(include);
     ini.finish()
 }
 

@@ -40,6 +40,13 @@ impl IniWriter {
         }
     }
 
+    /// Whole sections, as somebody else wrote and checked them; may be empty.
+    pub(super) fn verbatim(&mut self, sections: &str) {
+        if !sections.is_empty() {
+            self.push(&["\n", sections]);
+        }
+    }
+
     pub(super) fn finish(self) -> Text {
         self.text
     }

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// One mount and its daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountStatus {
+    /// The name in the configuration; absent for the mount of a command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The mount point.
     pub mountpoint: String,
     /// The daemon's process id.
@@ -19,6 +22,9 @@ pub struct MountStatus {
     pub since: String,
     /// Opens of files that hold keys, so far.
     pub reads: u64,
+    /// When the mount ends by itself, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
     /// The log of a daemon in the background.
     pub log_file: Option<String>,
     /// The roles, in the order of the command line.
@@ -66,12 +72,16 @@ pub fn status_json(status: &MountStatus) -> String {
 pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     let mut text = String::new();
     let since = span_since(&status.since, now);
+    let name = status.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{}  (pid {}, version {}, serving for {since}, {} reads)",
+        "{}  ({name}pid {}, version {}, serving for {since}, {} reads)",
         status.mountpoint, status.pid, status.version, status.reads
     );
+    if let Some(ends) = &status.ends {
+        let _ = writeln!(text, "  ends {ends} ({})", span_until(ends, now));
+    }
     if let Some(log_file) = &status.log_file {
         let _ = writeln!(text, "  log: {log_file}");
     }

@@ -88,7 +88,7 @@ fn config_has_settings_and_a_live_profile_for_each() {
         Profile { name: &prod, region: Some(&region), settings: &settings },
     ];
     let path = ReaderPath::parse("/root/.aws/").unwrap();
-    insta::assert_snapshot!(*config(&profiles, &path, false), @"
+    insta::assert_snapshot!(*config(&profiles, &path, false, ""), @"
     # credmount: generated on open, do not edit
     [default]
     region = eu-west-1
@@ -110,7 +110,7 @@ fn config_has_settings_and_a_live_profile_for_each() {
       addressing_style = path
     credential_process = cat /root/.aws/credmount/process/prod.json
     ");
-    let live_only = config(&profiles[..1], &path, true);
+    let live_only = config(&profiles[..1], &path, true, "");
     assert!(live_only.contains(
         "[default]\nregion = eu-west-1\n\
          credential_process = cat /root/.aws/credmount/process/default.json\n"
@@ -121,7 +121,7 @@ fn config_has_settings_and_a_live_profile_for_each() {
 fn a_reader_path_with_spaces_is_quoted_and_one_with_quotes_refused() {
     let prod = name("prod");
     let path = ReaderPath::parse("/home/my user/.aws").unwrap();
-    let text = config(&[profile(&prod)], &path, false);
+    let text = config(&[profile(&prod)], &path, false, "");
     assert!(text.contains("= cat \"/home/my user/.aws/credmount/process/prod.json\"\n"));
     for bad in ["relative", "/a'b", "/a\"b", "/a\\b", "/a\nb", "/a;b", "/a #b", "/a$b", "/a`b"] {
         assert!(ReaderPath::parse(bad).is_err(), "{bad}");

@@ -1,24 +1,46 @@
 //! One file: its constant size, its modification time and what an open pins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-/// Bytes fixed at open, overwritten when the last handle to them is released.
+use crate::model::ServedKey;
+
+/// Bytes fixed at open, overwritten when the last handle to them is released, and the names of the
+/// keys in them.
 #[derive(Debug)]
-pub struct Snapshot(Zeroizing<String>);
+pub struct Snapshot {
+    text: Zeroizing<String>,
+    keys: Vec<ServedKey>,
+}
 
 impl Snapshot {
-    /// Takes ownership of a rendered and padded text.
-    pub fn new(text: Zeroizing<String>) -> Self {
-        Self(text)
+    /// Takes ownership of a rendered and padded text that holds `keys`.
+    pub fn new(text: Zeroizing<String>, keys: Vec<ServedKey>) -> Self {
+        Self { text, keys }
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.text.as_bytes()
     }
+
+    /// Which keys the bytes hold.
+    pub fn keys(&self) -> &[ServedKey] {
+        &self.keys
+    }
+}
+
+/// Which of the contents of a file a reader gets: the number of a set of profiles. All contents
+/// of a file have one size and one modification time, because they share an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct View(pub usize);
+
+impl View {
+    /// All profiles.
+    pub const ALL: Self = Self(0);
 }
 
 /// The state of one file.
@@ -26,7 +48,7 @@ impl Snapshot {
 pub struct FileState {
     size: u64,
     mtime: SystemTime,
-    published: Option<Published>,
+    published: BTreeMap<View, Published>,
 }
 
 #[derive(Debug)]
@@ -37,7 +59,13 @@ struct Published {
 
 impl FileState {
     pub(super) fn new(now: SystemTime) -> Self {
-        Self { size: 0, mtime: now, published: None }
+        Self { size: 0, mtime: now, published: BTreeMap::new() }
+    }
+
+    /// The state of the same file in a tree that takes the place of this one's: nothing is
+    /// published yet, but readers are never told a smaller size or an earlier time.
+    pub(super) fn successor(&self) -> Self {
+        Self { size: self.size, mtime: self.mtime, published: BTreeMap::new() }
     }
 
     /// The size every reader is told.
@@ -57,29 +85,37 @@ impl FileState {
         self.size = self.size.max(size);
     }
 
-    /// Serves `snapshot` from now on. The modification time always moves forward, also when the
+    /// Serves `snapshot` to `view` from now on. The modification time always moves forward, also when the
     /// clock was set back: readers that poll it look for a later one.
     pub(super) fn publish(
         &mut self,
+        view: View,
         snapshot: Arc<Snapshot>,
         fresh_until: SystemTime,
         now: SystemTime,
     ) {
         self.size = self.size.max(snapshot.bytes().len() as u64);
         self.mtime = now.max(self.mtime + SMALLEST_STEP);
-        self.published = Some(Published { snapshot, fresh_until });
+        self.published.insert(view, Published { snapshot, fresh_until });
     }
 
     /// Changes only how long the present content may be served.
-    pub(super) fn extend(&mut self, fresh_until: SystemTime) {
-        if let Some(published) = &mut self.published {
+    pub(super) fn extend(&mut self, view: View, fresh_until: SystemTime) {
+        if let Some(published) = self.published.get_mut(&view) {
             published.fresh_until = fresh_until;
         }
     }
 
+    /// No content may be served at `now` or later.
+    pub(super) fn expire(&mut self, now: SystemTime) {
+        for published in self.published.values_mut() {
+            published.fresh_until = published.fresh_until.min(now);
+        }
+    }
+
     /// The content, if it may still be served at `now`.
-    pub(super) fn fresh(&self, now: SystemTime) -> Option<Arc<Snapshot>> {
-        let published = self.published.as_ref()?;
+    pub(super) fn fresh(&self, view: View, now: SystemTime) -> Option<Arc<Snapshot>> {
+        let published = self.published.get(&view)?;
         (now < published.fresh_until).then(|| published.snapshot.clone())
     }
 }

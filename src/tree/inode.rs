@@ -30,10 +30,22 @@ pub enum FileId {
     Config,
     /// `credmount/status.json`
     Status,
+    /// `credmount/metrics`
+    Metrics,
     /// `credmount/process/NAME.json`
     Process(usize),
     /// `credmount/errors/NAME`
     Error(usize),
+}
+
+impl FileId {
+    /// Whether reading it may give keys.
+    pub fn holds_keys(self) -> bool {
+        match self {
+            Self::Credentials | Self::Process(_) => true,
+            Self::Config | Self::Status | Self::Metrics | Self::Error(_) => false,
+        }
+    }
 }
 
 /// What an inode number stands for.
@@ -57,6 +69,7 @@ pub(super) fn layout(profiles: &[String]) -> HashMap<Ino, Node> {
     }
     let own = vec![
         named("errors", insert(&mut nodes, "credmount/errors", Node::Directory(errors))),
+        named("metrics", insert(&mut nodes, "credmount/metrics", Node::File(FileId::Metrics))),
         named("process", insert(&mut nodes, "credmount/process", Node::Directory(process))),
         named(
             "status.json",
@@ -106,7 +119,7 @@ mod tests {
     fn a_thousand_profiles_have_distinct_numbers_below_2_to_the_52() {
         let profiles: Vec<String> = (0..1000).map(|n| format!("role-{n}")).collect();
         let nodes = layout(&profiles);
-        assert_eq!(nodes.len(), 2 * 1000 + 7);
+        assert_eq!(nodes.len(), 2 * 1000 + 8);
         assert!(nodes.keys().all(|ino| ino.0 < 1 << 52));
     }
 }

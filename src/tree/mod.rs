@@ -8,7 +8,7 @@ mod handles;
 mod inode;
 mod ops;
 
-pub use file::{FileState, Snapshot};
+pub use file::{FileState, Snapshot, View};
 pub use handles::Fh;
 pub use inode::{FileId, Ino};
 pub use ops::{Attr, Entry, FsError, Kind, Open, Slice, Tree};

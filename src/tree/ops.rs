@@ -6,16 +6,17 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::file::{FileState, Snapshot};
+use super::file::{FileState, Snapshot, View};
 use super::handles::{Fh, HandleTable};
 use super::inode::{FileId, Ino, Node, layout};
+use crate::model::ServedKey;
 
 /// A virtual `~/.aws` with its open handles.
 #[derive(Debug)]
 pub struct Tree {
     nodes: HashMap<Ino, Node>,
     files: HashMap<FileId, (Ino, Mutex<FileState>)>,
-    handles: HandleTable,
+    handles: Arc<HandleTable>,
     mounted: SystemTime,
 }
 
@@ -56,10 +57,10 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Open {
-    /// The content of this file is fresh and pinned to this handle.
-    Ready(FileId, Fh),
-    /// The content of this file has to be made first.
-    Due(FileId),
+    /// The content of the file is fresh and pinned to this handle.
+    Ready(Fh),
+    /// The content of the file has to be made first.
+    Due,
 }
 
 /// A part of a pinned snapshot.
@@ -92,6 +93,9 @@ pub enum FsError {
     /// Opened for writing.
     #[error("the file system is read-only")]
     ReadOnly,
+    /// This reader may not read it.
+    #[error("permission denied")]
+    Refused,
     /// The handle is not one of ours.
     #[error("stale file handle")]
     StaleHandle,
@@ -109,7 +113,47 @@ impl Tree {
                 Node::Directory(_) => None,
             })
             .collect();
-        Self { nodes, files, handles: HandleTable::new(epoch), mounted: now }
+        Self { nodes, files, handles: Arc::new(HandleTable::new(epoch)), mounted: now }
+    }
+
+    /// A tree for other profile names that takes the place of this one at `now`. It knows all
+    /// handles of this one, and a file that both have keeps its inode number, its size and its
+    /// modification time; what it holds has to be published anew.
+    #[must_use]
+    pub fn successor(&self, profiles: &[String], now: SystemTime) -> Self {
+        let next = Self::new(profiles, now, 0);
+        let known: HashMap<Ino, &Mutex<FileState>> =
+            self.files.values().map(|(ino, state)| (*ino, state)).collect();
+        let files = next.files.into_iter().map(|(id, (ino, state))| {
+            let state = known.get(&ino).map_or(state, |old| Mutex::new(old.lock().successor()));
+            (id, (ino, state))
+        });
+        Self { files: files.collect(), handles: self.handles.clone(), ..next }
+    }
+
+    /// The entries that this tree has and `next` has not, each with its directory.
+    pub fn gone_in(&self, next: &Self) -> Vec<(Ino, String)> {
+        let mut gone = Vec::new();
+        for (ino, node) in &self.nodes {
+            let Node::Directory(entries) = node else { continue };
+            let names = entries.iter().filter(|(_, below)| !next.nodes.contains_key(below));
+            gone.extend(names.map(|(name, _)| (*ino, name.clone())));
+        }
+        gone
+    }
+
+    /// Makes every file at least as large as the same file of `other`.
+    pub fn grow_as(&self, other: &Self) {
+        let sizes: HashMap<Ino, u64> =
+            other.files.values().map(|(ino, file)| (*ino, file.lock().size())).collect();
+        for (ino, file) in self.files.values() {
+            file.lock().grow(sizes.get(ino).copied().unwrap_or_default());
+        }
+    }
+
+    /// All inode numbers.
+    pub fn inos(&self) -> Vec<Ino> {
+        self.nodes.keys().copied().collect()
     }
 
     /// Looks a name up in a directory.
@@ -155,21 +199,26 @@ impl Tree {
         Ok(self.directory(ino)?.iter().map(entry).collect())
     }
 
-    /// Opens a file for reading: pins its content if it may still be served at `now`.
+    /// The file of an inode number.
     ///
     /// # Errors
     /// [`FsError::NotFound`], [`FsError::IsDirectory`].
-    pub fn open(&self, ino: Ino, now: SystemTime) -> Result<Open, FsError> {
+    pub fn file_at(&self, ino: Ino) -> Result<FileId, FsError> {
         match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
             Node::Directory(_) => Err(FsError::IsDirectory),
-            Node::File(id) => Ok(self.open_file(*id, now)),
+            Node::File(id) => Ok(*id),
         }
     }
 
-    /// As [`Tree::open`], for a file known to exist.
-    pub fn open_file(&self, id: FileId, now: SystemTime) -> Open {
-        let fresh = self.file(id).lock().fresh(now);
-        fresh.map_or(Open::Due(id), |snapshot| Open::Ready(id, self.handles.pin(snapshot)))
+    /// Opens a file for a reader of `view`: pins its content if it may still be served at `now`.
+    pub fn open(&self, id: FileId, view: View, now: SystemTime) -> Open {
+        let fresh = self.file(id).lock().fresh(view, now);
+        fresh.map_or(Open::Due, |snapshot| Open::Ready(self.handles.pin(snapshot)))
+    }
+
+    /// The keys that a handle pins; none for an unknown one.
+    pub fn keys(&self, fh: Fh) -> Vec<ServedKey> {
+        self.handles.get(fh).map(|snapshot| snapshot.keys().to_vec()).unwrap_or_default()
     }
 
     /// Pins a snapshot made for one reader.
@@ -215,20 +264,28 @@ impl Tree {
         self.file(id).lock().grow(size as u64);
     }
 
-    /// Serves `snapshot` to every open until `fresh_until`.
+    /// Serves `snapshot` to every open of `view` until `fresh_until`.
     pub fn publish(
         &self,
         id: FileId,
+        view: View,
         snapshot: Arc<Snapshot>,
         fresh_until: SystemTime,
         now: SystemTime,
     ) {
-        self.file(id).lock().publish(snapshot, fresh_until, now);
+        self.file(id).lock().publish(view, snapshot, fresh_until, now);
     }
 
     /// Serves the present content until `fresh_until`.
-    pub fn extend(&self, id: FileId, fresh_until: SystemTime) {
-        self.file(id).lock().extend(fresh_until);
+    pub fn extend(&self, id: FileId, view: View, fresh_until: SystemTime) {
+        self.file(id).lock().extend(view, fresh_until);
+    }
+
+    /// From `now` on every content is due.
+    pub fn expire(&self, now: SystemTime) {
+        for (_, file) in self.files.values() {
+            file.lock().expire(now);
+        }
     }
 
     fn directory(&self, ino: Ino) -> Result<&[(String, Ino)], FsError> {

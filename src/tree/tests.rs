@@ -16,13 +16,13 @@ fn tree() -> Tree {
 }
 
 fn text(content: &str) -> Arc<Snapshot> {
-    Arc::new(Snapshot::new(Zeroizing::new(content.to_owned())))
+    Arc::new(Snapshot::new(Zeroizing::new(content.to_owned()), Vec::new()))
 }
 
 fn open(tree: &Tree, file: FileId, now: SystemTime) -> Option<Fh> {
-    match tree.open_file(file, now) {
-        Open::Ready(_, fh) => Some(fh),
-        Open::Due(_) => None,
+    match tree.open(file, View::ALL, now) {
+        Open::Ready(fh) => Some(fh),
+        Open::Due => None,
     }
 }
 
@@ -53,6 +53,7 @@ fn the_tree_has_the_documented_shape() {
             "/credmount/errors",
             "/credmount/errors/default",
             "/credmount/errors/prod",
+            "/credmount/metrics",
             "/credmount/process",
             "/credmount/process/default.json",
             "/credmount/process/prod.json",
@@ -66,7 +67,7 @@ fn names_and_inodes_that_do_not_exist_are_errors() {
     let tree = tree();
     assert_eq!(tree.lookup(Ino::ROOT, "models"), Err(FsError::NotFound));
     assert_eq!(tree.attr(Ino(99)), Err(FsError::NotFound));
-    assert_eq!(tree.open(Ino::ROOT, T0), Err(FsError::IsDirectory));
+    assert_eq!(tree.file_at(Ino::ROOT), Err(FsError::IsDirectory));
     let credentials = tree.ino(FileId::Credentials);
     assert_eq!(tree.entries(credentials), Err(FsError::NotDirectory));
     assert_eq!(tree.lookup(credentials, "x"), Err(FsError::NotDirectory));
@@ -77,10 +78,10 @@ fn content_that_is_due_is_not_pinned() {
     let tree = tree();
     assert_eq!(open(&tree, FileId::Credentials, T0), None);
     let until = T0 + Duration::from_secs(10);
-    tree.publish(FileId::Credentials, text("keys"), until, T0);
+    tree.publish(FileId::Credentials, View::ALL, text("keys"), until, T0);
     assert!(open(&tree, FileId::Credentials, T0 + Duration::from_secs(9)).is_some());
     assert_eq!(open(&tree, FileId::Credentials, until), None);
-    tree.extend(FileId::Credentials, until + Duration::from_secs(1));
+    tree.extend(FileId::Credentials, View::ALL, until + Duration::from_secs(1));
     assert!(open(&tree, FileId::Credentials, until).is_some());
 }
 
@@ -89,13 +90,53 @@ fn a_file_never_shrinks_and_its_mtime_never_goes_back() {
     let tree = tree();
     let (file, later) = (FileId::Credentials, T0 + Duration::from_hours(1));
     tree.grow(file, 100);
-    tree.publish(file, text("four"), later, later);
+    tree.publish(file, View::ALL, text("four"), later, later);
     let first = tree.attr(tree.ino(file)).unwrap();
     assert_eq!((first.size, first.mtime), (100, later));
-    tree.publish(file, text("more"), later, T0);
+    tree.publish(file, View::ALL, text("more"), later, T0);
     let second = tree.attr(tree.ino(file)).unwrap();
     assert_eq!(second.size, 100);
     assert!(second.mtime > first.mtime, "the clock was set back");
+}
+
+#[test]
+fn views_of_a_file_have_contents_of_their_own_and_one_size() {
+    let tree = tree();
+    let (file, until) = (FileId::Credentials, T0 + Duration::from_secs(10));
+    tree.publish(file, View::ALL, text("prod and dev"), until, T0);
+    assert_eq!(tree.open(file, View(1), T0), Open::Due);
+    tree.publish(file, View(1), text("dev"), until, T0);
+    let read = |view| match tree.open(file, view, T0) {
+        Open::Ready(fh) => tree.read(fh, 0, 100).unwrap().bytes().to_vec(),
+        Open::Due => panic!("published"),
+    };
+    assert_eq!(read(View::ALL), b"prod and dev");
+    assert_eq!(read(View(1)), b"dev");
+    assert_eq!(tree.attr(tree.ino(file)).unwrap().size, 12);
+}
+
+#[test]
+fn a_successor_keeps_handles_numbers_sizes_and_times() {
+    let tree = tree();
+    let (file, later) = (FileId::Credentials, T0 + Duration::from_hours(1));
+    tree.grow(file, 100);
+    tree.publish(file, View::ALL, text("old"), later, later);
+    let fh = open(&tree, file, T0).unwrap();
+    let before = tree.attr(tree.ino(file)).unwrap();
+
+    let next = tree.successor(&["dev".to_owned(), "prod".to_owned()], T0);
+    assert_eq!(next.read(fh, 0, 10).unwrap().bytes(), b"old");
+    assert_eq!(next.attr(next.ino(file)).unwrap(), before);
+    assert_eq!(open(&next, file, T0), None, "nothing old is served to a new open");
+    next.publish(file, View::ALL, text("new"), later, T0);
+    assert!(next.attr(next.ino(file)).unwrap().mtime > before.mtime);
+    // `prod` was the second profile before and after, `default` was the first and went.
+    assert_eq!(next.ino(FileId::Process(1)), tree.ino(FileId::Process(1)));
+    let mut gone: Vec<String> = tree.gone_in(&next).into_iter().map(|(_, name)| name).collect();
+    gone.sort();
+    assert_eq!(gone, ["default", "default.json"]);
+    next.release(fh);
+    assert_eq!(tree.open_handles(), 0);
 }
 
 #[test]
@@ -138,7 +179,7 @@ proptest! {
         for op in ops {
             match op {
                 Op::Publish(content) => {
-                    tree.publish(FileId::Credentials, text(&content), until, T0);
+                    tree.publish(FileId::Credentials, View::ALL, text(&content), until, T0);
                     published = Some(content);
                 }
                 Op::Open => {

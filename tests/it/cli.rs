@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
+use credmount::control::Request;
 use credmount::fuse::mount::lock_mountpoint;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -93,8 +94,8 @@ fn kill_daemon(daemon: &Daemon<'_>) {
 fn usage_errors_exit_with_2_and_say_what_is_meant() {
     let scene = Scene::new();
     for (args, words) in [
-        (&[][..], "<MOUNTPOINT>"),
-        (&["--role", "prod"], "<MOUNTPOINT>"),
+        (&[][..], "name a MOUNTPOINT"),
+        (&["--role", "prod"], "name a MOUNTPOINT"),
         (&["--rol", "prod", "/x"], "--role"),
         (&["statsu"], "credmount status"),
         (&["--role", "prod", "check"], "credmount check"),
@@ -375,7 +376,7 @@ fn the_man_page_is_roff_without_warnings() {
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let scene = Scene::new();
-    let mut child = scene.credmount(&["man"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = scene.credmount(&["man"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
@@ -485,7 +486,7 @@ fn of_two_that_start_at_once_one_serves() {
     let live = scene.path("live");
     let start = || {
         let args = ["--role", &arn("prod"), "--open-deadline", "40s", text(&live)];
-        scene.credmount(&args).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        scene.credmount(&args).stderr(Stdio::piped()).spawn().unwrap()
     };
     let mut both = [start(), start()];
     // The one that lost says so while the other still waits for its first session.
@@ -515,7 +516,7 @@ fn signals_unmount_and_exit_with_0() {
     if !fuse_available() {
         return;
     }
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in [Signal::INT, Signal::TERM] {
         let scene = Scene::new();
         let mut foreground = Foreground::start(&scene);
         assert!(is_mounted(&foreground.mountpoint));
@@ -524,6 +525,30 @@ fn signals_unmount_and_exit_with_0() {
         assert!(!is_mounted(&foreground.mountpoint), "{signal:?}");
         assert_eq!(stdout(&scene.run(&["status"])), "no live mounts\n");
     }
+}
+
+#[test]
+fn a_closed_terminal_ends_the_daemon_in_it() {
+    let Some(scene) = Scene::mountable() else { return };
+    let live = scene.path("live");
+    let mut command = scene.command("python3");
+    for (name, value) in scene.credmount(&[]).get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    // Runs the daemon in a terminal, and closes that as soon as it is told to.
+    let script = "import os, pty, sys\n\
+                  pid, terminal = pty.fork()\n\
+                  if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+                  sys.stdin.readline()\n\
+                  os.close(terminal)\n\
+                  sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
+    let program = env!("CARGO_BIN_EXE_credmount");
+    command.args(["-c", script, program, "--role", &arn("prod"), text(&live)]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    eventually("the mount to serve", || is_mounted(&live) && live.join("config").exists());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!is_mounted(&live));
 }
 
 #[test]
@@ -760,7 +785,9 @@ fn an_unmount_whose_asker_is_gone_happens_all_the_same() {
     let Some(scene) = Scene::mountable() else { return };
     let mut foreground = Foreground::start(&scene);
     let mut stream = UnixStream::connect(socket(&scene)).unwrap();
-    stream.write_all(b"{\"command\":\"unmount\"}\n").unwrap();
+    let request = Request::Unmount { mount: text(&foreground.mountpoint).to_owned() };
+    let line = serde_json::to_string(&request).unwrap() + "\n";
+    stream.write_all(line.as_bytes()).unwrap();
     drop(stream);
     assert_eq!(foreground.wait(), Some(0));
     assert!(!is_mounted(&foreground.mountpoint));

@@ -17,6 +17,7 @@ mod cli;
 mod clients;
 mod failing;
 mod faults;
+mod fleet;
 mod leaks;
 mod namespaces;
 mod rotation;

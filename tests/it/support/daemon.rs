@@ -119,18 +119,18 @@ impl Daemon<'_> {
 
     /// As [`Daemon::refresh`], without the cost of starting a process.
     pub(crate) fn refresh_over_socket(&self) {
-        self.ask(&Request::Refresh { profile: None });
+        self.ask(&Request::Refresh { mount: None, profile: None });
     }
 
     /// As `credmount unmount`, and back as soon as there is an answer.
     pub(crate) fn unmount_over_socket(&self) {
-        self.ask(&Request::Unmount {});
+        self.ask(&Request::Unmount { mount: self.argument().to_owned() });
     }
 
     fn ask(&self, request: &Request) {
         let socket = self.scene.path("run/credmount").join(mount_stem(&self.mountpoint));
         let response = ask(&socket.with_extension("sock"), request).expect("an answer");
-        assert_eq!(response, Response::Done);
+        assert_eq!(response, Response::Done(String::new()));
     }
 
     pub(crate) fn argument(&self) -> &str {

@@ -2,6 +2,7 @@
 //! own. Dropping it ends the daemon and removes the mount, whatever the test did.
 
 pub(crate) mod daemon;
+pub(crate) mod fleet;
 pub(crate) mod namespace;
 pub(crate) mod wait;
 

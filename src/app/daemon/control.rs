@@ -1,0 +1,195 @@
+//! What is asked over the control socket: answered here if it only looks, else handed to the
+//! daemon's own task.
+
+use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
+
+use anyhow::Result;
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::Served;
+use crate::broker::{BoxFuture, Broker};
+use crate::config::AddedMount;
+use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
+use crate::model::RoleChain;
+use crate::open::CurrentService;
+use crate::render::instant;
+
+/// What is to be done to the mounts.
+#[derive(Debug)]
+pub(super) enum Order {
+    Unmount(String),
+    Reload,
+    Add(AddedMount, LeaseRequest),
+    Remove(String),
+    Lock,
+    Unlock,
+}
+
+/// An order whose answer somebody waits for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    order: Order,
+    answer: oneshot::Sender<Result<String>>,
+}
+
+impl Asked {
+    /// The order, and the way to answer it.
+    pub(super) fn split(self) -> (Order, Answer) {
+        (self.order, Answer(self.answer))
+    }
+}
+
+/// Where the answer to an order goes.
+#[derive(Debug)]
+pub(super) struct Answer(oneshot::Sender<Result<String>>);
+
+impl Answer {
+    /// Answers. The asker may have gone away; it is done all the same.
+    pub(super) fn give(self, done: Result<String>) {
+        let _ = self.0.send(done);
+    }
+}
+
+/// The mounts as others than the daemon's own task see them.
+#[derive(Debug)]
+pub(super) struct Roster {
+    config: Option<PathBuf>,
+    list: RwLock<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    locked: bool,
+    mounts: Vec<Listed>,
+}
+
+#[derive(Debug, Clone)]
+struct Listed {
+    mountpoint: String,
+    service: Arc<CurrentService>,
+    ends: Option<String>,
+}
+
+impl Roster {
+    pub(super) fn new(config: Option<PathBuf>) -> Self {
+        Self { config, list: RwLock::default() }
+    }
+
+    /// From now on these are the mounts.
+    pub(super) fn set(&self, locked: bool, mounts: &[Served]) {
+        let listed = |it: &Served| Listed {
+            mountpoint: it.mount.plan.mountpoint.display().to_string(),
+            service: it.mount.service.clone(),
+            ends: it.added.as_ref().and_then(|(_, lease)| lease.until()).map(instant),
+        };
+        *self.list.write() = List { locked, mounts: mounts.iter().map(listed).collect() };
+    }
+
+    fn select(&self, mount: Option<&str>) -> Vec<Listed> {
+        let list = self.list.read();
+        let wanted = |it: &&Listed| mount.is_none_or(|mount| it.mountpoint == mount);
+        list.mounts.iter().filter(wanted).cloned().collect()
+    }
+
+    fn status(&self, mount: Option<&str>) -> DaemonStatus {
+        let mounts = self.select(mount).into_iter().map(|it| {
+            let mut status = it.service.get().status();
+            status.ends = it.ends;
+            status
+        });
+        DaemonStatus {
+            pid: process::id(),
+            config: self.config.as_ref().map(|path| path.display().to_string()),
+            locked: self.list.read().locked,
+            mounts: mounts.collect(),
+        }
+    }
+}
+
+/// The commands of the control socket.
+#[derive(Debug)]
+pub(super) struct Control {
+    roster: Arc<Roster>,
+    broker: Arc<Broker>,
+    orders: mpsc::Sender<Asked>,
+}
+
+impl Control {
+    pub(super) fn new(
+        roster: Arc<Roster>,
+        broker: Arc<Broker>,
+        orders: mpsc::Sender<Asked>,
+    ) -> Self {
+        Self { roster, broker, orders }
+    }
+
+    async fn refresh(&self, mount: Option<&str>, profile: Option<&str>) -> Result<()> {
+        anyhow::ensure!(
+            !self.roster.list.read().locked,
+            "credmount is locked; credmount unlock fetches new sessions"
+        );
+        let services: Vec<_> =
+            self.roster.select(mount).into_iter().map(|it| it.service.get()).collect();
+        let mut chains: Vec<Arc<RoleChain>> = Vec::new();
+        for service in &services {
+            let served = service.publisher().served();
+            match profile {
+                None => chains.extend(served.chains()),
+                Some(profile) => chains.extend(served.role(profile).map(|role| role.chain.clone())),
+            }
+        }
+        if let (Some(profile), true) = (profile, chains.is_empty()) {
+            anyhow::bail!("this mount has no role {profile}; credmount status lists its roles");
+        }
+        let mut flights = JoinSet::new();
+        for chain in chains {
+            let broker = self.broker.clone();
+            flights.spawn(async move { broker.refresh(&chain).await });
+        }
+        let outcomes = flights.join_all().await;
+        for service in services {
+            service.publisher().publish(&[]).await;
+        }
+        let failures: Vec<String> =
+            outcomes.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+        anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n"));
+        Ok(())
+    }
+
+    async fn order(&self, order: Order) -> Result<String> {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.orders.send(Asked { order, answer }).await;
+        asked.map_err(|_| anyhow::anyhow!("the daemon is stopping already"))?;
+        answered.await.map_err(|_| anyhow::anyhow!("the daemon ended without an answer"))?
+    }
+}
+
+impl Controlled for Control {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            let done = match request {
+                Request::Status { mount } => {
+                    return Response::Status(Box::new(self.roster.status(mount.as_deref())));
+                }
+                Request::Refresh { mount, profile } => {
+                    let done = self.refresh(mount.as_deref(), profile.as_deref()).await;
+                    done.map(|()| String::new())
+                }
+                Request::Unmount { mount } => self.order(Order::Unmount(mount)).await,
+                Request::Reload {} => self.order(Order::Reload).await,
+                Request::Add { mount, lease } => self.order(Order::Add(*mount, lease)).await,
+                Request::Remove { name } => self.order(Order::Remove(name)).await,
+                Request::Lock {} => self.order(Order::Lock).await,
+                Request::Unlock {} => self.order(Order::Unlock).await,
+            };
+            match done {
+                Ok(told) => Response::Done(told),
+                Err(error) => Response::Failed(format!("{error:#}")),
+            }
+        })
+    }
+}

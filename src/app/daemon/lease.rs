@@ -1,0 +1,99 @@
+//! How long a mount that was added at run time lasts.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::broker::CLOCK_CHECK;
+use crate::clock::Clock;
+use crate::control::LeaseRequest;
+
+/// The lease of one mount: over when its time is up or its process has ended, whichever is first.
+#[derive(Debug)]
+pub(super) struct Lease {
+    until: Option<SystemTime>,
+    process: Option<Arc<OwnedFd>>,
+    cancelled: Arc<Notify>,
+}
+
+impl Lease {
+    /// A lease that begins at `now`. The process is held by a descriptor, so that another one that
+    /// gets its number later is never taken for it.
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub(super) fn new(asked: &LeaseRequest, now: SystemTime) -> Result<Self> {
+        let process = asked.while_pid.map(|pid| {
+            let open = || {
+                let number = Pid::from_raw(pid).context("0 is no process")?;
+                anyhow::Ok(Arc::new(pidfd_open(number, PidfdFlags::empty())?))
+            };
+            open().with_context(|| format!("process {pid} of --while-pid"))
+        });
+        Ok(Self {
+            until: asked.for_seconds.map(|seconds| now + Duration::from_secs(seconds)),
+            process: process.transpose()?,
+            cancelled: Arc::new(Notify::new()),
+        })
+    }
+
+    /// When it is over at the latest.
+    pub(super) fn until(&self) -> Option<SystemTime> {
+        self.until
+    }
+
+    /// Calls `over` with the reason once it is over, unless it is cancelled before.
+    pub(super) fn watch(
+        &self,
+        clock: Arc<dyn Clock>,
+        over: impl FnOnce(&'static str) + Send + 'static,
+    ) {
+        let (until, process) = (self.until, self.process.clone());
+        let cancelled = self.cancelled.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = time(until, &*clock) => over("its time is up"),
+                () = end_of(process) => over("its process has ended"),
+                () = cancelled.notified() => {}
+            }
+        });
+    }
+
+    /// The mount has ended otherwise.
+    pub(super) fn cancel(&self) {
+        self.cancelled.notify_one();
+    }
+}
+
+/// Returns at `until`, which the wall clock decides, because timers stop during suspend.
+async fn time(until: Option<SystemTime>, clock: &dyn Clock) {
+    let Some(until) = until else { return std::future::pending().await };
+    while let Ok(rest) = until.duration_since(clock.now()) {
+        if rest.is_zero() {
+            return;
+        }
+        sleep(rest.min(CLOCK_CHECK)).await;
+    }
+}
+
+/// Returns when the process has ended: its descriptor is readable then (`pidfd_open(2)`).
+async fn end_of(process: Option<Arc<OwnedFd>>) {
+    let Some(process) = process else { return std::future::pending().await };
+    while !has_ended(&process) {
+        sleep(PROCESS_CHECK).await;
+    }
+}
+
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// How soon the end of a process is noticed.
+const PROCESS_CHECK: Duration = Duration::from_millis(200);

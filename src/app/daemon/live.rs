@@ -1,0 +1,242 @@
+//! One mount while it is served: made, changed by a reload, ended.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Shared;
+use super::plan::Plan;
+use crate::broker::Cause;
+use crate::fuse::mount;
+use crate::fuse::{Mounted, OwnMount};
+use crate::open::{CurrentService, MountLife, OpenOptions, OpenService};
+use crate::os::paths;
+use crate::publish::{Invalidate, Publisher};
+use crate::render::{Padding, status_json};
+use crate::tree::{FileId, Tree, View};
+
+/// A mount that serves.
+#[derive(Debug)]
+pub(super) struct LiveMount {
+    pub(super) plan: Plan,
+    pub(super) service: Arc<CurrentService>,
+    locate: Arc<OwnMount>,
+    life: Arc<MountLife>,
+    kernel: Arc<dyn Invalidate>,
+    /// Publishes each change; ends with the configuration that it publishes.
+    publishing: JoinHandle<()>,
+    /// Turns true when the kernel has let go of the mount everywhere.
+    gone: watch::Receiver<bool>,
+    /// Until the mount is ended: the way to the control socket, and the lock.
+    held: Option<(SocketLink, OwnedFd)>,
+}
+
+impl LiveMount {
+    /// Mounts and serves. `ended` is called when the kernel has let go of the mount, by an unmount
+    /// of ours or of somebody else.
+    ///
+    /// # Errors
+    /// If it cannot be mounted; nothing is left behind.
+    pub(super) async fn start(
+        plan: Plan,
+        lock: OwnedFd,
+        shared: &Shared,
+        ended: impl FnOnce(io::Result<()>) + Send + 'static,
+    ) -> Result<Self> {
+        let now = shared.clock.now();
+        // Seconds since 1970 modulo 2^31: two daemons of one mount never start in the same second.
+        let epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() & 0x7fff_ffff;
+        let epoch = u32::try_from(epoch).unwrap_or_default();
+        let tree = Tree::new(&plan.served.profile_names(), now, epoch);
+        let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
+        let service = service(&plan, tree, shared, &locate, &life);
+        // Sizes are known before the first stat.
+        render_all(&service, &plan, shared).await;
+        let link = SocketLink::make(&shared.runtime_dir, &plan.mountpoint, &shared.socket)?;
+        let fd = mount::mount(&plan.mountpoint)?;
+        let service = CurrentService::new(service);
+        let mut mounted = match Mounted::serve(fd, service.clone(), Handle::current()) {
+            Ok(mounted) => mounted,
+            Err(error) => {
+                remove_broken(&plan.mountpoint);
+                return Err(error).context("the FUSE handshake failed");
+            }
+        };
+        let kernel = mounted.kernel();
+        let publisher = service.get().publisher().clone();
+        publisher.attach(kernel.clone());
+        match mount::mounted_at(&plan.mountpoint) {
+            Ok(Some(entry)) => locate.set(entry),
+            // Readers are then told the mount point.
+            Ok(None) => tracing::warn!("the mount is not in mountinfo"),
+            Err(error) => tracing::warn!(%error, "mountinfo cannot be read"),
+        }
+        let (told, gone) = watch::channel(false);
+        tokio::spawn(async move {
+            let end = mounted.ended().await;
+            // Nobody may wait for it.
+            let _ = told.send(true);
+            ended(end);
+        });
+        tracing::info!(mountpoint = %plan.mountpoint.display(), "serving");
+        let publishing = tokio::spawn(publisher.run());
+        let held = Some((link, lock));
+        Ok(Self { plan, service, locate, life, kernel, publishing, gone, held })
+    }
+
+    /// Serves by another plan from now on, without unmounting: descriptors and bind mounts live.
+    pub(super) async fn replace(&mut self, plan: Plan, shared: &Shared) {
+        let before = self.service.get();
+        let tree = before.tree().successor(&plan.served.profile_names(), shared.clock.now());
+        let next = service(&plan, tree, shared, &self.locate, &self.life);
+        render_all(&next, &plan, shared).await;
+        // No content may be larger than what the kernel believes its file to be: the larger sizes
+        // are told first, by the service that still answers.
+        before.tree().grow_as(next.tree());
+        self.forget(&[], &before).await;
+        let gone = before.tree().gone_in(next.tree());
+        self.service.replace(next.clone());
+        next.publisher().attach(self.kernel.clone());
+        self.forget(&gone, &next).await;
+        self.publishing.abort();
+        self.publishing = tokio::spawn(next.publisher().clone().run());
+        self.plan = plan;
+    }
+
+    /// Makes the kernel forget these names and all attributes.
+    async fn forget(&self, names: &[(crate::tree::Ino, String)], service: &OpenService) {
+        let (kernel, names, inos) = (self.kernel.clone(), names.to_vec(), service.tree().inos());
+        let told = tokio::task::spawn_blocking(move || {
+            for (parent, name) in names {
+                kernel.forget(parent, &name);
+            }
+            for ino in inos {
+                kernel.invalidate(ino);
+            }
+        });
+        if tokio::time::timeout(KERNEL_DEADLINE, told).await.is_err() {
+            tracing::warn!("the kernel was slow to forget what has changed");
+        }
+    }
+
+    /// Every role fails from now on for this reason; with `None` as the broker has it.
+    pub(super) async fn close(&self, cause: Option<Cause>) {
+        self.service.get().publisher().close(cause).await;
+    }
+
+    /// Takes the mount off its mount point. Readers that still hold it, such as containers with a
+    /// bind mount, are told by every file that it was ended, until they let go.
+    ///
+    /// # Errors
+    /// If it cannot be unmounted; it serves no keys all the same.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        self.close(Some(Cause::Ended)).await;
+        self.unmount()
+    }
+
+    /// Takes the mount off its mount point and frees that.
+    ///
+    /// # Errors
+    /// If it cannot be unmounted.
+    pub(super) fn unmount(&mut self) -> Result<()> {
+        if self.held.is_some() {
+            mount::unmount(&self.plan.mountpoint)?;
+            self.held = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until the kernel has let go of the mount everywhere, a little while.
+    pub(super) async fn last_readers(&mut self) {
+        let _ = tokio::time::timeout(LAST_READERS, self.gone.wait_for(|gone| *gone)).await;
+    }
+}
+
+impl Drop for LiveMount {
+    fn drop(&mut self) {
+        self.publishing.abort();
+    }
+}
+
+fn service(
+    plan: &Plan,
+    tree: Tree,
+    shared: &Shared,
+    locate: &Arc<OwnMount>,
+    life: &Arc<MountLife>,
+) -> Arc<OpenService> {
+    let (tree, broker, clock) = (Arc::new(tree), shared.broker.clone(), shared.clock.clone());
+    let publisher =
+        Publisher::new(plan.served.clone(), broker.clone(), clock.clone(), tree.clone());
+    let options = OpenOptions {
+        name: plan.name.clone(),
+        mountpoint: plan.mountpoint.display().to_string(),
+        deadline: plan.open_deadline,
+        reader_path: plan.reader_path.clone(),
+        fallback_path: plan.fallback_path.clone(),
+        log_file: shared.log_file.clone(),
+    };
+    OpenService::new(tree, broker, publisher, clock, options, locate.clone(), life.clone())
+}
+
+/// Renders every file once, so that sizes are known.
+async fn render_all(service: &Arc<OpenService>, plan: &Plan, shared: &Shared) {
+    let publisher = service.publisher();
+    publisher.close(shared.locked.then_some(Cause::Locked)).await;
+    publisher.config(View::ALL, plan.fallback_path.clone()).await;
+    let status = status_json(&service.status());
+    publisher.momentary(FileId::Status, status, Padding::Spaces).await;
+    publisher.momentary(FileId::Metrics, String::new(), Padding::Newlines).await;
+}
+
+/// Removes a mount that nobody will serve. The error that led here is the one to tell.
+fn remove_broken(mountpoint: &Path) {
+    if let Err(error) = mount::unmount(mountpoint) {
+        tracing::warn!(%error, "the broken mount stays");
+    }
+}
+
+/// The name by which commands find the daemon of a mount point; removed when dropped.
+#[derive(Debug)]
+struct SocketLink(Option<PathBuf>);
+
+impl SocketLink {
+    /// Links to `socket`, in the same directory, replacing what an earlier daemon left.
+    fn make(runtime_dir: &Path, mountpoint: &Path, socket: &Path) -> Result<Self> {
+        let link = paths::mount_socket(runtime_dir, mountpoint);
+        if link == socket {
+            return Ok(Self(None));
+        }
+        let target = socket.file_name().unwrap_or_default();
+        let made = match fs::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => symlink(target, &link),
+        };
+        made.with_context(|| format!("making {}", link.display()))?;
+        Ok(Self(Some(link)))
+    }
+}
+
+impl Drop for SocketLink {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            // A link left behind leads to no live daemon, and is replaced.
+            let _ = fs::remove_file(link);
+        }
+    }
+}
+
+/// How long a stopping daemon still answers those who read while it unmounts.
+const LAST_READERS: Duration = Duration::from_secs(1);
+
+/// How long the kernel may take to forget before a reload goes on all the same.
+const KERNEL_DEADLINE: Duration = Duration::from_secs(2);

@@ -1,0 +1,153 @@
+//! One mount as it is to be served, and the checks before anything is mounted there.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::config::MountSettings;
+use crate::control::{self, ClientError, Request, Response};
+use crate::fuse::mount::{self, MountError};
+use crate::os::paths;
+use crate::policy::AllowRule;
+use crate::publish::Served;
+use crate::render::ReaderPath;
+
+/// What one mount is to be. Two equal plans serve alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::app) struct Plan {
+    /// The name in the configuration; `None` for the mount of a command line.
+    pub(super) name: Option<String>,
+    /// Where: absolute, its parents free of symlinks.
+    pub(in crate::app) mountpoint: PathBuf,
+    /// What.
+    pub(super) served: Served,
+    /// For whom.
+    pub(super) rules: Vec<AllowRule>,
+    /// Whether the kernel lets other users in.
+    pub(super) allow_other: bool,
+    /// Whether there are directories to write to.
+    pub(super) writable_caches: bool,
+    /// The directory of the mount as readers see it, if it is configured.
+    pub(super) reader_path: Option<ReaderPath>,
+    /// The same for readers of which nothing is known.
+    pub(super) fallback_path: ReaderPath,
+    /// How long an open waits for a session.
+    pub(super) open_deadline: Duration,
+}
+
+impl Plan {
+    /// The plan of checked settings; `mountpoint` is where the command line says, if it does.
+    ///
+    /// # Errors
+    /// [`MountError::Mountpoint`] if the path cannot be used.
+    pub(in crate::app) fn new(
+        settings: &MountSettings,
+        mountpoint: Option<&Path>,
+        open_deadline: Duration,
+    ) -> Result<Self, MountError> {
+        let path = settings.path.as_deref().or(mountpoint).unwrap_or(Path::new("."));
+        let refuse = |path: &Path, reason| MountError::Mountpoint { path: path.to_owned(), reason };
+        let mountpoint = mount::absolute(path).map_err(|error| refuse(path, error.to_string()))?;
+        let reader_path = settings.reader_path.as_deref().map(ReaderPath::parse).transpose();
+        let reader_path = reader_path.map_err(|error| refuse(path, error.to_string()))?;
+        let seen = match mountpoint.to_str() {
+            Some(path) => ReaderPath::parse(path).map_err(|error| error.to_string()),
+            None => Err(format!("{} is not UTF-8", mountpoint.display())),
+        };
+        let fallback_path = match (seen, &reader_path) {
+            (Ok(path), _) => path,
+            (Err(_), Some(path)) => path.clone(),
+            (Err(reason), None) => {
+                let remedy =
+                    "mount elsewhere, or name the path that readers see with --reader-path";
+                return Err(refuse(&mountpoint, format!("{reason}; {remedy}")));
+            }
+        };
+        Ok(Self {
+            name: settings.name.clone(),
+            mountpoint,
+            served: Served {
+                roles: settings.roles.clone(),
+                default: settings.default.clone(),
+                live_only: settings.live_only,
+                include: settings.config_include.clone(),
+                views: Vec::new(),
+            },
+            rules: settings.allow.clone(),
+            allow_other: settings.allow_other,
+            writable_caches: settings.writable_caches,
+            reader_path,
+            fallback_path,
+            open_deadline,
+        })
+    }
+
+    /// What to call the mount: its name, else where it is.
+    pub(super) fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.mountpoint.display().to_string())
+    }
+
+    /// Whether this plan can take the place of `other` without mounting anew.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        self.allow_other == other.allow_other && self.writable_caches == other.writable_caches
+    }
+
+    /// Makes the mount point ready: refuses one that a live daemon serves or that would hide the
+    /// base credentials, clears one that a killed daemon left, and takes its lock.
+    ///
+    /// # Errors
+    /// If the mount point cannot be used.
+    pub(super) fn prepare(&self, runtime_dir: &Path, base_files: &[PathBuf]) -> Result<OwnedFd> {
+        let path = &self.mountpoint;
+        refuse_served(path, runtime_dir)?;
+        if mount::mounted_at(path)?.is_some() {
+            let mountpoint = path.display();
+            tracing::warn!(%mountpoint, "removing the mount that a killed daemon left");
+            mount::unmount(path)?;
+        }
+        let path = mount::prepare_mountpoint(path)?;
+        refuse_base_files(&path, base_files)?;
+        Ok(mount::lock_mountpoint(&path)?)
+    }
+}
+
+/// Refuses a mount point that a live daemon serves.
+///
+/// # Errors
+/// If there is such a daemon, also if it does not answer.
+pub(in crate::app) fn refuse_served(path: &Path, runtime_dir: &Path) -> Result<()> {
+    let socket = paths::mount_socket(runtime_dir, path);
+    let at = path.display();
+    match control::ask(&socket, &Request::Status { mount: Some(path.display().to_string()) }) {
+        Err(ClientError::NoDaemon(_)) => Ok(()),
+        Ok(Response::Status(status)) if status.mounts.is_empty() => Ok(()),
+        Ok(Response::Status(status)) => bail!(
+            "{at} is served by credmount already (pid {}); stop it with: credmount unmount {at}",
+            status.pid,
+        ),
+        Ok(_) | Err(_) => bail!(
+            "{at} is served by a credmount daemon that does not answer; end it, then try again"
+        ),
+    }
+}
+
+/// A mount over the files that base credentials are read from would make the daemon wait for
+/// itself.
+fn refuse_base_files(mountpoint: &Path, base_files: &[PathBuf]) -> Result<(), MountError> {
+    for file in base_files {
+        if paths::steps(file).iter().any(|step| step.starts_with(mountpoint)) {
+            return Err(MountError::Mountpoint {
+                path: mountpoint.to_owned(),
+                reason: format!(
+                    "the mount would hide {}, from which the base credentials are read; mount on a \
+                     directory of its own, such as ~/.aws-live, or keep the base files elsewhere \
+                     and name them in AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE",
+                    file.display()
+                ),
+            });
+        }
+    }
+    Ok(())
+}

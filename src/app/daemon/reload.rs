@@ -1,0 +1,142 @@
+//! A changed configuration, applied to the mounts that serve.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::plan::Plan;
+use super::{Daemon, chains_of, start};
+use crate::config::AddedMount;
+use crate::model::RoleChain;
+
+/// What a reload does to each mount. Mounts are told apart by where they are.
+#[derive(Debug, PartialEq, Eq)]
+struct Changes {
+    /// To be mounted.
+    appear: Vec<Plan>,
+    /// To be served differently: the place among the present ones, and the plan.
+    change: Vec<(usize, Plan)>,
+    /// To be ended: the places among the present ones, the last one first.
+    go: Vec<usize>,
+    /// What is asked for but cannot be done to a mount that serves.
+    notes: Vec<String>,
+}
+
+impl Changes {
+    fn between(present: &[&Plan], wanted: Vec<Plan>) -> Self {
+        let mut changes =
+            Self { appear: Vec::new(), change: Vec::new(), go: Vec::new(), notes: Vec::new() };
+        let stays = |plan: &Plan| wanted.iter().any(|it| it.mountpoint == plan.mountpoint);
+        changes.go = (0..present.len()).rev().filter(|at| !stays(present[*at])).collect();
+        for mut plan in wanted {
+            let Some(at) = present.iter().position(|it| it.mountpoint == plan.mountpoint) else {
+                changes.appear.push(plan);
+                continue;
+            };
+            if !plan.fits(present[at]) {
+                let (label, path) = (plan.label(), plan.mountpoint.display());
+                changes.notes.push(format!(
+                    "{label}: allow_other and writable_caches belong to the mount itself and stay \
+                     as they are until it is made anew: credmount unmount {path}, then mount it"
+                ));
+                plan.allow_other = present[at].allow_other;
+                plan.writable_caches = present[at].writable_caches;
+            }
+            if plan != *present[at] {
+                changes.change.push((at, plan));
+            }
+        }
+        changes
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration anew and applies it. Sessions that are still needed are kept.
+    ///
+    /// # Errors
+    /// If anything is wrong with it, all of it; then nothing is changed. A mount that cannot be
+    /// made although all seemed well is told, and the rest is applied.
+    pub(super) async fn reload(&mut self) -> Result<String> {
+        let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
+        let added: Vec<AddedMount> = added.map(|(added, _)| added.clone()).collect();
+        let settings = self.blueprint.settings(&added)?;
+        let wanted = self.blueprint.plans(&settings)?;
+        let present: Vec<&Plan> = self.mounts.iter().map(|it| &it.mount.plan).collect();
+        let changes = Changes::between(&present, wanted);
+        let base_files = self.blueprint.surroundings.base_files();
+        let locks = start::prepare(&changes.appear, &self.shared.runtime_dir, &base_files)?;
+
+        let clock = self.shared.clock.clone();
+        let source = Arc::new(self.blueprint.surroundings.sts(&settings, clock).await);
+        self.shared.broker.configure(source, settings.min_ttl);
+        if !self.shared.locked {
+            let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));
+            let held: HashSet<Arc<RoleChain>> =
+                chains_of(present.into_iter()).into_iter().collect();
+            let new: Vec<_> =
+                chains_of(new).into_iter().filter(|chain| !held.contains(chain)).collect();
+            let deadline = settings.open_deadline;
+            start::first_sessions(&self.shared.broker, &new, deadline).await;
+        }
+        let counts = (changes.appear.len(), changes.change.len(), changes.go.len());
+        let mut notes = changes.notes;
+        for (at, plan) in changes.change {
+            self.mounts[at].mount.replace(plan, &self.shared).await;
+        }
+        for at in changes.go {
+            if let Err(error) = self.end(at).await {
+                notes.push(format!("{error:#}"));
+            }
+        }
+        for (plan, lock) in changes.appear.into_iter().zip(locks) {
+            let label = plan.label();
+            if let Err(error) = self.mount(plan, lock, None).await {
+                notes.push(format!("{label}: {error:#}"));
+            }
+        }
+        self.changed();
+        let (appeared, changed, gone) = counts;
+        tracing::info!(appeared, changed, gone, "reloaded");
+        for note in &notes {
+            tracing::warn!("{note}");
+        }
+        let told = format!("{appeared} mounts added, {changed} changed, {gone} ended");
+        Ok([&[told][..], &notes[..]].concat().join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::MountSettings;
+
+    fn plan(path: &str) -> Plan {
+        let settings = MountSettings { path: Some(path.into()), ..MountSettings::default() };
+        Plan::new(&settings, None, Duration::from_secs(10)).unwrap()
+    }
+
+    #[test]
+    fn mounts_appear_change_stay_and_go_by_their_paths() {
+        let (stays, goes) = (plan("/stays"), plan("/goes"));
+        let before = plan("/changes");
+        let after = Plan { name: Some("new".to_owned()), ..before.clone() };
+        let wanted = vec![plan("/appears"), after.clone(), stays.clone()];
+        let changes = Changes::between(&[&goes, &before, &stays], wanted);
+        assert_eq!(changes.appear, [plan("/appears")]);
+        assert_eq!(changes.change, [(1, after)]);
+        assert_eq!(changes.go, [0]);
+        assert!(changes.notes.is_empty());
+    }
+
+    #[test]
+    fn what_belongs_to_the_super_block_stays_and_is_told() {
+        let before = plan("/live");
+        let after = Plan { allow_other: true, ..before.clone() };
+        let changes = Changes::between(&[&before], vec![after]);
+        assert!(changes.change.is_empty());
+        assert!(changes.notes[0].contains("credmount unmount /live"), "{:?}", changes.notes);
+    }
+}

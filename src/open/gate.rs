@@ -1,0 +1,120 @@
+//! Who may open what, and the record of it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::{PROC_DEADLINE, Requester};
+use crate::audit::{self, Event, Recorder, RoleRead, Text};
+use crate::clock::Clock;
+use crate::metrics::MountMetrics;
+use crate::model::{Caller, ServedKey};
+use crate::policy::{DecidedBy, Decision, Policy};
+
+use crate::tree::{FileId, View};
+
+/// Finds out who asks. Implemented by `os/`.
+pub trait IdentifyCaller: Debug + Send + Sync + 'static {
+    /// What can be known of the caller, who waits for the answer meanwhile. May block.
+    fn identify(&self, requester: Requester) -> Caller;
+}
+
+/// The rules of one mount, and where its opens are recorded and counted.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// What records call the mount.
+    pub label: String,
+    /// Who may read what.
+    pub policy: Policy,
+    /// Who asks.
+    pub identify: Arc<dyn IdentifyCaller>,
+    /// Where opens are recorded.
+    pub recorder: Arc<Recorder>,
+    /// Where opens are counted.
+    pub metrics: Arc<MountMetrics>,
+}
+
+/// What the rules say to one open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// What the reader may see; `None` if it is refused.
+    pub(super) view: Option<View>,
+    by: DecidedBy,
+}
+
+impl Gate {
+    /// The verdict, if it needs no more than what the kernel says, and no record is due. Never
+    /// waits.
+    pub(super) fn at_once(
+        &self,
+        file: FileId,
+        requester: Requester,
+        shows: impl Fn(View) -> bool,
+    ) -> Option<Verdict> {
+        if self.policy.needs_process() {
+            return None;
+        }
+        let caller = Caller::unknown(requester.uid, requester.gid, requester.tid);
+        let verdict = self.judge(&caller, shows);
+        (!self.records(file, verdict)).then_some(verdict)
+    }
+
+    /// Who asks; known only by the kernel's words if `/proc` does not answer in time.
+    pub(super) async fn caller(&self, requester: Requester) -> Caller {
+        let identify = self.identify.clone();
+        let known = tokio::task::spawn_blocking(move || identify.identify(requester));
+        let known = timeout(PROC_DEADLINE, known).await.ok().and_then(Result::ok);
+        known.unwrap_or_else(|| Caller::unknown(requester.uid, requester.gid, requester.tid))
+    }
+
+    /// What the rules say; a file that the reader's view does not show is refused by the same rule.
+    pub(super) fn judge(&self, caller: &Caller, shows: impl Fn(View) -> bool) -> Verdict {
+        match self.policy.decide(caller) {
+            Decision::Allowed { by, view } => {
+                let view = Some(View(view)).filter(|view| shows(*view));
+                Verdict { view, by }
+            }
+            Decision::Refused { by } => Verdict { view: None, by },
+        }
+    }
+
+    /// Whether this open has to be recorded before it is answered: every refusal, and every open of
+    /// a file that holds keys.
+    pub(super) fn records(&self, file: FileId, verdict: Verdict) -> bool {
+        self.recorder.is_on() && (file.holds_keys() || verdict.view.is_none())
+    }
+
+    /// Records an open. Returns when the record is written; false if the reader is to be refused
+    /// because it cannot be.
+    pub(super) async fn record(
+        &self,
+        path: &str,
+        caller: &Caller,
+        verdict: Verdict,
+        keys: &[ServedKey],
+        latency: Duration,
+        clock: &dyn Clock,
+    ) -> bool {
+        let event = Event::Open(Box::new(audit::Open {
+            time: clock.now(),
+            mount: Text::new(&self.label),
+            file: Text::new(path),
+            decision: match verdict.view {
+                Some(_) => audit::Decision::Allowed,
+                None => audit::Decision::Refused,
+            },
+            rule: Some(Text::new(&verdict.by.to_string())),
+            roles: keys.iter().map(RoleRead::from).collect(),
+            reader: caller.into(),
+            latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+        }));
+        self.recorder.record(event).await.is_ok()
+    }
+
+    /// Counts an open: `ready` if its content was there already.
+    pub(super) fn count(&self, allowed: bool, ready: bool, since: Instant) {
+        self.metrics.opened(allowed, ready, since.elapsed());
+    }
+}
