@@ -1,6 +1,7 @@
-//! Adapter to Linux: `/proc`, process limits, well-known directories.
+//! Adapter to Linux: `/proc`, callers, process limits, well-known directories.
 
 pub mod hardening;
 pub mod mountinfo;
 pub mod paths;
+pub mod process;
 pub mod signals;
