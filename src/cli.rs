@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod documents;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::{self, Flags};
 
+pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 
 const EXAMPLES: &str = "\
@@ -71,6 +73,8 @@ pub enum Command {
     Unmount(UnmountArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
+    /// Show who read which keys, from the audit log.
+    Audit(AuditArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the man page.
