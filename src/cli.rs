@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod documents;
 mod mounts;
 mod options;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
 pub use options::{CommonArgs, DaemonArgs, LogArgs, ReaderArgs, SessionArgs};
@@ -74,6 +76,8 @@ pub enum Command {
     Reload(DaemonCommandArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
+    /// Show who read which keys, from the audit log.
+    Audit(AuditArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the man page.

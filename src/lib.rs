@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod app;
+pub mod audit;
 pub mod broker;
 pub mod check;
 pub mod cli;

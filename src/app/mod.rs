@@ -1,5 +1,6 @@
 //! Composition: the one place where settings, adapters and the core meet.
 
+mod audit;
 mod background;
 mod blueprint;
 mod daemon;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Status(args)) => daemons::status(&args),
         Some(Command::Refresh(args)) => daemons::refresh(&args),
         Some(Command::Unmount(args)) => daemons::unmount(&args),
+        Some(Command::Audit(args)) => audit::run(&args, None),
         Some(Command::Completions(args)) => {
             print(|out| write_completions(args.shell, out)).map(|()| ExitCode::SUCCESS)
         }

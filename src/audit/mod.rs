@@ -1,0 +1,64 @@
+//! What must be recorded: who read which keys, where the keys came from, and what happened to
+//! the mounts. Audit is not logging: it has its own types and its own sinks, no level filters it,
+//! and an open waits until its record is written. Must not know FUSE, AWS or the configuration.
+//!
+//! # The records
+//!
+//! One JSON object per line. Every object begins with `event` and `time` (RFC 3339, UTC, with
+//! microseconds); what is not known is left out.
+//!
+//! | `event` | fields |
+//! |---|---|
+//! | `open` | `mount`, `file` (its path in the mount), `decision` (`allowed`, `refused`), `rule` (what decided), `roles` (of each: `name`, and if a key was handed out `access_key_id`, `expiration`), `uid`, `gid`, `pid` (the thread that opened), `tgid` (its process), `comm`, `exe`, `cgroup`, `container` (`runtime`, `id`, `pod_uid`, `unit`), `latency_us` |
+//! | `assume_role` | `role_arn`, `session_name`, `source_identity`, `result` (`ok`, or the kind of failure), `code` (AWS's own word for the failure), `access_key_id`, `expiration`, `request_id`, `latency_ms` |
+//! | `mount` | `mount`, `path` |
+//! | `unmount` | `mount`, `path`, `reason` |
+//! | `reload` | `result` (`ok`, `failed`), `added`, `changed`, `removed` (mounts), `errors` |
+//! | `lock`, `unlock` | |
+//! | `start`, `stop` | `version`, `pid`, `uid` (of the daemon); only `pid` |
+//!
+//! `access_key_id` joins an `assume_role` with the opens that handed its key out, and both with
+//! `CloudTrail` (`userIdentity.accessKeyId`).
+//!
+//! There is no version in the records. Names and meanings stay; fields and events may be added,
+//! and who reads the log passes over what it does not know. Should that ever have to be broken,
+//! the new records say so in a new field.
+//!
+//! # No secret
+//!
+//! The records hold names, ids, times and numbers. No field is made for a secret, nothing here
+//! knows [`Secret`](crate::model::Secret), and what a caller can choose itself (`comm`, `exe`,
+//! `cgroup`) or what AWS says (`code`, `request_id`) is a [`Text`] of bounded length.
+//!
+//! # What "recorded" means
+//!
+//! The kernel, or journald, has taken the record: it outlives the daemon. It may not outlive a
+//! loss of power, because the file is not synced for each open. With two sinks a record counts
+//! when both have it.
+
+#![forbid(unsafe_code)]
+
+mod file;
+mod journal;
+mod log;
+#[cfg(test)]
+mod log_tests;
+mod query;
+mod queue;
+mod record;
+mod sentence;
+mod sink;
+mod table;
+#[cfg(test)]
+mod testing;
+mod text;
+mod writer;
+
+pub use log::{AuditLog, AuditStatus, NotRecorded, OnFailure, SINK_DEADLINE, Sinks};
+pub use query::{Filter, Line, parse};
+pub use record::{
+    AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,
+    ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
+};
+pub use table::Table;
+pub use text::Text;

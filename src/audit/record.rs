@@ -1,0 +1,467 @@
+//! The records, as types. None has a field that a secret could be put into; see the module.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::{Text, expiration, instant};
+use crate::model::{Caller, Container, ProfileName, ServedKey};
+
+/// One record: what is written as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Somebody opened a file that holds keys, or was kept from it.
+    Open(Box<Open>),
+    /// A session was asked for.
+    AssumeRole(Box<AssumeRole>),
+    /// A mount began to serve.
+    Mount(MountRecord),
+    /// A mount ended.
+    Unmount(UnmountRecord),
+    /// The configuration was read again.
+    Reload(ReloadRecord),
+    /// From here on no mount hands out keys.
+    Lock(Moment),
+    /// From here on mounts hand out keys again.
+    Unlock(Moment),
+    /// The daemon started.
+    Start(StartRecord),
+    /// The daemon stops; the last record of a daemon that was not killed.
+    Stop(StopRecord),
+}
+
+/// One open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// When it was decided.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// The mount's name, or where it has none its path.
+    pub mount: Text,
+    /// The file's path in the mount: `credentials`, `credmount/process/prod.json`.
+    pub file: Text,
+    /// Whether the reader got it.
+    pub decision: Decision,
+    /// What decided, as in `allow[2]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Text>,
+    /// The roles that the file has, or had for a reader that is allowed to see them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleRead>,
+    /// Who.
+    #[serde(flatten)]
+    pub reader: Reader,
+    /// From the kernel's request to the record, in microseconds: how long the reader waited, but
+    /// for the writing of this record.
+    pub latency_us: u64,
+}
+
+/// The answer to one open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The file was opened.
+    Allowed,
+    /// The reader got an error.
+    Refused,
+}
+
+/// One role of a file that was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRead {
+    /// The profile name that readers see.
+    pub name: Text,
+    /// The key handed out; absent where the reader was refused or the role had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<Text>,
+    /// When AWS stops accepting it.
+    #[serde(default, with = "expiration", skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<SystemTime>,
+}
+
+impl RoleRead {
+    /// A role of which no key was handed out.
+    pub fn without_key(profile: &ProfileName) -> Self {
+        Self { name: Text::new(profile.as_str()), access_key_id: None, expiration: None }
+    }
+}
+
+impl From<&ServedKey> for RoleRead {
+    fn from(key: &ServedKey) -> Self {
+        Self {
+            name: Text::new(key.profile.as_str()),
+            access_key_id: Some(Text::new(&key.access_key_id)),
+            expiration: Some(key.expiration),
+        }
+    }
+}
+
+/// The process behind an open, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    /// The file-system user id, as the host counts.
+    pub uid: u32,
+    /// The file-system group id, as the host counts.
+    pub gid: u32,
+    /// The id of the thread that opened; 0 if it is outside of the daemon's pid namespace.
+    pub pid: u32,
+    /// The id of its process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tgid: Option<u32>,
+    /// The thread's name. The caller chooses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comm: Option<Text>,
+    /// The program's path. Best effort.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<Text>,
+    /// The cgroup's path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Text>,
+    /// What the cgroup's path tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerRecord>,
+}
+
+impl From<&Caller> for Reader {
+    fn from(caller: &Caller) -> Self {
+        let process = caller.process.as_ref();
+        Self {
+            uid: caller.uid,
+            gid: caller.gid,
+            pid: caller.tid,
+            tgid: process.map(|process| process.tgid),
+            comm: process.map(|process| Text::new(&process.comm)),
+            exe: process.and_then(|process| process.exe.as_ref()).map(Text::from),
+            cgroup: process.and_then(|process| process.cgroup.as_ref()).map(Text::from),
+            container: process.and_then(|process| process.container.as_ref()).map(Into::into),
+        }
+    }
+}
+
+/// A container, pod or unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// `docker`, `podman`, `containerd`, `systemd`, …
+    pub runtime: Text,
+    /// The container id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Text>,
+    /// The Kubernetes pod's uid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<Text>,
+    /// The innermost systemd unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Text>,
+}
+
+impl From<&Container> for ContainerRecord {
+    fn from(container: &Container) -> Self {
+        Self {
+            runtime: Text::new(&container.runtime),
+            id: container.id.as_ref().map(Text::from),
+            pod_uid: container.pod_uid.as_ref().map(Text::from),
+            unit: container.unit.as_ref().map(Text::from),
+        }
+    }
+}
+
+/// One call of AssumeRole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssumeRole {
+    /// When the answer came.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// The role.
+    pub role_arn: Text,
+    /// `RoleSessionName` as sent.
+    pub session_name: Text,
+    /// `SourceIdentity` as sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<Text>,
+    /// `ok`, or the kind of failure by the name of its `broker::Cause`.
+    pub result: Text,
+    /// AWS's error code, such as `ExpiredToken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Text>,
+    /// Of the session received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<Text>,
+    /// When AWS stops accepting it.
+    #[serde(default, with = "expiration", skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<SystemTime>,
+    /// AWS's request id (`requestID` in `CloudTrail`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Text>,
+    /// From the call to its answer, in milliseconds.
+    pub latency_ms: u64,
+}
+
+impl AssumeRole {
+    /// [`AssumeRole::result`] of a call that gave a session.
+    pub const OK: &str = "ok";
+}
+
+/// A mount that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountRecord {
+    /// When.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// The mount's name, or where it has none its path.
+    pub mount: Text,
+    /// The mount point.
+    pub path: Text,
+}
+
+/// A mount that serves no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmountRecord {
+    /// When.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// The mount's name, or where it has none its path.
+    pub mount: Text,
+    /// The mount point.
+    pub path: Text,
+    /// Why.
+    pub reason: UnmountReason,
+}
+
+/// Why a mount ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnmountReason {
+    /// The daemon stops, by a signal or because it was asked to.
+    Stop,
+    /// `credmount unmount` or `credmount remove`.
+    Command,
+    /// The configuration has it no more.
+    Reload,
+    /// The time given with `--for` is over.
+    Expired,
+    /// The process given with `--while-pid` has ended.
+    ProcessEnded,
+    /// Somebody else removed it.
+    Foreign,
+    /// The connection to the kernel broke.
+    Broken,
+}
+
+/// The configuration, read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadRecord {
+    /// When.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// Whether it is in effect; if not, nothing has changed.
+    pub result: Outcome,
+    /// Mounts that appeared.
+    pub added: u64,
+    /// Mounts that changed and went on.
+    pub changed: u64,
+    /// Mounts that went.
+    pub removed: u64,
+    /// What was wrong with it; the words are in the daemon's log.
+    pub errors: u64,
+}
+
+/// How something went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As meant.
+    Ok,
+    /// Not at all.
+    Failed,
+}
+
+/// Something of which only the time is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+}
+
+/// A daemon that starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRecord {
+    /// When.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// Of credmount.
+    pub version: Text,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// The daemon's effective user id.
+    pub uid: u32,
+}
+
+/// A daemon that stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRecord {
+    /// When.
+    #[serde(with = "instant")]
+    pub time: SystemTime,
+    /// The daemon's process id.
+    pub pid: u32,
+}
+
+impl Event {
+    /// When it happened.
+    pub fn time(&self) -> SystemTime {
+        match self {
+            Self::Open(open) => open.time,
+            Self::AssumeRole(call) => call.time,
+            Self::Mount(mounted) => mounted.time,
+            Self::Unmount(unmounted) => unmounted.time,
+            Self::Reload(reloaded) => reloaded.time,
+            Self::Lock(moment) | Self::Unlock(moment) => moment.time,
+            Self::Start(started) => started.time,
+            Self::Stop(stopped) => stopped.time,
+        }
+    }
+
+    /// The value of the field `event`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::AssumeRole(_) => "assume_role",
+            Self::Mount(_) => "mount",
+            Self::Unmount(_) => "unmount",
+            Self::Reload(_) => "reload",
+            Self::Lock(_) => "lock",
+            Self::Unlock(_) => "unlock",
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+        }
+    }
+
+    /// Whether somebody was refused or something failed.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Open(open) => open.decision == Decision::Refused,
+            Self::AssumeRole(call) => call.result.as_str() != AssumeRole::OK,
+            Self::Reload(reloaded) => reloaded.result == Outcome::Failed,
+            Self::Unmount(unmounted) => unmounted.reason == UnmountReason::Broken,
+            Self::Mount(_) | Self::Lock(_) | Self::Unlock(_) | Self::Start(_) | Self::Stop(_) => {
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{all_kinds, assumed, opened};
+    use super::*;
+    use crate::model::Process;
+
+    #[test]
+    fn a_record_is_one_flat_object_with_the_event_first() {
+        let mut caller = Caller::unknown(1000, 1000, 4243);
+        caller.process = Some(Process {
+            tgid: 4242,
+            start_time: 7,
+            comm: "python3".to_owned(),
+            exe: Some("/usr/bin/python3.11".to_owned()),
+            cgroup: Some("/docker/0123".to_owned()),
+            container: Some(Container {
+                runtime: "docker".to_owned(),
+                id: Some("0123".to_owned()),
+                ..Container::default()
+            }),
+        });
+        let key = ServedKey {
+            profile: ProfileName::parse("prod").unwrap(),
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            expiration: UNIX_EPOCH + Duration::from_millis(1_800_000_000_900),
+        };
+        let open = Open {
+            time: UNIX_EPOCH + Duration::from_nanos(1_790_000_000_123_456_789),
+            mount: "agents".into(),
+            file: "credentials".into(),
+            decision: Decision::Allowed,
+            rule: Some("allow[1]".into()),
+            roles: vec![
+                RoleRead::from(&key),
+                RoleRead::without_key(&ProfileName::parse("dev").unwrap()),
+            ],
+            reader: Reader::from(&caller),
+            latency_us: 85,
+        };
+        let expected = concat!(
+            r#"{"event":"open","time":"2026-09-21T14:13:20.123456Z","mount":"agents","#,
+            r#""file":"credentials","decision":"allowed","rule":"allow[1]","#,
+            r#""roles":[{"name":"prod","access_key_id":"ASIAEXAMPLE","#,
+            r#""expiration":"2027-01-15T08:00:00Z"},{"name":"dev"}],"#,
+            r#""uid":1000,"gid":1000,"pid":4243,"tgid":4242,"comm":"python3","#,
+            r#""exe":"/usr/bin/python3.11","cgroup":"/docker/0123","#,
+            r#""container":{"runtime":"docker","id":"0123"},"latency_us":85}"#,
+        );
+        assert_eq!(serde_json::to_string(&Event::Open(Box::new(open))).unwrap(), expected);
+    }
+
+    #[test]
+    fn of_an_unknown_caller_only_the_words_of_the_kernel_are_recorded() {
+        let reader = Reader::from(&Caller::unknown(1, 2, 0));
+        assert_eq!(serde_json::to_string(&reader).unwrap(), r#"{"uid":1,"gid":2,"pid":0}"#);
+    }
+
+    #[test]
+    fn every_kind_of_record_is_read_back_as_it_was() {
+        let mut names = Vec::new();
+        for event in all_kinds() {
+            let line = serde_json::to_string(&event).unwrap();
+            let head = format!("{{\"event\":\"{}\",\"time\":\"2026-", event.name());
+            assert!(line.starts_with(&head), "{line}");
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+            names.push(event.name());
+        }
+        names.dedup();
+        assert_eq!(names.len(), 9, "each kind is among them");
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_passed_over() {
+        let line = r#"{"event":"lock","time":"2026-09-21T14:13:20.000000Z","by":{"uid":7}}"#;
+        assert!(matches!(serde_json::from_str(line), Ok(Event::Lock(_))));
+    }
+
+    #[test]
+    fn refusals_and_failures_are_told_apart() {
+        let mut open = opened("prod");
+        assert!(!Event::Open(Box::new(open.clone())).is_failure());
+        open.decision = Decision::Refused;
+        assert!(Event::Open(Box::new(open)).is_failure());
+        let mut call = assumed();
+        assert!(!Event::AssumeRole(Box::new(call.clone())).is_failure());
+        call.result = "AccessDenied".into();
+        assert!(Event::AssumeRole(Box::new(call)).is_failure());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_of_a_caller_breaks_the_line(
+            comm in any::<String>(),
+            exe in "\\PC{0,40}[\\x00-\\x1f\"\\\\\u{85}\u{2028}]{1,4}\\PC{0,40}",
+            cgroup in any::<String>(),
+            nanos in 0_u64..4_000_000_000_000_000_000,
+        ) {
+            let mut open = opened("prod");
+            open.time = UNIX_EPOCH + Duration::from_micros(nanos / 1000);
+            open.reader.comm = Some(Text::new(&comm));
+            open.reader.exe = Some(Text::new(&exe));
+            open.reader.cgroup = Some(Text::new(&cgroup));
+            let event = Event::Open(Box::new(open));
+            let line = serde_json::to_string(&event).unwrap();
+            prop_assert!(line.bytes().all(|byte| byte >= b' '), "{line:?}");
+            prop_assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+        }
+    }
+}

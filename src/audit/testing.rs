@@ -1,0 +1,102 @@
+//! Records to test with.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::record::{
+    AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,
+    ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
+};
+
+/// 2026-09-21T14:13:20Z.
+pub(super) fn noon() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_790_000_000)
+}
+
+/// A container of docker.
+pub(super) const CONTAINER_ID: &str =
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// An open of one role, from a container.
+pub(super) fn opened(role: &str) -> Open {
+    Open {
+        time: noon(),
+        mount: "agents".into(),
+        file: "credentials".into(),
+        decision: Decision::Allowed,
+        rule: Some("allow[1]".into()),
+        roles: vec![RoleRead {
+            name: role.into(),
+            access_key_id: Some("ASIAIOSFODNN7EXAMPLE".into()),
+            expiration: Some(noon() + Duration::from_hours(1)),
+        }],
+        reader: Reader {
+            uid: 1000,
+            gid: 1000,
+            pid: 4243,
+            tgid: Some(4242),
+            comm: Some("python3".into()),
+            exe: Some("/usr/bin/python3.11".into()),
+            cgroup: Some("/system.slice/docker-0123.scope".into()),
+            container: Some(ContainerRecord {
+                runtime: "docker".into(),
+                id: Some(CONTAINER_ID.into()),
+                pod_uid: None,
+                unit: None,
+            }),
+        },
+        latency_us: 85,
+    }
+}
+
+/// The open number `index` of the reader `pid`.
+pub(super) fn numbered(pid: u32, index: u64) -> Event {
+    let mut open = opened("prod");
+    open.reader.pid = pid;
+    open.latency_us = index;
+    Event::Open(Box::new(open))
+}
+
+/// A call that gave a session.
+pub(super) fn assumed() -> AssumeRole {
+    AssumeRole {
+        time: noon(),
+        role_arn: "arn:aws:iam::123456789012:role/team/prod".into(),
+        session_name: "agents-7".into(),
+        source_identity: Some("kim".into()),
+        result: AssumeRole::OK.into(),
+        code: None,
+        access_key_id: Some("ASIAIOSFODNN7EXAMPLE".into()),
+        expiration: Some(noon() + Duration::from_hours(1)),
+        request_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
+        latency_ms: 120,
+    }
+}
+
+/// One event of each kind, in a fixed order, all in mount `agents` where there is one.
+pub(super) fn all_kinds() -> Vec<Event> {
+    let (time, mount, path) = (noon(), "agents".into(), "/srv/agents/.aws".into());
+    let moment = Moment { time };
+    vec![
+        Event::Start(StartRecord { time, version: "0.1.0".into(), pid: 77, uid: 1000 }),
+        Event::Mount(MountRecord { time, mount, path }),
+        Event::AssumeRole(Box::new(assumed())),
+        Event::Open(Box::new(opened("prod"))),
+        Event::Lock(moment.clone()),
+        Event::Unlock(moment),
+        Event::Reload(ReloadRecord {
+            time,
+            result: Outcome::Ok,
+            added: 1,
+            changed: 2,
+            removed: 0,
+            errors: 0,
+        }),
+        Event::Unmount(UnmountRecord {
+            time,
+            mount: "agents".into(),
+            path: "/srv/agents/.aws".into(),
+            reason: UnmountReason::Command,
+        }),
+        Event::Stop(StopRecord { time, pid: 77 }),
+    ]
+}
