@@ -44,6 +44,7 @@ mod log;
 #[cfg(test)]
 mod log_tests;
 mod query;
+mod recorder;
 mod queue;
 mod record;
 mod sentence;
@@ -54,6 +55,7 @@ mod testing;
 mod text;
 mod writer;
 
+pub use recorder::Recorder;
 pub use log::{AuditLog, AuditStatus, NotRecorded, OnFailure, SINK_DEADLINE, Sinks};
 pub use query::{Filter, Line, parse};
 pub use record::{

@@ -11,6 +11,7 @@ use fuser::{
 };
 use rustix::process::{getegid, geteuid};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::errno::errno;
 use crate::open::{CurrentService, First, Requester};
@@ -175,12 +176,8 @@ impl Filesystem for CredFs {
 
 /// The caller, as the kernel tells it with each request.
 fn requester(req: &Request) -> Requester {
-    Requester {
-        uid: req.uid(),
-        gid: req.gid(),
-        tid: req.pid(),
-        resent: req.unique().0 & RESENT != 0,
-    }
+    let resent = req.unique().0 & RESENT != 0;
+    Requester { uid: req.uid(), gid: req.gid(), tid: req.pid(), resent, at: Instant::now() }
 }
 
 /// Set by the kernel in the number of a request that it sends once more (`FUSE_UNIQUE_RESEND` in

@@ -2,14 +2,13 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use tokio::time::{Instant, timeout};
 
 use super::{PROC_DEADLINE, Requester};
 use crate::audit::{self, Event, Recorder, RoleRead, Text};
-use crate::clock::Clock;
-use crate::metrics::MountMetrics;
+use crate::metrics::{CallMetrics, MountMetrics, OpenOutcome};
 use crate::model::{Caller, ServedKey};
 use crate::policy::{DecidedBy, Decision, Policy};
 
@@ -34,6 +33,8 @@ pub struct Gate {
     pub recorder: Arc<Recorder>,
     /// Where opens are counted.
     pub metrics: Arc<MountMetrics>,
+    /// The calls of the daemon, of which a mount shows its own.
+    pub calls: Arc<CallMetrics>,
 }
 
 /// What the rules say to one open.
@@ -61,8 +62,12 @@ impl Gate {
         (!self.records(file, verdict)).then_some(verdict)
     }
 
-    /// Who asks; known only by the kernel's words if `/proc` does not answer in time.
+    /// Who asks; known only by the kernel's words if nobody wants to know more, or `/proc` does not
+    /// answer in time.
     pub(super) async fn caller(&self, requester: Requester) -> Caller {
+        if !self.policy.needs_process() && !self.recorder.is_on() {
+            return Caller::unknown(requester.uid, requester.gid, requester.tid);
+        }
         let identify = self.identify.clone();
         let known = tokio::task::spawn_blocking(move || identify.identify(requester));
         let known = timeout(PROC_DEADLINE, known).await.ok().and_then(Result::ok);
@@ -94,11 +99,11 @@ impl Gate {
         caller: &Caller,
         verdict: Verdict,
         keys: &[ServedKey],
-        latency: Duration,
-        clock: &dyn Clock,
+        since: Instant,
+        now: SystemTime,
     ) -> bool {
         let event = Event::Open(Box::new(audit::Open {
-            time: clock.now(),
+            time: now,
             mount: Text::new(&self.label),
             file: Text::new(path),
             decision: match verdict.view {
@@ -108,13 +113,15 @@ impl Gate {
             rule: Some(Text::new(&verdict.by.to_string())),
             roles: keys.iter().map(RoleRead::from).collect(),
             reader: caller.into(),
-            latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+            latency_us: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }));
         self.recorder.record(event).await.is_ok()
     }
 
-    /// Counts an open: `ready` if its content was there already.
-    pub(super) fn count(&self, allowed: bool, ready: bool, since: Instant) {
-        self.metrics.opened(allowed, ready, since.elapsed());
+    /// Counts an open of a file that holds keys, and every refusal.
+    pub(super) fn count(&self, file: FileId, outcome: OpenOutcome, since: Instant) {
+        if file.holds_keys() || outcome == OpenOutcome::Refused {
+            self.metrics.opened(outcome, since.elapsed());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The path of one open, top to bottom.
 
+mod gate;
+
 use std::fmt::Debug;
 use std::process;
 use std::sync::Arc;
@@ -8,14 +10,18 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::model::RoleChain;
 use crate::publish::Publisher;
-use crate::render::{MountStatus, Padding, ReaderPath, instant, status_json};
+use crate::metrics::{MountView, OpenOutcome, RoleGauge, mount_text};
+use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
 use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree, View};
+
+pub use gate::{Gate, IdentifyCaller};
 
 /// Tells where a reader sees our mount. Implemented by `fuse/` and `os/`.
 pub trait LocateMount: Debug + Send + Sync + 'static {
@@ -35,6 +41,8 @@ pub struct Requester {
     pub tid: u32,
     /// Whether the request was read by an earlier daemon already: its thread may be gone by now.
     pub resent: bool,
+    /// When the request was read.
+    pub at: Instant,
 }
 
 /// The answer to the first half of an open.
@@ -110,10 +118,12 @@ pub struct OpenService {
     options: OpenOptions,
     locate: Arc<dyn LocateMount>,
     life: Arc<MountLife>,
+    gate: Gate,
 }
 
 impl OpenService {
     /// A service over the parts of one mount.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one mount, put together once")]
     pub fn new(
         tree: Arc<Tree>,
         broker: Arc<Broker>,
@@ -122,8 +132,9 @@ impl OpenService {
         options: OpenOptions,
         locate: Arc<dyn LocateMount>,
         life: Arc<MountLife>,
+        gate: Gate,
     ) -> Arc<Self> {
-        Arc::new(Self { tree, broker, publisher, clock, options, locate, life })
+        Arc::new(Self { tree, broker, publisher, clock, options, locate, life, gate })
     }
 
     /// The tree that is served.
@@ -136,35 +147,71 @@ impl OpenService {
         &self.publisher
     }
 
-    /// The first half, which never waits: pins what is fresh.
+    /// The first half, which never waits: pins what is fresh, for a reader of whom enough is known.
     ///
     /// # Errors
     /// For what is no file of ours or not for this reader; never because a role fails.
-    pub fn open(&self, ino: Ino, _requester: Requester) -> Result<First, FsError> {
+    pub fn open(&self, ino: Ino, requester: Requester) -> Result<First, FsError> {
         let file = self.tree.file_at(ino)?;
-        let content = Publisher::content_of(file, View::ALL);
+        let shows = |view| self.publisher.shows(file, view);
+        let Some(verdict) = self.gate.at_once(file, requester, shows) else {
+            return Ok(First::Later(file));
+        };
+        let Some(view) = verdict.view else {
+            self.gate.count(file, OpenOutcome::Refused, requester.at);
+            return Err(FsError::Refused);
+        };
+        let content = Publisher::content_of(file, view);
         Ok(match self.tree.open(file, content, self.clock.now()) {
             Open::Ready(fh) => {
-                self.count(file);
+                self.count(file, OpenOutcome::Ready, requester);
                 First::Ready(fh)
             }
             Open::Due => First::Later(file),
         })
     }
 
-    /// The second half, for a file whose content has to be made first: waits for the sessions it
-    /// needs, at most until the deadline, and pins what can be said then.
+    /// The second half: finds out who asks if that matters, makes the content if it has to be made,
+    /// waiting for the sessions it needs at most until the deadline, and pins what can be said then.
+    /// Returns when the open is recorded.
     ///
     /// # Errors
-    /// If the file is not for this reader; never because a role fails.
+    /// If the file is not for this reader, or must not be read unrecorded; never because a role
+    /// fails.
     pub async fn open_later(&self, file: FileId, requester: Requester) -> Result<Fh, FsError> {
-        let fh = self.pin(file, View::ALL, requester.tid).await;
-        self.count(file);
-        Ok(fh)
+        let caller = self.gate.caller(requester).await;
+        let verdict = self.gate.judge(&caller, |view| self.publisher.shows(file, view));
+        let opened = match verdict.view {
+            Some(view) => Some(self.pin(file, view, requester.tid).await),
+            None => None,
+        };
+        let handle = opened.map(|(fh, _)| fh);
+        if self.gate.records(file, verdict) {
+            let keys = handle.map(|fh| self.tree.keys(fh)).unwrap_or_default();
+            let path = self.publisher.path(file);
+            let now = self.clock.now();
+            if !self.gate.record(&path, &caller, verdict, &keys, requester.at, now).await {
+                if let Some(fh) = handle {
+                    self.tree.release(fh);
+                }
+                self.gate.count(file, OpenOutcome::Refused, requester.at);
+                return Err(FsError::Refused);
+            }
+        }
+        match opened {
+            Some((fh, outcome)) => {
+                self.count(file, outcome, requester);
+                Ok(fh)
+            }
+            None => {
+                self.gate.count(file, OpenOutcome::Refused, requester.at);
+                Err(FsError::Refused)
+            }
+        }
     }
 
     /// Makes what has to be made and pins it.
-    async fn pin(&self, file: FileId, view: View, tid: u32) -> Fh {
+    async fn pin(&self, file: FileId, view: View, tid: u32) -> (Fh, OpenOutcome) {
         let momentary = match file {
             FileId::Config => {
                 let path = self.reader_path(tid).await;
@@ -175,20 +222,21 @@ impl OpenService {
                 self.publisher.momentary(file, text, Padding::Spaces).await
             }
             FileId::Metrics => {
-                self.publisher.momentary(file, String::new(), Padding::Newlines).await
+                let text = self.metrics_of(view);
+                self.publisher.momentary(file, text, Padding::Newlines).await
             }
             FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
                 return self.pin_keys(file, view).await;
             }
         };
-        self.tree.pin(momentary)
+        (self.tree.pin(momentary), OpenOutcome::Ready)
     }
 
-    async fn pin_keys(&self, file: FileId, view: View) -> Fh {
+    async fn pin_keys(&self, file: FileId, view: View) -> (Fh, OpenOutcome) {
         let content = Publisher::content_of(file, view);
         // Who came before us may have had it published.
         if let Open::Ready(fh) = self.tree.open(file, content, self.clock.now()) {
-            return fh;
+            return (fh, OpenOutcome::Ready);
         }
         let chains = self.publisher.chains(file, view);
         self.settle(&chains).await;
@@ -196,7 +244,7 @@ impl OpenService {
         let mut decided: &[Arc<RoleChain>] = &[];
         loop {
             if let Open::Ready(fh) = self.tree.open(file, content, self.clock.now()) {
-                return fh;
+                return (fh, OpenOutcome::Waited);
             }
             self.publisher.publish(decided).await;
             // Sessions so short that they fall due meanwhile are served as they are.
@@ -225,10 +273,36 @@ impl OpenService {
         }
     }
 
-    fn count(&self, file: FileId) {
+    /// What the gauges of metrics tell of each role that a view shows.
+    pub fn gauges(&self, view: View) -> Vec<(String, Option<String>, Duration)> {
+        let roles = role_statuses(&self.publisher, view, &self.broker, self.clock.now());
+        let gauge = |role: RoleStatus| {
+            let served = role.state == "live";
+            let left = role.remaining_seconds.filter(|_| served).unwrap_or_default();
+            (role.profile, role.role_arn, Duration::from_secs(left))
+        };
+        roles.into_iter().map(gauge).collect()
+    }
+
+    /// The rules of the mount, and where its opens are counted.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// `credmount/metrics` for readers of a view.
+    fn metrics_of(&self, view: View) -> String {
+        let gauges = self.gauges(view);
+        let roles: Vec<_> = gauges.iter().map(role_gauge).collect();
+        let metrics = &self.gate.metrics;
+        let mount = MountView { label: &self.gate.label, metrics, roles: &roles };
+        mount_text(&mount, &self.gate.calls)
+    }
+
+    fn count(&self, file: FileId, outcome: OpenOutcome, requester: Requester) {
         if file.holds_keys() {
             self.life.reads.fetch_add(1, Ordering::Relaxed);
         }
+        self.gate.count(file, outcome, requester.at);
     }
 
     /// Waits for all roles at once.
@@ -252,6 +326,12 @@ impl OpenService {
         let seen = seen.ok().and_then(Result::ok).flatten();
         seen.unwrap_or_else(|| self.options.fallback_path.clone())
     }
+}
+
+/// A gauge as metrics take it.
+pub fn role_gauge(gauge: &(String, Option<String>, Duration)) -> RoleGauge<'_> {
+    let (profile, role_arn, remaining) = gauge;
+    RoleGauge { profile, role_arn: role_arn.as_deref(), remaining: *remaining }
 }
 
 /// `/proc` answers in microseconds unless something is badly wrong with the reader.

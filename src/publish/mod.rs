@@ -116,6 +116,19 @@ impl Publisher {
         }
     }
 
+    /// The path of a file in the mount, for records.
+    pub fn path(&self, file: FileId) -> String {
+        let name = |index: usize| self.sections[index].name.as_str();
+        match file {
+            FileId::Credentials => "credentials".to_owned(),
+            FileId::Config => "config".to_owned(),
+            FileId::Status => "credmount/status.json".to_owned(),
+            FileId::Metrics => "credmount/metrics".to_owned(),
+            FileId::Process(index) => format!("credmount/process/{}.json", name(index)),
+            FileId::Error(index) => format!("credmount/errors/{}", name(index)),
+        }
+    }
+
     /// Whether readers of `view` may open a file.
     pub fn shows(&self, file: FileId, view: View) -> bool {
         match file {
