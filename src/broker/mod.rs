@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod call;
 mod error;
 mod port;
 pub mod schedule;
@@ -24,6 +25,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use cache::{Broker, CLOCK_CHECK};
+pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
 pub use error::{Cause, RetryClass, SessionError};
 pub use port::{BoxFuture, SessionSource};
 pub use slot::{Failure, Serving, Slot, SlotStatus};
