@@ -16,10 +16,13 @@ use crate::cli::AuditArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, ConfigErrors, Origin};
 
-/// `credmount audit [FILE]`; `configured` is where the configuration has the log written to.
-/// Following ends by SIGINT or when nobody reads the output any more.
-pub(super) fn run(args: &AuditArgs, configured: Option<PathBuf>) -> Result<ExitCode> {
-    let Some(path) = args.file.clone().or(configured) else {
+/// `credmount audit [FILE]`; without FILE what the configuration has written. Following ends by SIGINT or when nobody reads the output any more.
+pub(super) fn run(args: &AuditArgs) -> Result<ExitCode> {
+    let path = match &args.file {
+        Some(path) => Some(path.clone()),
+        None => configured(args)?,
+    };
+    let Some(path) = path else {
         bail!(
             "there is no audit log: name its FILE, or have one written with audit_log = \
              \"/path/to/audit.jsonl\" in the configuration; what went to the journal is shown by: \

@@ -22,6 +22,9 @@ use crate::render::{MountStatus, status_text};
 /// `credmount status [MOUNTPOINT] [--json]`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
+    if args.prometheus {
+        return metrics(&runtime_dir, args.mountpoint.as_deref());
+    }
     let now = SystemClock.now();
     if let Some(mountpoint) = &args.mountpoint {
         let path = absolute(mountpoint)?;
@@ -47,6 +50,31 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
     };
     print(|out| out.write_all(text.as_bytes()))?;
     ensure!(failed.is_empty(), failed.join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `credmount status --prometheus [MOUNTPOINT]`. The text of one daemon: families of two cannot stand
+/// in one text.
+fn metrics(runtime_dir: &Path, mountpoint: Option<&Path>) -> Result<ExitCode> {
+    let socket = match mountpoint {
+        Some(mountpoint) => socket_of(runtime_dir, mountpoint)?,
+        None => {
+            let (mut daemons, failed) = all_daemons(runtime_dir)?;
+            ensure!(failed.is_empty(), failed.join("\n"));
+            match (daemons.pop(), daemons.len()) {
+                (Some((socket, _)), 0) => socket,
+                (None, _) => bail!("no daemon is running"),
+                (Some(_), others) => {
+                    bail!("there are {} daemons; say which by one of its mounts", others + 1)
+                }
+            }
+        }
+    };
+    match ask(&socket, &Request::Metrics {})? {
+        Response::Done(text) => print(|out| out.write_all(text.as_bytes()))?,
+        Response::Failed(reason) => bail!(reason),
+        Response::Status(_) => bail!("the daemon at {} gave no metrics", socket.display()),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -33,7 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Status(args)) => daemons::status(&args),
         Some(Command::Refresh(args)) => daemons::refresh(&args),
         Some(Command::Unmount(args)) => daemons::unmount(&args),
-        Some(Command::Audit(args)) => audit::run(&args, None),
+        Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Completions(args)) => {
             print(|out| write_completions(args.shell, out)).map(|()| ExitCode::SUCCESS)
         }

@@ -10,7 +10,7 @@ use tracing::Level;
 use super::print;
 use super::surroundings::{Surroundings, runtime, start_logging};
 use crate::broker::schedule::Jitter;
-use crate::broker::{Broker, Serving};
+use crate::broker::{Broker, ObserveCalls, Observers, Serving};
 use crate::check::{all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
 use crate::clock::{Clock, SystemClock};
@@ -24,7 +24,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
     let roles: Vec<Role> = settings.roles().cloned().collect();
     let checks = runtime()?.block_on(async {
-        let sts = Arc::new(surroundings.sts(&settings, Arc::new(SystemClock)).await);
+        let sts = Arc::new(surroundings.sts(&settings, Arc::new(SystemClock), nobody()).await);
         let region = fallback_region(&settings);
         check_roles(sts, &roles, &region).await
     });
@@ -70,6 +70,11 @@ pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Calls of a command are told to nobody.
+fn nobody() -> Arc<dyn ObserveCalls> {
+    Arc::new(Observers::default())
+}
+
 /// Where GetCallerIdentity is asked for a role that names no region: what `aws` would use.
 fn fallback_region(settings: &Settings) -> RegionName {
     let known = settings.roles().find_map(|role| role.region.clone());
@@ -90,7 +95,7 @@ async fn sessions(
     settings: &Settings,
 ) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let sts = Arc::new(surroundings.sts(settings, clock.clone()).await);
+    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody()).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     let mut waits = JoinSet::new();
     for role in settings.roles() {

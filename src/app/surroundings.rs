@@ -15,6 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::broker::ObserveCalls;
 use crate::clock::Clock;
 use crate::config::{
     self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
@@ -118,8 +119,13 @@ impl Surroundings {
         paths::runtime_dir(self.environment.get("XDG_RUNTIME_DIR").map(String::as_str))
     }
 
-    /// A client for AWS.
-    pub(super) async fn sts(&self, settings: &Settings, clock: Arc<dyn Clock>) -> StsClient {
+    /// A client for AWS; `observer` is told of its AssumeRole calls.
+    pub(super) async fn sts(
+        &self,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn ObserveCalls>,
+    ) -> StsClient {
         // An empty file, where there is no home to find one in.
         let file = |path: &Option<PathBuf>| path.clone().unwrap_or_else(|| "/dev/null".into());
         let (config, credentials) =
@@ -134,6 +140,7 @@ impl Surroundings {
                 role.region.clone().or(hop)
             }),
             key_lifetime: settings.session_duration,
+            observer,
             ..StsOptions::new(config, credentials, &user, &host)
         };
         StsClient::new(options, clock).await

@@ -44,9 +44,9 @@ mod log;
 #[cfg(test)]
 mod log_tests;
 mod query;
-mod recorder;
 mod queue;
 mod record;
+mod recorder;
 mod sentence;
 mod sink;
 mod table;
@@ -55,12 +55,12 @@ mod testing;
 mod text;
 mod writer;
 
-pub use recorder::Recorder;
 pub use log::{AuditLog, AuditStatus, NotRecorded, OnFailure, SINK_DEADLINE, Sinks};
 pub use query::{Filter, Line, parse};
 pub use record::{
     AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,
     ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
 };
+pub use recorder::Recorder;
 pub use table::Table;
 pub use text::Text;

@@ -26,6 +26,14 @@ impl SessionError {
 pub enum Cause {
     /// STS answered `AccessDenied`: trust policy, permissions, external id or MFA.
     AccessDenied,
+    /// STS denied `sts:TagSession`: the session tags, or those that the session before passes on.
+    SessionTagsDenied,
+    /// STS denied `sts:SetSourceIdentity`, or the session before carries another source identity.
+    SourceIdentityDenied,
+    /// The inline session policy is no policy.
+    MalformedPolicy,
+    /// Session policies and tags together are larger than STS packs into a session.
+    PolicyTooLarge,
     /// `DurationSeconds` is above the role's `MaxSessionDuration`.
     DurationTooLong,
     /// A chained role was asked for more than one hour.
@@ -74,8 +82,12 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::AccessDenied,
+        Self::SessionTagsDenied,
+        Self::SourceIdentityDenied,
+        Self::MalformedPolicy,
+        Self::PolicyTooLarge,
         Self::DurationTooLong,
         Self::ChainedDurationTooLong,
         Self::ClockSkew,
@@ -95,10 +107,42 @@ impl Cause {
         Self::Ended,
     ];
 
+    /// The name of the variant, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "AccessDenied",
+            Self::SessionTagsDenied => "SessionTagsDenied",
+            Self::SourceIdentityDenied => "SourceIdentityDenied",
+            Self::MalformedPolicy => "MalformedPolicy",
+            Self::PolicyTooLarge => "PolicyTooLarge",
+            Self::DurationTooLong => "DurationTooLong",
+            Self::ChainedDurationTooLong => "ChainedDurationTooLong",
+            Self::ClockSkew => "ClockSkew",
+            Self::BaseExpired => "BaseExpired",
+            Self::BaseInvalid => "BaseInvalid",
+            Self::NoBaseCredentials => "NoBaseCredentials",
+            Self::BaseSourceFailed => "BaseSourceFailed",
+            Self::Misconfigured => "Misconfigured",
+            Self::WrongRegion => "WrongRegion",
+            Self::Rejected => "Rejected",
+            Self::Throttled => "Throttled",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Network => "Network",
+            Self::TimedOut => "TimedOut",
+            Self::BadAnswer => "BadAnswer",
+            Self::Locked => "Locked",
+            Self::Ended => "Ended",
+        }
+    }
+
     /// How soon to try again.
     pub fn retry(self) -> RetryClass {
         match self {
             Self::AccessDenied
+            | Self::SessionTagsDenied
+            | Self::SourceIdentityDenied
+            | Self::MalformedPolicy
+            | Self::PolicyTooLarge
             | Self::DurationTooLong
             | Self::ChainedDurationTooLong
             | Self::BaseExpired
@@ -124,6 +168,10 @@ impl Cause {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::AccessDenied => "AWS denied AssumeRole",
+            Self::SessionTagsDenied => "AWS denied the session tags",
+            Self::SourceIdentityDenied => "AWS denied the source identity",
+            Self::MalformedPolicy => "AWS cannot read the session policy",
+            Self::PolicyTooLarge => "the session policies and tags are too large",
             Self::DurationTooLong => "the session duration is above the maximum of the role",
             Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
             Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
@@ -145,6 +193,7 @@ impl Cause {
     }
 
     /// What to do about it: whole sentences for the operator.
+    #[expect(clippy::too_many_lines, reason = "a table with a row for each cause")]
     pub fn advice(self) -> &'static str {
         match self {
             Self::AccessDenied => {
@@ -154,6 +203,32 @@ impl Cause {
                  sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (credmount \
                  cannot give an MFA code: use base credentials that carry MFA). A role that does \
                  not exist gives the same answer."
+            }
+            Self::SessionTagsDenied => {
+                "Two things must allow sts:TagSession beside sts:AssumeRole: the trust policy of \
+                 the role, for the calling identity, and the policies of the calling identity, on \
+                 the role; conditions on aws:RequestTag or aws:TagKeys must admit these tags. It \
+                 is needed too when tags come along from the session before (transitive tags). Or \
+                 remove tags from the mount."
+            }
+            Self::SourceIdentityDenied => {
+                "The trust policy of the role and the policies of the calling identity must both \
+                 allow sts:SetSourceIdentity beside sts:AssumeRole, also when a source identity \
+                 comes along from the session before; conditions on sts:SourceIdentity must admit \
+                 this one. A source identity once set stays for the whole role chain: if the base \
+                 credentials carry one, set source_identity to the same or remove it."
+            }
+            Self::MalformedPolicy => {
+                "Mend policy: it must be an IAM policy document in JSON with Version and \
+                 Statement, without Principal. aws accessanalyzer validate-policy --policy-type \
+                 IDENTITY_POLICY --policy-document file://FILE says what is wrong."
+            }
+            Self::PolicyTooLarge => {
+                "STS packs policy, policy_arns and tags together and takes no more than 100 percent \
+                 of its space; what it answered says how much they need. Shorten them: fewer or \
+                 shorter tags, a managed policy (policy_arns) in place of a long policy. Tags that \
+                 come along from the session before take space as well; the sessions of EKS Pod \
+                 Identity bring many."
             }
             Self::DurationTooLong => {
                 "Ask for less with session_duration, or raise the maximum session duration of \
@@ -199,7 +274,8 @@ impl Cause {
             }
             Self::Rejected => {
                 "Compare what AWS says with the settings of this role: role_arn, session_name, \
-                 external_id, session_duration."
+                 external_id, session_duration, source_identity, tags, transitive_tags, policy_arns. \
+                 A tag that comes along from the session before cannot be set again."
             }
             Self::Throttled => {
                 "The account makes too many STS calls; credmount tries again by itself. Fewer \
@@ -224,6 +300,18 @@ impl Cause {
             }
             Self::Locked => "credmount unlock serves again.",
             Self::Ended => "Start the container or program anew with a mount that is served.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_cause_is_its_name_in_json() {
+        for cause in Cause::ALL {
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.name());
         }
     }
 }

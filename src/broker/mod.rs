@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod call;
 mod error;
 mod keeper;
 mod port;
@@ -25,6 +26,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use cache::{Broker, CLOCK_CHECK};
+pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
 pub use error::{Cause, RetryClass, SessionError};
 pub use keeper::Keeper;
 pub use port::{BoxFuture, SessionSource};

@@ -37,7 +37,7 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
     })?;
     let converse = || -> io::Result<Response> {
         let deadline = match request {
-            Request::Status { .. } => STATUS_DEADLINE,
+            Request::Status { .. } | Request::Metrics {} => STATUS_DEADLINE,
             _ => ANSWER_DEADLINE,
         };
         stream.set_read_timeout(Some(deadline))?;

@@ -33,6 +33,8 @@ pub enum Request {
         /// This mount.
         mount: String,
     },
+    /// Tell counts and durations in the text format of Prometheus.
+    Metrics {},
     /// Read the configuration anew.
     Reload {},
     /// Serve one mount more.

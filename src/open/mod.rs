@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
+use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
 use crate::model::RoleChain;
 use crate::publish::Publisher;
-use crate::metrics::{MountView, OpenOutcome, RoleGauge, mount_text};
 use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
 use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree, View};
@@ -77,12 +77,14 @@ pub struct OpenOptions {
 pub struct MountLife {
     since: SystemTime,
     reads: AtomicU64,
+    /// Where its opens are counted.
+    pub metrics: Arc<MountMetrics>,
 }
 
 impl MountLife {
     /// A mount that begins to serve at `since`.
     pub fn new(since: SystemTime) -> Arc<Self> {
-        Arc::new(Self { since, reads: AtomicU64::new(0) })
+        Arc::new(Self { since, reads: AtomicU64::new(0), metrics: Arc::default() })
     }
 }
 
@@ -268,6 +270,7 @@ impl OpenService {
             since: instant(self.life.since),
             reads: self.life.reads.load(Ordering::Relaxed),
             ends: None,
+            audit: None,
             log_file: self.options.log_file.clone(),
             roles,
         }
@@ -289,7 +292,12 @@ impl OpenService {
         &self.gate
     }
 
-    /// `credmount/metrics` for readers of a view.
+    /// `credmount/metrics` for readers of all roles.
+    pub fn metrics(&self) -> String {
+        self.metrics_of(View::ALL)
+    }
+
+    /// The same for readers of a view.
     fn metrics_of(&self, view: View) -> String {
         let gauges = self.gauges(view);
         let roles: Vec<_> = gauges.iter().map(role_gauge).collect();

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{AuditStatus, OnFailure};
+
 /// One mount and its daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountStatus {
@@ -25,6 +27,9 @@ pub struct MountStatus {
     /// When the mount ends by itself, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<String>,
+    /// The audit log; absent without one, and for readers of the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditStatus>,
     /// The log of a daemon in the background.
     pub log_file: Option<String>,
     /// The roles, in the order of the command line.
@@ -82,6 +87,9 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     if let Some(ends) = &status.ends {
         let _ = writeln!(text, "  ends {ends} ({})", span_until(ends, now));
     }
+    if let Some(audit) = &status.audit {
+        let _ = writeln!(text, "  audit: {}", audit_text(audit));
+    }
     if let Some(log_file) = &status.log_file {
         let _ = writeln!(text, "  log: {log_file}");
     }
@@ -114,6 +122,21 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
             "    {next}; {} renewals, {} failures so far",
             role.renewals, role.failures
         );
+    }
+    text
+}
+
+fn audit_text(audit: &AuditStatus) -> String {
+    let mut text = format!("{}, {} records", audit.sinks.join(" and "), audit.written);
+    if audit.failed > 0 {
+        let _ = write!(text, ", {} FAILED", audit.failed);
+    }
+    if let (true, Some(error)) = (audit.failing, &audit.last_error) {
+        let what = match audit.on_failure {
+            OnFailure::Serve => "readers are served unrecorded",
+            OnFailure::Refuse => "readers are refused",
+        };
+        let _ = write!(text, "; FAILING, {what}: {error}");
     }
     text
 }

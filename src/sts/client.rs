@@ -3,27 +3,28 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::config::{Builder, IdentityCache, Region, SharedHttpClient};
-use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::base::{self, LONGEST_LIFETIME, Resolver, is_key_text};
-use super::classify::{Call, base_error, sts_error};
-use super::detail::rfc3339;
+use super::assume;
+use super::base::{self, Resolver};
+use super::classify::{self, Call, base_error, sts_error};
 use super::http::https_client;
 use super::session_name;
 use super::session_name::Stamps;
-use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
+use crate::broker::{
+    AssumeRoleCall, BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource,
+};
 use crate::check::{CallerIdentity, IdentitySource};
 use crate::clock::Clock;
-use crate::model::{AccountId, BaseCredentials, RegionName, RoleHop, Secret, StsSession};
+use crate::model::{BaseCredentials, RegionName, RoleHop, StsSession};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -50,10 +51,13 @@ pub struct StsOptions {
     pub user: String,
     /// The host name that session names carry.
     pub host: String,
+    /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
+    /// inside the SDK are not among them.
+    pub observer: Arc<dyn ObserveCalls>,
 }
 
 impl StsOptions {
-    /// Options with the usual times: 1 h for keys, 30 s for base credentials.
+    /// Options with the usual times, 1 h for keys and 30 s for base credentials; nobody observes.
     pub fn new(config_file: PathBuf, credentials_file: PathBuf, user: &str, host: &str) -> Self {
         Self {
             config_file,
@@ -63,6 +67,7 @@ impl StsOptions {
             base_timeout: Duration::from_secs(30),
             user: user.to_owned(),
             host: host.to_owned(),
+            observer: Arc::new(Observers::default()),
         }
     }
 }
@@ -75,7 +80,9 @@ impl StsOptions {
 /// 3. An answer is read up to 1 MiB.
 /// 4. The clock is not corrected behind the operator's back: expirations are judged by the clock
 ///    of this machine, so a wrong clock is an error with its own advice.
-/// 5. Errors repeat code, message and request id of AWS, never a secret.
+/// 5. The observer is told of each AssumeRole call once, after its end and before its session is
+///    given out.
+/// 6. Errors repeat code, message and request id of AWS, never a secret.
 #[derive(Debug)]
 pub struct StsClient {
     /// Settings all calls share: endpoint overrides, FIPS, dual stack, retries, timeouts.
@@ -180,21 +187,28 @@ impl StsClient {
             },
             |name| name.as_str().to_owned(),
         );
-        // Durations above 12 h are refused long before; STS would refuse this one as well.
-        let seconds = i32::try_from(hop.session_duration.as_secs()).unwrap_or(i32::MAX);
-        let answer = self
-            .sts(&hop.sts_region, with)
-            .assume_role()
-            .role_arn(subject)
-            .role_session_name(session_name)
-            .duration_seconds(seconds)
-            .set_external_id(hop.external_id.as_ref().map(|id| id.as_str().to_owned()))
-            .send()
-            .await;
-        match answer {
-            Ok(output) => session_of(subject, &output, self.clock.now()),
-            Err(error) => Err(sts_error(self.call(subject, &hop.sts_region, with), &error)),
-        }
+        let started = self.clock.now();
+        let clock = Instant::now();
+        let request = self.sts(&hop.sts_region, with).assume_role();
+        let answer = assume::filled_in(request, hop, &session_name).send().await;
+        let (request_id, code) = match &answer {
+            Ok(output) => (assume::request_id(output), None),
+            Err(error) => (classify::request_id(error), classify::code(error)),
+        };
+        let outcome = match &answer {
+            Ok(output) => assume::session_of(subject, output, self.clock.now()),
+            Err(error) => Err(sts_error(self.call(subject, &hop.sts_region, with), error)),
+        };
+        let call = AssumeRoleCall {
+            role_arn: subject.to_owned(),
+            session_name,
+            source_identity: hop.attributes.source_identity.clone(),
+            started,
+            latency: clock.elapsed(),
+            outcome: assume::told(&outcome, code, request_id),
+        };
+        self.options.observer.assume_role(&call).await;
+        outcome
     }
 
     /// A client for one call. It is cheap, since the connections belong to `http`, and it leaves
@@ -258,41 +272,4 @@ fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build()
-}
-
-/// The session in an answer of AssumeRole, if it is whole and not expired at `now`.
-fn session_of(
-    subject: &str,
-    output: &AssumeRoleOutput,
-    now: SystemTime,
-) -> Result<StsSession, SessionError> {
-    let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
-    let keys = output.credentials().ok_or_else(|| bad("it has no credentials"))?;
-    let parts = [
-        ("AccessKeyId", keys.access_key_id()),
-        ("SecretAccessKey", keys.secret_access_key()),
-        ("SessionToken", keys.session_token()),
-    ];
-    if let Some((name, _)) = parts.iter().find(|(_, part)| !is_key_text(part)) {
-        return Err(bad(&format!("its {name} is empty or malformed")));
-    }
-    let expiration = SystemTime::try_from(*keys.expiration())
-        .map_err(|_| bad("its Expiration is out of range"))?;
-    if expiration <= now {
-        let (then, now) = (rfc3339(expiration), rfc3339(now));
-        return Err(bad(&format!("the session expired at {then}, and the clock here says {now}")));
-    }
-    Ok(StsSession {
-        access_key_id: keys.access_key_id().to_owned(),
-        secret_access_key: Secret::new(keys.secret_access_key()),
-        session_token: Some(Secret::new(keys.session_token())),
-        account_id: output.assumed_role_user().and_then(|user| account_of(user.arn())),
-        issued: now,
-        expiration: expiration.min(now + LONGEST_LIFETIME),
-    })
-}
-
-/// The account in an ARN: `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
-fn account_of(arn: &str) -> Option<AccountId> {
-    AccountId::parse(arn.split(':').nth(4)?).ok()
 }

@@ -11,6 +11,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 
+use tokio::time::Instant;
+
 use super::client::{StsClient, StsOptions};
 use super::http::{ANSWER_LIMIT, capped, https_client};
 use crate::broker::{Cause, SessionSource as _};
@@ -20,8 +22,8 @@ use crate::model::{
     StsSession,
 };
 
-const ROLE: &str = "arn:aws:iam::123456789012:role/prod";
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
+pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/prod";
+pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
 const TOKEN: &str = "FwoGZXIvYXdzEXAMPLETOKEN";
 
 #[derive(Debug)]
@@ -44,12 +46,14 @@ async fn client(http: SharedHttpClient) -> StsClient {
 }
 
 async fn client_with_config(http: SharedHttpClient, config: &Path) -> StsClient {
-    let none = Path::new("/nonexistent/credentials");
-    let options = StsOptions::new(config.into(), none.into(), "ann", "web1");
-    StsClient::with_http(options, Arc::new(FixedClock(now())), http).await
+    StsClient::with_http(options(config), Arc::new(FixedClock(now())), http).await
 }
 
-fn hop() -> RoleHop {
+pub(super) fn options(config: &Path) -> StsOptions {
+    StsOptions::new(config.into(), "/nonexistent/credentials".into(), "ann", "web1")
+}
+
+pub(super) fn hop() -> RoleHop {
     RoleHop {
         role_arn: RoleArn::parse(ROLE).unwrap(),
         sts_region: RegionName::parse("eu-west-1").unwrap(),
@@ -60,7 +64,7 @@ fn hop() -> RoleHop {
     }
 }
 
-fn base() -> StsSession {
+pub(super) fn base() -> StsSession {
     StsSession {
         access_key_id: "ASIABASE".to_owned(),
         secret_access_key: Secret::new(SECRET),
@@ -75,7 +79,7 @@ fn answer(status: u16, body: impl Into<String>) -> HttpResponse {
     HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.into()))
 }
 
-fn session_answer(secret: &str, expiration: &str) -> HttpResponse {
+pub(super) fn session_answer(secret: &str, expiration: &str) -> HttpResponse {
     answer(
         200,
         format!(
@@ -91,7 +95,7 @@ fn session_answer(secret: &str, expiration: &str) -> HttpResponse {
     )
 }
 
-fn error_answer(status: u16, code: &str, message: &str) -> HttpResponse {
+pub(super) fn error_answer(status: u16, code: &str, message: &str) -> HttpResponse {
     let mut response = answer(
         status,
         format!(
@@ -105,7 +109,7 @@ fn error_answer(status: u16, code: &str, message: &str) -> HttpResponse {
 }
 
 /// A client that gives `answers` in order, and the record of what it was asked.
-fn replay(answers: Vec<HttpResponse>) -> (SharedHttpClient, StaticReplayClient) {
+pub(super) fn replay(answers: Vec<HttpResponse>) -> (SharedHttpClient, StaticReplayClient) {
     let events =
         answers.into_iter().map(|answer| ReplayEvent::new(HttpRequest::empty(), answer)).collect();
     let replay = StaticReplayClient::new(events);
@@ -116,20 +120,25 @@ fn body_of(request: &HttpRequest) -> String {
     String::from_utf8(request.body().bytes().unwrap().to_vec()).unwrap()
 }
 
+/// The parameters of a request as sent, in the order of the alphabet.
+fn parameters(request: &HttpRequest) -> Vec<String> {
+    let mut parameters: Vec<_> = body_of(request).split('&').map(str::to_owned).collect();
+    parameters.sort();
+    parameters
+}
+
 #[tokio::test]
 async fn assume_role_sends_every_parameter_signed() {
     let (http, record) = replay(vec![session_answer("new", "2026-11-22T03:00:00Z")]);
     let hop = RoleHop {
         external_id: Some(ExternalId::parse("ext-1").unwrap()),
         session_name: Some(RoleSessionName::parse("fixed").unwrap()),
-        attributes: SessionAttributes::default(),
         ..hop()
     };
     client(http).await.assume_role(&hop, &base()).await.unwrap();
     let request = record.actual_requests().next().unwrap();
     assert_eq!(request.uri(), "https://sts.eu-west-1.amazonaws.com/");
-    let mut parameters: Vec<_> = body_of(request).split('&').map(str::to_owned).collect();
-    parameters.sort();
+    let parameters = parameters(request);
     assert_eq!(
         parameters,
         [
@@ -148,6 +157,42 @@ async fn assume_role_sends_every_parameter_signed() {
     assert_eq!(header("x-amz-security-token"), TOKEN);
     let agent = header("user-agent");
     assert!(agent.contains(concat!("app/credmount-", env!("CARGO_PKG_VERSION"))), "{agent}");
+}
+
+#[tokio::test]
+async fn session_attributes_are_parameters_of_the_call() {
+    let (http, record) = replay(vec![session_answer("new", "2026-11-22T03:00:00Z")]);
+    let attributes = SessionAttributes {
+        source_identity: Some("run-7".to_owned()),
+        tags: vec![
+            ("team".to_owned(), "search & find".to_owned()),
+            ("run".to_owned(), String::new()),
+        ],
+        transitive_tag_keys: vec!["team".to_owned()],
+        policy: Some("{\"Version\":\"2012-10-17\"}".to_owned()),
+        policy_arns: vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned()],
+    };
+    let session_name = Some(RoleSessionName::parse("fixed").unwrap());
+    let hop = RoleHop { session_name, attributes, ..hop() };
+    client(http).await.assume_role(&hop, &base()).await.unwrap();
+    assert_eq!(
+        parameters(record.actual_requests().next().unwrap()),
+        [
+            "Action=AssumeRole",
+            "DurationSeconds=3600",
+            "Policy=%7B%22Version%22%3A%222012-10-17%22%7D",
+            "PolicyArns.member.1.arn=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2FReadOnlyAccess",
+            "RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fprod",
+            "RoleSessionName=fixed",
+            "SourceIdentity=run-7",
+            "Tags.member.1.Key=team",
+            "Tags.member.1.Value=search%20%26%20find",
+            "Tags.member.2.Key=run",
+            "Tags.member.2.Value=",
+            "TransitiveTagKeys.member.1=team",
+            "Version=2011-06-15",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -279,7 +324,7 @@ async fn an_endless_answer_is_dropped_at_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_sts_costs_at_most_25_seconds() {
     let client = client(capped(SharedHttpClient::new(NeverClient::new()))).await;
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let error = client.assume_role(&hop(), &base()).await.unwrap_err();
     assert_eq!(error.cause, Cause::TimedOut, "{error}");
     assert!(start.elapsed() <= Duration::from_secs(26), "{:?}", start.elapsed());

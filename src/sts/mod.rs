@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod assume;
 mod base;
 mod classify;
 mod client;
@@ -12,6 +13,8 @@ mod session_name;
 
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod observer_tests;
 
 pub use client::{StsClient, StsOptions};
 pub use session_name::session_name;

@@ -11,12 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Served;
+use crate::audit::Recorder;
 use crate::broker::{BoxFuture, Broker};
 use crate::config::AddedMount;
 use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
+use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
 use crate::model::RoleChain;
-use crate::open::CurrentService;
+use crate::open::{CurrentService, OpenService, role_gauge};
 use crate::render::instant;
+use crate::tree::View;
 
 /// What is to be done to the mounts.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ impl Answer {
 #[derive(Debug)]
 pub(super) struct Roster {
     config: Option<PathBuf>,
+    recorder: Arc<Recorder>,
+    calls: Arc<CallMetrics>,
     list: RwLock<List>,
 }
 
@@ -75,8 +80,12 @@ struct Listed {
 }
 
 impl Roster {
-    pub(super) fn new(config: Option<PathBuf>) -> Self {
-        Self { config, list: RwLock::default() }
+    pub(super) fn new(
+        config: Option<PathBuf>,
+        recorder: Arc<Recorder>,
+        calls: Arc<CallMetrics>,
+    ) -> Self {
+        Self { config, recorder, calls, list: RwLock::default() }
     }
 
     /// From now on these are the mounts.
@@ -95,10 +104,26 @@ impl Roster {
         list.mounts.iter().filter(wanted).cloned().collect()
     }
 
+    /// What Prometheus is told of all mounts.
+    fn metrics(&self) -> String {
+        let services: Vec<_> = self.select(None).iter().map(|it| it.service.get()).collect();
+        let gauges: Vec<_> = services.iter().map(|service| service.gauges(View::ALL)).collect();
+        let roles: Vec<Vec<_>> =
+            gauges.iter().map(|gauges| gauges.iter().map(role_gauge).collect()).collect();
+        let view = |(service, roles)| -> MountView<'_> {
+            let (service, roles): (&Arc<OpenService>, &Vec<_>) = (service, roles);
+            let gate = service.gate();
+            MountView { label: &gate.label, metrics: &gate.metrics, roles }
+        };
+        let mounts: Vec<_> = services.iter().zip(&roles).map(view).collect();
+        daemon_text(&mounts, &self.calls, &AuditCounts::default())
+    }
+
     fn status(&self, mount: Option<&str>) -> DaemonStatus {
         let mounts = self.select(mount).into_iter().map(|it| {
             let mut status = it.service.get().status();
             status.ends = it.ends;
+            status.audit = self.recorder.status();
             status
         });
         DaemonStatus {
@@ -180,6 +205,7 @@ impl Controlled for Control {
                     done.map(|()| String::new())
                 }
                 Request::Unmount { mount } => self.order(Order::Unmount(mount)).await,
+                Request::Metrics {} => Ok(self.roster.metrics()),
                 Request::Reload {} => self.order(Order::Reload).await,
                 Request::Add { mount, lease } => self.order(Order::Add(*mount, lease)).await,
                 Request::Remove { name } => self.order(Order::Remove(name)).await,

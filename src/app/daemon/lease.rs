@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::audit::UnmountReason;
 use crate::broker::CLOCK_CHECK;
 use crate::clock::Clock;
 use crate::control::LeaseRequest;
@@ -52,14 +53,14 @@ impl Lease {
     pub(super) fn watch(
         &self,
         clock: Arc<dyn Clock>,
-        over: impl FnOnce(&'static str) + Send + 'static,
+        over: impl FnOnce(UnmountReason) + Send + 'static,
     ) {
         let (until, process) = (self.until, self.process.clone());
         let cancelled = self.cancelled.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = time(until, &*clock) => over("its time is up"),
-                () = end_of(process) => over("its process has ended"),
+                () = time(until, &*clock) => over(UnmountReason::Expired),
+                () = end_of(process) => over(UnmountReason::ProcessEnded),
                 () = cancelled.notified() => {}
             }
         });

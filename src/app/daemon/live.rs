@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use rustix::process::geteuid;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,9 +19,13 @@ use super::plan::Plan;
 use crate::broker::Cause;
 use crate::fuse::mount;
 use crate::fuse::{Mounted, OwnMount};
-use crate::open::{CurrentService, MountLife, OpenOptions, OpenService};
-use crate::os::paths;
-use crate::publish::{Invalidate, Publisher};
+use crate::model::Caller;
+use crate::open::{
+    CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions, OpenService, Requester,
+};
+use crate::os::{paths, process};
+use crate::policy::Policy;
+use crate::publish::{Invalidate, Publisher, Served};
 use crate::render::{Padding, status_json};
 use crate::tree::{FileId, Tree, View};
 
@@ -175,8 +180,9 @@ fn service(
     life: &Arc<MountLife>,
 ) -> Arc<OpenService> {
     let (tree, broker, clock) = (Arc::new(tree), shared.broker.clone(), shared.clock.clone());
-    let publisher =
-        Publisher::new(plan.served.clone(), broker.clone(), clock.clone(), tree.clone());
+    let policy = Policy::new(plan.rules.clone(), geteuid().as_raw());
+    let served = Served { views: policy.views().to_vec(), ..plan.served.clone() };
+    let publisher = Publisher::new(served, broker.clone(), clock.clone(), tree.clone());
     let options = OpenOptions {
         name: plan.name.clone(),
         mountpoint: plan.mountpoint.display().to_string(),
@@ -185,7 +191,27 @@ fn service(
         fallback_path: plan.fallback_path.clone(),
         log_file: shared.log_file.clone(),
     };
-    OpenService::new(tree, broker, publisher, clock, options, locate.clone(), life.clone())
+    let gate = Gate {
+        label: plan.label(),
+        policy,
+        identify: Arc::new(ProcFs),
+        recorder: shared.recorder.clone(),
+        metrics: life.metrics.clone(),
+        calls: shared.calls.clone(),
+    };
+    let (locate, life) = (locate.clone(), life.clone());
+    OpenService::new(tree, broker, publisher, clock, options, locate, life, gate)
+}
+
+/// Finds out who asks by `/proc`.
+#[derive(Debug)]
+struct ProcFs;
+
+impl IdentifyCaller for ProcFs {
+    fn identify(&self, requester: Requester) -> Caller {
+        let Requester { uid, gid, tid, resent, .. } = requester;
+        process::caller(uid, gid, tid, resent)
+    }
 }
 
 /// Renders every file once, so that sizes are known.
@@ -195,7 +221,7 @@ async fn render_all(service: &Arc<OpenService>, plan: &Plan, shared: &Shared) {
     publisher.config(View::ALL, plan.fallback_path.clone()).await;
     let status = status_json(&service.status());
     publisher.momentary(FileId::Status, status, Padding::Spaces).await;
-    publisher.momentary(FileId::Metrics, String::new(), Padding::Newlines).await;
+    publisher.momentary(FileId::Metrics, service.metrics(), Padding::Newlines).await;
 }
 
 /// Removes a mount that nobody will serve. The error that led here is the one to tell.

@@ -6,6 +6,7 @@
 mod control;
 mod lease;
 mod live;
+mod observe;
 mod plan;
 mod reload;
 mod signals;
@@ -14,18 +15,20 @@ mod start;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::blueprint::Blueprint;
+use crate::audit::{Event, Moment, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, Cause, Keeper};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::{Conversations, LeaseRequest, Server};
+use crate::metrics::CallMetrics;
 use crate::model::RoleChain;
 
 use control::{Answer, Asked, Control, Order, Roster};
@@ -48,6 +51,10 @@ struct Shared {
     log_file: Option<String>,
     /// Whether every mount says that it is locked.
     locked: bool,
+    /// Where opens and everything else of note is recorded.
+    recorder: Arc<Recorder>,
+    /// The AssumeRole calls so far.
+    calls: Arc<CallMetrics>,
 }
 
 /// A mount and what ends it.
@@ -66,7 +73,7 @@ enum Happening {
     /// The kernel has let go of the mount with this number.
     Gone(u64, io::Result<()>),
     /// The lease of the mount with this number is over.
-    LeaseOver(u64, &'static str),
+    LeaseOver(u64, UnmountReason),
 }
 
 /// The daemon's own task.
@@ -115,7 +122,12 @@ pub(super) async fn run(
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let locks = start::prepare(&plans, &runtime_dir, &blueprint.surroundings.base_files())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = Arc::new(blueprint.surroundings.sts(&settings, clock.clone()).await);
+    let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
+    let observer = observe::observer(&recorder, &calls);
+    recorder.replace(observe::audit_log(&settings)?).await;
+    recorder.note(observe::started(clock.now()));
+    let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
+    let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
     let chains = chains_of(plans.iter());
@@ -130,9 +142,10 @@ pub(super) async fn run(
         Server::bind(&socket).with_context(|| format!("binding {}", socket.display()))?;
     let (happen, happenings) = mpsc::unbounded_channel();
     let config = blueprint.config_file();
-    let roster = Arc::new(Roster::new(config));
+    let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
     let keeper = Keeper::new(broker.clone());
-    let shared = Shared { broker, clock, runtime_dir, socket, log_file, locked: false };
+    let shared =
+        Shared { broker, clock, runtime_dir, socket, log_file, locked: false, recorder, calls };
     let mut daemon = Daemon {
         blueprint,
         shared,
@@ -170,6 +183,7 @@ impl Daemon {
                     Heard::Stop(signal) => return Stop::Signal(signal),
                     Heard::Reload => {
                         tracing::info!("reloading after SIGHUP");
+                        self.shared.recorder.reopen();
                         if let Err(error) = self.reload().await {
                             tracing::error!("nothing is changed: {error:#}");
                         }
@@ -200,7 +214,7 @@ impl Daemon {
                     Some(_) if self.mounts.len() == 1 && self.ends_with_last => {
                         return Some(Stop::Asked(answer));
                     }
-                    Some(at) => self.end(at).await.map(|()| String::new()),
+                    Some(at) => self.end(at, UnmountReason::Command).await.map(|()| String::new()),
                     None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
                 }
             }
@@ -221,6 +235,9 @@ impl Daemon {
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let mut gone = self.mounts.remove(at);
                 let mountpoint = gone.mount.plan.mountpoint.display().to_string();
+                let reason =
+                    if end.is_ok() { UnmountReason::Foreign } else { UnmountReason::Broken };
+                self.note(observe::unmounted(&gone.mount.plan, reason, self.now()));
                 self.changed();
                 match end {
                     Ok(()) => tracing::info!(mountpoint, "the mount was removed by somebody else"),
@@ -236,11 +253,11 @@ impl Daemon {
                 }
                 (self.mounts.is_empty() && self.ends_with_last).then_some(Stop::Removed)
             }
-            Happening::LeaseOver(number, why) => {
+            Happening::LeaseOver(number, reason) => {
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let name = self.mounts[at].mount.plan.label();
-                tracing::info!(name, why, "the time of the mount is over");
-                if let Err(error) = self.end(at).await {
+                tracing::info!(name, ?reason, "the time of the mount is over");
+                if let Err(error) = self.end(at, reason).await {
                     tracing::warn!(name, "{error:#}");
                 }
                 None
@@ -262,9 +279,10 @@ impl Daemon {
         let mount = LiveMount::start(plan, lock, &self.shared, gone).await?;
         if let Some((_, lease)) = &added {
             let happen = self.happen.clone();
-            let over = move |why| drop(happen.send(Happening::LeaseOver(number, why)));
+            let over = move |reason| drop(happen.send(Happening::LeaseOver(number, reason)));
             lease.watch(self.shared.clock.clone(), over);
         }
+        self.note(observe::mounted(&mount.plan, self.now()));
         self.mounts.push(Served { number, mount, added });
         self.changed();
         Ok(())
@@ -306,16 +324,17 @@ impl Daemon {
             );
             anyhow::bail!("this daemon has no mount {name}; credmount status lists its mounts");
         };
-        self.end(at).await
+        self.end(at, UnmountReason::Command).await
     }
 
     /// Ends one mount; the daemon goes on.
-    async fn end(&mut self, at: usize) -> Result<()> {
+    async fn end(&mut self, at: usize, reason: UnmountReason) -> Result<()> {
         let mut ended = self.mounts.remove(at);
         if let Some((_, lease)) = &ended.added {
             lease.cancel();
         }
         let done = ended.mount.end().await;
+        self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
         self.changed();
         done
@@ -328,7 +347,17 @@ impl Daemon {
         for it in &self.mounts {
             it.mount.close(locked.then_some(Cause::Locked)).await;
         }
+        let moment = Moment { time: self.now() };
+        self.note(if locked { Event::Lock(moment) } else { Event::Unlock(moment) });
         Ok(String::new())
+    }
+
+    fn note(&self, event: Event) {
+        self.shared.recorder.note(event);
+    }
+
+    fn now(&self) -> SystemTime {
+        self.shared.clock.now()
     }
 
     /// Tells everybody who has to know which mounts there are.
@@ -371,6 +400,11 @@ impl Daemon {
                 it.mount.last_readers().await;
             }
         }
+        for it in &self.mounts {
+            self.note(observe::unmounted(&it.mount.plan, UnmountReason::Stop, self.now()));
+        }
+        self.note(observe::stopped(self.now()));
+        self.shared.recorder.replace(None).await;
         // Removes the socket: a daemon that has answered `unmount` is seen by nobody any more.
         tasks.shutdown().await;
         self.mounts.clear();

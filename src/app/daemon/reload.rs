@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::plan::Plan;
-use super::{Daemon, chains_of, start};
-use crate::config::AddedMount;
+use super::{Daemon, chains_of, observe, start};
+use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
+use crate::config::{AddedMount, ConfigErrors};
 use crate::model::RoleChain;
 
 /// What a reload does to each mount. Mounts are told apart by where they are.
@@ -49,6 +50,32 @@ impl Changes {
         }
         changes
     }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            added: count(self.appear.len()),
+            changed: count(self.change.len()),
+            removed: count(self.go.len()),
+        }
+    }
+}
+
+/// How many mounts a reload touched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    added: u64,
+    changed: u64,
+    removed: u64,
+}
+
+/// How much is wrong.
+fn errors_in(error: &anyhow::Error) -> u64 {
+    let errors = error.downcast_ref::<ConfigErrors>().map_or(1, |errors| errors.0.len());
+    count(errors)
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 impl Daemon {
@@ -58,6 +85,19 @@ impl Daemon {
     /// If anything is wrong with it, all of it; then nothing is changed. A mount that cannot be
     /// made although all seemed well is told, and the rest is applied.
     pub(super) async fn reload(&mut self) -> Result<String> {
+        let done = self.apply().await;
+        let (result, counts, errors) = match &done {
+            Ok((counts, _)) => (Outcome::Ok, *counts, 0),
+            Err(error) => (Outcome::Failed, Counts::default(), errors_in(error)),
+        };
+        let (time, Counts { added, changed, removed }) = (self.shared.clock.now(), counts);
+        let record = ReloadRecord { time, result, added, changed, removed, errors };
+        self.shared.recorder.note(Event::Reload(record));
+        let (_, told) = done?;
+        Ok(told)
+    }
+
+    async fn apply(&mut self) -> Result<(Counts, String)> {
         let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
         let added: Vec<AddedMount> = added.map(|(added, _)| added.clone()).collect();
         let settings = self.blueprint.settings(&added)?;
@@ -68,8 +108,11 @@ impl Daemon {
         let locks = start::prepare(&changes.appear, &self.shared.runtime_dir, &base_files)?;
 
         let clock = self.shared.clock.clone();
-        let source = Arc::new(self.blueprint.surroundings.sts(&settings, clock).await);
-        self.shared.broker.configure(source, settings.min_ttl);
+        let audit = observe::audit_log(&settings)?;
+        let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
+        let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
+        self.shared.recorder.replace(audit).await;
+        self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         if !self.shared.locked {
             let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));
             let held: HashSet<Arc<RoleChain>> =
@@ -79,13 +122,13 @@ impl Daemon {
             let deadline = settings.open_deadline;
             start::first_sessions(&self.shared.broker, &new, deadline).await;
         }
-        let counts = (changes.appear.len(), changes.change.len(), changes.go.len());
+        let counts = changes.counts();
         let mut notes = changes.notes;
         for (at, plan) in changes.change {
             self.mounts[at].mount.replace(plan, &self.shared).await;
         }
         for at in changes.go {
-            if let Err(error) = self.end(at).await {
+            if let Err(error) = self.end(at, UnmountReason::Reload).await {
                 notes.push(format!("{error:#}"));
             }
         }
@@ -96,13 +139,13 @@ impl Daemon {
             }
         }
         self.changed();
-        let (appeared, changed, gone) = counts;
-        tracing::info!(appeared, changed, gone, "reloaded");
+        let Counts { added, changed, removed } = counts;
+        tracing::info!(added, changed, removed, "reloaded");
         for note in &notes {
             tracing::warn!("{note}");
         }
-        let told = format!("{appeared} mounts added, {changed} changed, {gone} ended");
-        Ok([&[told][..], &notes[..]].concat().join("\n"))
+        let told = format!("{added} mounts added, {changed} changed, {removed} ended");
+        Ok((counts, [&[told][..], &notes[..]].concat().join("\n")))
     }
 }
 
