@@ -18,7 +18,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout};
 
 use super::file::FileSink;
 use super::journal::{self, JournalSink};
@@ -27,8 +27,15 @@ use super::record::Event;
 use super::sink::Sink;
 use super::writer::Writer;
 
-/// How long a sink may take for one batch before it counts as failed.
+/// How long a sink may take for one batch before it counts as failed. Those who wait notice at
+/// most half a second later.
 pub const SINK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often those who wait look whether the sinks still answer.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// No number of answers.
+const NEVER: u64 = u64::MAX;
 
 /// How many opens may wait in the queue; more of them wait in front of it.
 const PLACES: usize = 1024;
@@ -103,11 +110,12 @@ pub(super) struct Shared {
     pub(super) failed: AtomicU64,
     /// Whether a sink's latest write or reopening failed.
     pub(super) is_failing: AtomicBool,
-    /// Whether the log was told that a sink hangs.
-    pub(super) is_hang_told: AtomicBool,
     pub(super) last_error: Mutex<Option<String>>,
-    /// When the writer began what it is at; `None` while it waits for work.
-    pub(super) busy_since: Mutex<Option<Instant>>,
+    /// How often the sinks have answered. That this does not move although somebody waits is how
+    /// a sink that hangs is known: the writer itself cannot say so.
+    answers: AtomicU64,
+    /// The number of answers at which a sink was last found to hang, so that any answer ends it.
+    hung_at: AtomicU64,
 }
 
 impl AuditLog {
@@ -144,9 +152,9 @@ impl AuditLog {
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
-            is_hang_told: AtomicBool::new(false),
             last_error: Mutex::new(None),
-            busy_since: Mutex::new(None),
+            answers: AtomicU64::new(0),
+            hung_at: AtomicU64::new(NEVER),
         });
         let names = sinks.iter().map(|sink| sink.name()).collect();
         let (end, ended) = oneshot::channel();
@@ -167,7 +175,7 @@ impl AuditLog {
     }
 
     /// Records the event; returns once it is in every sink. A sink that hangs is waited for until
-    /// [`SINK_DEADLINE`] has passed since it last took something, and not at all after that.
+    /// it has taken nothing for [`SINK_DEADLINE`], and not at all after that.
     ///
     /// If the future is dropped early the event may be recorded all the same.
     ///
@@ -276,32 +284,39 @@ impl Shared {
         }
     }
 
-    /// The result of `work`, or `None` if the writer hangs over it.
+    /// The sinks have answered.
+    pub(super) fn answered(&self) {
+        let before = self.answers.fetch_add(1, Ordering::Relaxed);
+        if self.hung_at.load(Ordering::Relaxed) == before {
+            tracing::info!("the audit log moves again");
+        }
+    }
+
+    /// Whether a sink has taken nothing for [`SINK_DEADLINE`], and still does not.
+    fn is_hanging(&self) -> bool {
+        self.hung_at.load(Ordering::Relaxed) == self.answers.load(Ordering::Relaxed)
+    }
+
+    /// The result of `work`, which the writer has to do; `None` if it hangs over it.
     async fn unless_hanging<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
+        let (mut answers, mut since) = (self.answers.load(Ordering::Relaxed), Instant::now());
         loop {
-            let busy_since = *self.busy_since.lock();
-            let deadline = busy_since.unwrap_or_else(Instant::now) + SINK_DEADLINE;
-            tokio::select! {
-                biased;
-                done = &mut work => return Some(done),
-                () = sleep_until(deadline) => {}
+            if let Ok(done) = timeout(LOOK, &mut work).await {
+                return Some(done);
             }
-            if self.is_hanging() {
-                self.tell_hang();
+            let answers_now = self.answers.load(Ordering::Relaxed);
+            if answers_now != answers {
+                (answers, since) = (answers_now, Instant::now());
+            } else if self.is_hanging() || since.elapsed() >= SINK_DEADLINE {
+                self.hangs(answers);
                 return None;
             }
         }
     }
 
-    /// Whether a sink has taken nothing for [`SINK_DEADLINE`] although it should.
-    fn is_hanging(&self) -> bool {
-        let busy_since = *self.busy_since.lock();
-        busy_since.is_some_and(|since| since + SINK_DEADLINE <= Instant::now())
-    }
-
-    fn tell_hang(&self) {
-        if self.is_hang_told.swap(true, Ordering::Relaxed) {
+    fn hangs(&self, answers: u64) {
+        if self.hung_at.swap(answers, Ordering::Relaxed) == answers {
             return;
         }
         let seconds = SINK_DEADLINE.as_secs();

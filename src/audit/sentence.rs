@@ -24,11 +24,11 @@ pub(super) fn sentence(event: &Event) -> String {
         ),
         Event::Reload(reload) => match reload.result {
             Outcome::Ok => format!(
-                "the configuration was reloaded: {} mounts added, {} changed, {} removed",
+                "the configuration was reloaded; mounts added: {}, changed: {}, removed: {}",
                 reload.added, reload.changed, reload.removed
             ),
             Outcome::Failed => {
-                format!("the configuration was not reloaded: it has {} errors", reload.errors)
+                format!("the configuration was not reloaded; errors in it: {}", reload.errors)
             }
         },
         Event::Lock(_) => "locked: no mount hands out keys".to_owned(),
@@ -165,7 +165,7 @@ mod tests {
                  of agents: prod",
                 "locked: no mount hands out keys",
                 "unlocked: mounts hand out keys again",
-                "the configuration was reloaded: 1 mounts added, 2 changed, 0 removed",
+                "the configuration was reloaded; mounts added: 1, changed: 2, removed: 0",
                 "mount agents at /srv/agents/.aws ended: by command",
                 "credmount stopped (pid 77)",
             ]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::log::{OnFailure, Shared};
 use super::queue::{Entry, Work};
@@ -37,9 +36,7 @@ impl Writer {
     /// Blocks until the queue is closed and empty.
     pub(super) fn run(mut self) {
         loop {
-            let work = self.shared.queue.next();
-            *self.shared.busy_since.lock() = Some(Instant::now());
-            match work {
+            match self.shared.queue.next() {
                 Work::Write(entries) => self.write(entries),
                 Work::Reopen => self.reopen(),
                 Work::End => return,
@@ -89,10 +86,7 @@ impl Writer {
     fn done(&self) {
         let is_failing = |watched: &Watched| watched.lost.is_some() || watched.is_reopening_due;
         self.shared.is_failing.store(self.sinks.iter().any(is_failing), Ordering::Relaxed);
-        *self.shared.busy_since.lock() = None;
-        if self.shared.is_hang_told.swap(false, Ordering::Relaxed) {
-            tracing::info!("the audit log moves again");
-        }
+        self.shared.answered();
     }
 }
 
