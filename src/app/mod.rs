@@ -18,7 +18,7 @@ use crate::fuse::mount::MountError;
 /// or configuration.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        None => mount::run(&cli.mount),
+        None => mount::run(&cli.mount, cli.daemon_child),
         Some(Command::Mount(args)) => mount::run_named(&args),
         Some(
             Command::Add(_)

@@ -18,8 +18,8 @@ use crate::os::{hardening, paths};
 use crate::publish::Served;
 use crate::render::ReaderPath;
 
-/// Mounts, in this process or in one that stays.
-pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+/// Mounts, in this process or in one that stays, which this one is if it is a `daemon_child`.
+pub(super) fn run(args: &MountArgs, daemon_child: bool) -> Result<ExitCode> {
     // First of all, because files that hold keys are read soon.
     let memory = hardening::harden().context("forbidding core dumps")?;
     let surroundings = Surroundings::read(args.common.log.config.as_deref());
@@ -35,7 +35,7 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
     })?;
     let runtime_dir = surroundings.runtime_dir()?;
     let log_file = runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("log");
-    if args.daemon.daemon_child {
+    if daemon_child {
         return stay(&surroundings, &settings, mountpoint, runtime_dir, &log_file);
     }
     if settings.background {
