@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
-pub use options::{CommonArgs, DaemonArgs, LogArgs, ReaderArgs, SessionArgs};
+pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,11 +48,14 @@ pub struct Cli {
     /// The options of the mount.
     #[command(flatten)]
     pub mount: MountArgs,
+
+    /// Set by `--background` for the process that stays.
+    #[arg(long, hide = true, global = true)]
+    pub daemon_child: bool,
 }
 
 /// Everything but the mount of the command line.
 #[derive(Debug, Clone, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 pub enum Command {
     /// Serve mounts of the configuration file: those named, or all.
     Mount(MountNamedArgs),
@@ -187,6 +190,15 @@ mod tests {
         let flags = cli.mount.flags();
         assert_eq!(flags.roles, ["prod", "x=dev"]);
         assert_eq!(flags.verbose, 2);
+    }
+
+    #[test]
+    fn the_process_that_stays_is_told_behind_the_command() {
+        assert!(parse(&["--daemon-child", "/mnt"]).expect("legal").daemon_child);
+        let cli = parse(&["mount", "--daemon-child", "a"]).expect("legal");
+        assert!(cli.daemon_child);
+        let Some(Command::Mount(mount)) = cli.command else { panic!("a mount") };
+        assert_eq!(mount.names, ["a"]);
     }
 
     #[test]

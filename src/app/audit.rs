@@ -10,17 +10,18 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::report;
+use super::surroundings::Surroundings;
+use super::{daemons, report};
 use crate::audit::{Event, Filter, Line, Table, parse};
 use crate::cli::AuditArgs;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{ConfigError, ConfigErrors, Origin};
+use crate::config::{ConfigError, ConfigErrors, Flags, Origin, Selection};
 
 /// `credmount audit [FILE]`; without FILE what the configuration has written. Following ends by SIGINT or when nobody reads the output any more.
 pub(super) fn run(args: &AuditArgs) -> Result<ExitCode> {
     let path = match &args.file {
         Some(path) => Some(path.clone()),
-        None => configured(args)?,
+        None => configured()?,
     };
     let Some(path) = path else {
         bail!(
@@ -38,6 +39,15 @@ pub(super) fn run(args: &AuditArgs) -> Result<ExitCode> {
         shown => shown.with_context(|| path.display().to_string())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The audit log of a daemon that runs, else that of the configuration.
+fn configured() -> Result<Option<PathBuf>> {
+    if let Some(path) = daemons::audit_log()? {
+        return Ok(Some(path));
+    }
+    let surroundings = Surroundings::read(None);
+    Ok(surroundings.settings(&Flags::default(), Selection::Configured, &[])?.audit_log)
 }
 
 fn filter(args: &AuditArgs, now: SystemTime) -> Result<Filter> {

@@ -178,6 +178,22 @@ fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
     Ok(paths::mount_socket(runtime_dir, &absolute(mountpoint)?))
 }
 
+/// The file that daemons of this user write their audit log to, if it is one file.
+pub(super) fn audit_log() -> Result<Option<PathBuf>> {
+    let (daemons, _) = all_daemons(&runtime_dir()?)?;
+    let logs = daemons.iter().flat_map(|(_, it)| &it.mounts).filter_map(|it| it.audit.as_ref());
+    let mut files: Vec<PathBuf> = logs.filter_map(|audit| audit.file.clone()).collect();
+    files.sort();
+    files.dedup();
+    ensure!(
+        files.len() < 2,
+        "daemons write {} audit logs; name the FILE: {}",
+        files.len(),
+        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+    );
+    Ok(files.pop())
+}
+
 /// The directory of sockets, if it exists. One that others can write to is not trusted: whoever
 /// made it may answer in the place of a daemon.
 fn runtime_dir() -> Result<PathBuf> {

@@ -21,8 +21,8 @@ use crate::fuse::mount::MountError;
 /// or configuration.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        None => mount::run(&cli.mount),
-        Some(Command::Mount(args)) => mount::run_named(&args),
+        None => mount::run(&cli.mount, cli.daemon_child),
+        Some(Command::Mount(args)) => mount::run_named(&args, cli.daemon_child),
         Some(Command::Add(args)) => daemons::add(&args),
         Some(Command::Remove(args)) => daemons::remove(&args),
         Some(Command::Lock(args)) => daemons::command(&args, &Request::Lock {}),

@@ -32,26 +32,26 @@ struct Typed<'a> {
 }
 
 /// `credmount [OPTIONS] [MOUNTPOINT]`.
-pub(super) fn run(args: &MountArgs) -> Result<ExitCode> {
+pub(super) fn run(args: &MountArgs, daemon_child: bool) -> Result<ExitCode> {
     serve_typed(Typed {
         config: args.common.log.config.as_deref(),
         flags: args.flags(),
         mountpoint: args.mountpoint.as_deref(),
         command: None,
         names: &[],
-        daemon_child: args.daemon.daemon_child,
+        daemon_child,
     })
 }
 
 /// `credmount mount [NAME…]`.
-pub(super) fn run_named(args: &MountNamedArgs) -> Result<ExitCode> {
+pub(super) fn run_named(args: &MountNamedArgs, daemon_child: bool) -> Result<ExitCode> {
     serve_typed(Typed {
         config: args.log.config.as_deref(),
         flags: args.flags(),
         mountpoint: None,
         command: Some("mount"),
         names: &args.names,
-        daemon_child: args.daemon.daemon_child,
+        daemon_child,
     })
 }
 

@@ -22,7 +22,7 @@ use crate::render::{self, Profile, ProfileState, Text};
 /// `credmount check`.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
-    let roles: Vec<Role> = settings.roles().cloned().collect();
+    let roles = distinct(&settings);
     let checks = runtime()?.block_on(async {
         let sts = Arc::new(surroundings.sts(&settings, Arc::new(SystemClock), nobody()).await);
         let region = fallback_region(&settings);
@@ -36,7 +36,17 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
 /// `credmount render`.
 pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
-    let roles: Vec<Role> = settings.roles().cloned().collect();
+    let roles = distinct(&settings);
+    for (index, role) in roles.iter().enumerate() {
+        if roles[..index].iter().any(|earlier| earlier.profile == role.profile) {
+            let profile = &role.profile;
+            let message = format!(
+                "mounts serve different sessions as `{profile}`: say with --role which roles are \
+                 to be rendered"
+            );
+            return Err(ConfigErrors(vec![ConfigError { origin: Origin::Whole, message }]).into());
+        }
+    }
     let single = match args.format {
         RenderFormat::Process => Some("process"),
         RenderFormat::Env => Some("env"),
@@ -47,7 +57,7 @@ pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
         let origin = Origin::Flag("--format".to_owned());
         return Err(ConfigErrors(vec![ConfigError { origin, message }]).into());
     }
-    let sessions = runtime()?.block_on(sessions(&surroundings, &settings))?;
+    let sessions = runtime()?.block_on(sessions(&surroundings, &settings, &roles))?;
     let rendered = match args.format {
         RenderFormat::Ini => {
             let sections: Vec<_> = roles.iter().zip(&sessions).map(section).collect();
@@ -75,6 +85,17 @@ fn nobody() -> Arc<dyn ObserveCalls> {
     Arc::new(Observers::default())
 }
 
+/// The roles of all mounts, each once.
+fn distinct(settings: &Settings) -> Vec<Role> {
+    let mut roles: Vec<Role> = Vec::new();
+    for role in settings.roles() {
+        if !roles.contains(role) {
+            roles.push(role.clone());
+        }
+    }
+    roles
+}
+
 /// Where GetCallerIdentity is asked for a role that names no region: what `aws` would use.
 fn fallback_region(settings: &Settings) -> RegionName {
     let known = settings.roles().find_map(|role| role.region.clone());
@@ -93,12 +114,13 @@ fn prepare(args: &CommonArgs) -> Result<(Surroundings, Settings)> {
 async fn sessions(
     surroundings: &Surroundings,
     settings: &Settings,
+    roles: &[Role],
 ) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody()).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     let mut waits = JoinSet::new();
-    for role in settings.roles() {
+    for role in roles {
         let (broker, chain) = (broker.clone(), role.chain.clone());
         let deadline = settings.open_deadline;
         waits.spawn(async move { broker.settled(&chain, deadline).await });
@@ -110,7 +132,7 @@ async fn sessions(
         Serving::Failing(error) => bail!("{}: {error}\n  {}", role.profile, error.cause.advice()),
         Serving::Pending => bail!("{}: the session is about to expire", role.profile),
     };
-    settings.roles().map(session).collect()
+    roles.iter().map(session).collect()
 }
 
 fn section<'a>((role, session): (&'a Role, &Arc<StsSession>)) -> (Profile<'a>, ProfileState) {

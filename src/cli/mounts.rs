@@ -7,7 +7,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, ValueHint};
 
 use super::Cli;
-use super::options::{CommonArgs, DaemonArgs, LogArgs, ReaderArgs, SessionArgs};
+use super::options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
 use crate::config::{self, AddedMount, Flags};
 
 /// `credmount [OPTIONS] [MOUNTPOINT]`.
@@ -15,13 +15,17 @@ use crate::config::{self, AddedMount, Flags};
 /// The common options stand last, so that `--help` shows its groups in a good order.
 #[derive(Debug, Clone, Args)]
 pub struct MountArgs {
-    /// What the mount is like for its readers.
+    /// Which role is the default.
     #[command(flatten)]
-    pub readers: ReaderArgs,
+    pub default: DefaultArgs,
 
     /// What the daemon does for all its mounts.
     #[command(flatten)]
     pub daemon: DaemonArgs,
+
+    /// What the mount is like for its readers.
+    #[command(flatten)]
+    pub readers: ReaderArgs,
 
     /// The options that mounting, checking and rendering share.
     #[command(flatten)]
@@ -55,7 +59,7 @@ fn mountpoint(path: PathBuf) -> Result<PathBuf, String> {
 impl MountArgs {
     /// The flags for [`crate::config::resolve`].
     pub fn flags(&self) -> Flags {
-        self.readers.flags(self.daemon.flags(self.common.flags()))
+        self.default.flags(self.readers.flags(self.daemon.flags(self.common.flags())))
     }
 }
 
@@ -117,6 +121,10 @@ pub struct AddArgs {
     #[command(flatten)]
     pub daemon: WhichDaemon,
 
+    /// Which role is the default.
+    #[command(flatten)]
+    pub default: DefaultArgs,
+
     /// What the mount is like for its readers.
     #[command(flatten)]
     pub readers: ReaderArgs,
@@ -137,7 +145,7 @@ impl AddArgs {
         AddedMount {
             name: self.name.clone(),
             path: self.path.clone(),
-            flags: self.readers.flags(self.sessions.flags()),
+            flags: self.default.flags(self.readers.flags(self.sessions.flags())),
         }
     }
 }

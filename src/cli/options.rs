@@ -65,7 +65,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub session_name: Option<String>,
 
-    /// The source identity, which `CloudTrail` shows for all that the session does
+    /// The source identity, which CloudTrail shows for all that the session does
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub source_identity: Option<String>,
 
@@ -136,28 +136,38 @@ impl LogArgs {
     }
 }
 
-/// What one mount is like for its readers.
+/// Which role is the default.
 #[derive(Debug, Clone, Args)]
-pub struct ReaderArgs {
+pub struct DefaultArgs {
     /// The role that is also `[default]`, or `none`; the first one if not given
     #[arg(long, value_name = "NAME", help_heading = ROLES, display_order = AFTER_COMMON)]
     pub default: Option<String>,
+}
 
+impl DefaultArgs {
+    pub(super) fn flags(&self, others: Flags) -> Flags {
+        Flags { default: self.default.clone(), ..others }
+    }
+}
+
+/// What one mount is like for its readers.
+#[derive(Debug, Clone, Args)]
+pub struct ReaderArgs {
     /// The mount as readers see it, as in /root/.aws; found out for each reader if not given
-    #[arg(long, value_name = "PATH", help_heading = MOUNT, display_order = AFTER_COMMON)]
+    #[arg(long, value_name = "PATH", help_heading = MOUNT)]
     pub reader_path: Option<String>,
 
     /// Give plain profiles `credential_process` too, and leave static keys out
-    #[arg(long, help_heading = MOUNT, display_order = AFTER_COMMON)]
+    #[arg(long, help_heading = MOUNT)]
     pub live_only: bool,
 
     /// Let readers write into cli/, sso/, login/ and boto/: true or false
     #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", help_heading = MOUNT, display_order = AFTER_COMMON)]
+    #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
     /// A file with sections to add to `config`
-    #[arg(long, value_name = "FILE", help_heading = MOUNT, display_order = AFTER_COMMON)]
+    #[arg(long, value_name = "FILE", help_heading = MOUNT)]
     pub config_include: Option<String>,
 
     /// Open the mount to other users, as far as `--allow` lets them
@@ -172,7 +182,6 @@ pub struct ReaderArgs {
 impl ReaderArgs {
     pub(super) fn flags(&self, others: Flags) -> Flags {
         Flags {
-            default: self.default.clone(),
             reader_path: self.reader_path.clone(),
             live_only: self.live_only,
             writable_caches: self.writable_caches.clone(),
@@ -212,10 +221,6 @@ pub struct DaemonArgs {
     /// What to do with readers when a record cannot be written: serve or refuse
     #[arg(long, value_name = "ACTION", help_heading = AUDIT)]
     pub on_audit_failure: Option<String>,
-
-    /// Set by `--background` for the process that stays.
-    #[arg(long, hide = true)]
-    pub daemon_child: bool,
 }
 
 impl DaemonArgs {

@@ -241,7 +241,7 @@ mod tests {
             ("uid=-1", "is no id"),
             ("uid=4294967295", "is no id"),
             ("uid=jane", "is no id"),
-            ("user=1", "did you mean `uid`"),
+            ("uidd=1", "did you mean `uid`"),
             ("container=3f4e8a1b2c3", "has 11 digits"),
             ("container=web", "is no container id"),
             ("exe=aws", "matches no path"),

@@ -49,14 +49,15 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
                     .map(|(name, origin, keys)| mount(name, origin, keys, report));
                 content.mounts = Some(mounts.collect());
             }
-            _ => match OptionKey::parse(&name) {
-                Some(key) => content.options.push((key, value)),
-                None => {
+            _ => {
+                let Some(key) = OptionKey::parse(&name) else {
                     let known = OptionKey::ALL.map(OptionKey::name);
                     let known = known.into_iter().chain(["roles", "mounts"]);
                     report.error(&value.origin, unknown_key(&name, "at top level", known));
-                }
-            },
+                    continue;
+                };
+                content.options.push((key, value));
+            }
         }
     }
     content
@@ -79,16 +80,16 @@ fn tables(
         );
         return Vec::new();
     };
-    let table = |(name, value): &(String, Sourced<Raw>)| match &value.value {
-        Raw::Table(keys) => Some((name.clone(), value.origin.clone(), keys.clone())),
-        _ => {
-            let name = shown(name);
-            report.error(
-                &value.origin,
-                format!("{one} {name} is no table: write [{what}.NAME] and its keys below"),
-            );
-            None
+    let table = |(name, value): &(String, Sourced<Raw>)| {
+        if let Raw::Table(keys) = &value.value {
+            return Some((name.clone(), value.origin.clone(), keys.clone()));
         }
+        let name = shown(name);
+        report.error(
+            &value.origin,
+            format!("{one} {name} is no table: write [{what}.NAME] and its keys below"),
+        );
+        None
     };
     entries.iter().filter_map(table).collect()
 }

@@ -42,8 +42,7 @@ pub(super) fn checked(path: &Path, bytes: &[u8], taken: &Taken<'_>, report: &mut
     let text = match str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             report.error(&Origin::line(path, line), "not UTF-8: save the file as UTF-8");
             return String::new();
         }

@@ -26,6 +26,8 @@ mod regions;
 mod roles;
 mod session_policy;
 mod settings;
+#[cfg(test)]
+mod sharing;
 mod spec;
 mod value;
 

@@ -120,59 +120,66 @@ pub(super) fn served(
     (selection, added): (Selection<'_>, &[AddedMount]),
     report: &mut Report,
 ) -> Vec<MountSettings> {
-    let mut names = Vec::new();
-    let mut settings = Vec::new();
     let selected = match selection {
         Selection::Configured if common.asks_for_roles() || tables.is_none() => None,
         Selection::CommandLine => None,
         Selection::Configured => Some(&[][..]),
         Selection::Mounts(names) => Some(names),
     };
+    let mut mounts = Vec::new();
     if let Some(selected) = selected {
         check_selection(selected, tables, report);
-        refuse_options_of_one(common, report);
+        if tables.is_some() {
+            refuse_options_of_one(common, report);
+        }
     } else {
-        settings.push(world.mount(None, options, report));
+        mounts.push(world.mount(None, options, report));
     }
+    let mut earlier = Vec::new();
     for table in tables.unwrap_or_default() {
-        let named = Named {
+        let found = Named {
             name: &table.name,
             origin: table.origin.clone(),
             path: table_path(table, world.home, report),
         };
-        check_name(&named, &names, report);
+        check_name(&found, &earlier, report);
         let wanted = |names: &[String]| names.is_empty() || names.contains(&table.name);
         if selected.is_some_and(wanted) {
-            let options =
-                Options::check(&table.options, &common.inherited(true), world.home, report);
-            settings.push(world.mount(Some(&named), &options, report));
+            let inherited = common.inherited(true);
+            let options = Options::check(&table.options, &inherited, world.home, report);
+            mounts.push(world.mount(Some(&found), &options, report));
         } else {
             // Without what is typed for others, and without warnings about what nobody serves.
             let mut unserved = Report::default();
             let inherited = common.inherited(false);
             let options = Options::check(&table.options, &inherited, world.home, &mut unserved);
-            world.mount(Some(&named), &options, &mut unserved);
+            world.mount(Some(&found), &options, &mut unserved);
             report.adopt(unserved);
         }
-        names.push(named);
+        earlier.push(found);
     }
     for mount in added {
         let command = format!("add {} ", mount.name.escape_debug());
-        let origin = Origin::Flag(format!("{command}--path"));
-        let path = report.check(&origin, paths::check("path", &mount.path));
-        let named = Named {
-            name: &mount.name,
-            origin: Origin::Flag(command.trim_end().to_owned()),
-            path: path.map(|()| Sourced::new(mount.path.components().collect(), origin)),
-        };
-        check_name(&named, &names, report);
+        let found = added_place(mount, &command, report);
+        check_name(&found, &earlier, report);
         let own = from_flags(&mount.flags, &command);
         let options = Options::check(&own, &common.inherited(false), world.home, report);
-        settings.push(world.mount(Some(&named), &options, report));
-        names.push(named);
+        mounts.push(world.mount(Some(&found), &options, report));
+        earlier.push(found);
     }
-    check_paths(&names, report);
-    settings
+    check_paths(&earlier, report);
+    mounts
+}
+
+/// The name and path of an added mount.
+fn added_place<'a>(mount: &'a AddedMount, command: &str, report: &mut Report) -> Named<'a> {
+    let origin = Origin::Flag(format!("{command}--path"));
+    let path = report.check(&origin, paths::check("path", &mount.path));
+    Named {
+        name: &mount.name,
+        origin: Origin::Flag(command.trim_end().to_owned()),
+        path: path.map(|()| Sourced::new(mount.path.components().collect(), origin)),
+    }
 }
 
 impl World<'_> {
@@ -194,8 +201,8 @@ impl World<'_> {
         let roles = roles::served(&chains, origin, report);
         let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
         let default = roles::default(&chains, compatible, &roles, report);
-        let rules = options.allow.first().map_or(&[][..], |rules| &rules.value);
-        let allow = rules.iter().map(|rule| rule.resolve(&roles, report)).collect();
+        let allow = options.allow.first().map_or(&[][..], |allow| &allow.value);
+        let allow = allow.iter().map(|rule| rule.resolve(&roles, report)).collect();
         let config_include = self.include(options, &roles, default.as_ref(), report);
         MountSettings {
             name: named.map(|named| named.name.to_owned()),
@@ -254,7 +261,8 @@ fn table_path(
         );
         return None;
     };
-    let text = report.check(&raw.origin, raw.value.text("path", "/srv/aws"))?;
+    let text =
+        report.check(&raw.origin, raw.value.text("path", "~/.local/state/credmount/NAME"))?;
     let path = report.check(&raw.origin, paths::absolute("path", text, home))?;
     Some(Sourced::new(path, raw.origin.clone()))
 }

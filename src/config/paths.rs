@@ -33,7 +33,7 @@ pub(super) fn absolute(key: &str, text: &str, home: Option<&str>) -> Result<Path
 pub(super) fn check(key: &str, path: &Path) -> Result<(), String> {
     let found = shown(&path.display().to_string());
     if !path.is_absolute() {
-        return Err(format!("{key} {found} is not absolute: write it as in /srv/aws or ~/aws"));
+        return Err(format!("{key} {found} is not absolute: begin it with `/` or `~/`"));
     }
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(format!("{key} {found} has `..` in it: write the path without"));

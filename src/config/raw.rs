@@ -85,15 +85,13 @@ impl Sourced<Raw> {
     pub(super) fn pairs(&self, key: &str) -> Result<Vec<(String, Sourced<String>)>, Problems> {
         let Raw::Table(entries) = &self.value else {
             let texts = self.texts(key, "KEY=VALUE")?;
-            return all(texts.into_iter().map(|text| match text.value.split_once('=') {
-                Some((name, value)) => {
-                    Ok((name.to_owned(), Sourced::new(value.to_owned(), text.origin)))
+            return all(texts.into_iter().map(|text| {
+                if let Some((name, value)) = text.value.split_once('=') {
+                    return Ok((name.to_owned(), Sourced::new(value.to_owned(), text.origin)));
                 }
-                None => {
-                    let found = super::value::shown(&text.value);
-                    let message = format!("{key} {found} has no `=`: write it as in KEY=VALUE");
-                    Err(vec![(text.origin, message)])
-                }
+                let found = super::value::shown(&text.value);
+                let message = format!("{key} {found} has no `=`: write it as in KEY=VALUE");
+                Err(vec![(text.origin, message)])
             }));
         };
         all(entries.iter().map(|(name, value)| match value.value.text(name, "…") {

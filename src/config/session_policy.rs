@@ -1,9 +1,10 @@
 //! An inline session policy: JSON → the same in as few characters as possible.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use super::value::shown;
 
@@ -102,14 +103,15 @@ impl<'de> Deserialize<'de> for Unique {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unique, A::Error> {
-                let mut object = Map::new();
+                // Sorted, whatever order the map of serde_json keeps.
+                let mut object = BTreeMap::new();
                 while let Some((key, Unique(value))) = entries.next_entry::<String, Unique>()? {
                     if object.contains_key(&key) {
                         return Err(A::Error::custom(format!("{key}{TWICE}")));
                     }
                     object.insert(key, value);
                 }
-                Ok(Unique(Value::Object(object)))
+                Ok(Unique(Value::Object(object.into_iter().collect())))
             }
         }
 
@@ -145,7 +147,7 @@ mod tests {
             ),
             ("{\"Statement\":[{\"Sid\":\"€\"}]}", "contains `€`"),
             ("{\"Statement\":[{\"Sid\":\"\\u0000\"}]} x", "is not JSON"),
-            (&long, "has 2067 characters"),
+            (&long, "has 2066 characters"),
         ] {
             let found = compact("policy", text).expect_err("refused");
             assert!(found.contains(problem), "{text}: {found}");
@@ -155,7 +157,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_compact_policy_stays_as_it_is(
-            text in "[{]\"Statement\":([{][}]|\\[([{]\"a\": ?-?[0-9]{1,9}[}])?\\]|\\[true,null, 1.5\\])[}]"
+            text in "[{]\"Statement\":([{][}]|\\[([{]\"a\": ?-?[1-9][0-9]{0,8}[}])?\\]|\\[true,null, 1\\.5\\])[}]"
         ) {
             let once = compact("policy", &text).expect("legal");
             prop_assert_eq!(compact("policy", &once), Ok(once));

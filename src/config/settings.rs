@@ -158,22 +158,18 @@ pub(super) fn assemble(
 /// A floor as high as the session would make every open wait for a renewal.
 fn check_min_ttl(options: &Options, mounts: &[MountSettings], report: &mut Report) {
     let Some(min_ttl) = options.min_ttl.first() else { return };
-    let too_short = |mount: &MountSettings| {
-        mount.roles.iter().find_map(|role| {
-            let session_duration = role.chain.hops.last()?.session_duration;
-            (session_duration <= min_ttl.value).then(|| (role.profile.clone(), session_duration))
-        })
-    };
-    for mount in mounts {
-        let Some((profile, session_duration)) = too_short(mount) else { continue };
-        let place = mount.name.as_ref().map(|name| format!(" of mount `{name}`"));
+    let too_short = mounts.iter().flat_map(|mount| &mount.roles).find_map(|role| {
+        let session_duration = role.chain.hops.last()?.session_duration;
+        (session_duration <= min_ttl.value).then_some((role, session_duration))
+    });
+    if let Some((role, session_duration)) = too_short {
         report.error(
             &min_ttl.origin,
             format!(
-                "min_ttl {} is not below the session duration of role `{profile}`{}, {}: every \
-                 open would wait for a new session; use a third of it or less",
+                "min_ttl {} is not below the session duration of role `{}`, {}: every open would \
+                 wait for a new session; use a third of it or less",
                 humantime::format_duration(min_ttl.value),
-                place.unwrap_or_default(),
+                role.profile,
                 humantime::format_duration(session_duration)
             ),
         );

@@ -13,6 +13,7 @@ use crate::config::raw::Raw;
 /// mean that it was not typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Flags {
     /// `--role`, in order, as `[NAME=]ROLE`.
     pub roles: Vec<String>,

@@ -146,17 +146,33 @@ impl Taken<'_> {
     }
 
     fn roles(&mut self) -> Vec<Sourced<String>> {
-        let roles = self.each(OptionKey::Role, |raw| {
-            let roles = raw.texts("role", OptionKey::Role.example())?;
-            if roles.is_empty() {
-                let message = "the list of roles is empty: name a role, or leave the list out to \
-                               serve all configured roles";
-                return Err(raw.problem(message));
-            }
-            Ok(roles)
-        });
-        roles.first().map(|roles| roles.value.clone()).unwrap_or_default()
+        let mut asked = |raw: &RawOptions, key: &str| {
+            let raw = raw.iter().filter(|(found, _)| *found == OptionKey::Role);
+            let lists = raw.map(|(_, raw)| requests(key, raw, self.report));
+            lists.collect::<Vec<_>>()
+        };
+        let own = asked(self.own, "roles");
+        let roles = Layered::new(own, asked(self.common, OptionKey::Role.name()));
+        roles.value().unwrap_or_default()
     }
+}
+
+/// The roles of one list. One that is no text does not keep the others from being looked up.
+fn requests(key: &str, raw: &Sourced<Raw>, report: &mut Report) -> Sourced<Vec<Sourced<String>>> {
+    let items = match &raw.value {
+        Raw::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(raw),
+    };
+    if items.is_empty() {
+        let message =
+            format!("`{key}` is empty: name a role, or leave it out to serve all configured roles");
+        report.error(&raw.origin, message);
+    }
+    let request = |item: &Sourced<Raw>| {
+        let text = report.check(&item.origin, item.value.text(key, OptionKey::Role.example()))?;
+        Some(Sourced::new(text.to_owned(), item.origin.clone()))
+    };
+    Sourced::new(items.iter().filter_map(request).collect(), raw.origin.clone())
 }
 
 /// A switch. In a file it is a boolean; variables and flags have texts only.
