@@ -40,15 +40,15 @@ impl CallMetrics {
     /// The families of calls, with the roles that `shows` lets through.
     pub(super) fn write(&self, text: &mut Exposition, shows: &dyn Fn(&str) -> bool) {
         let roles = self.0.lock();
-        let shown = || roles.iter().filter(|(role_arn, _)| shows(role_arn));
+        let visible = || roles.iter().filter(|(role_arn, _)| shows(role_arn));
         text.family(&RENEWALS);
-        for (role_arn, role) in shown() {
+        for (role_arn, role) in visible() {
             for (result, count) in &role.results {
                 text.sample(&RENEWALS, &[("role", role_arn), ("result", result)], count);
             }
         }
         text.family(&STS_DURATION);
-        for (role_arn, role) in shown() {
+        for (role_arn, role) in visible() {
             role.duration.write(text, &STS_DURATION, &[("role", role_arn)]);
         }
     }

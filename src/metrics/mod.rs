@@ -49,7 +49,7 @@ pub fn mount_text(mount: &MountView<'_>, calls: &CallMetrics) -> String {
     let roles: BTreeSet<&str> = mount.roles.iter().filter_map(|role| role.role_arn).collect();
     let mut text = Exposition::default();
     write(&mut text, &[*mount], calls, &|role| roles.contains(role));
-    mount::write_audit(&mut text, [(mount.label, mount.metrics.audit())]);
+    mount::write_audit(&mut text, &[(mount.label, mount.metrics.audit())]);
     text.finish()
 }
 
@@ -59,7 +59,7 @@ pub fn daemon_text(mounts: &[MountView<'_>], calls: &CallMetrics, audit: &AuditC
     let mut text = Exposition::default();
     write(&mut text, mounts, calls, &|_| true);
     let of_mounts = mounts.iter().map(|mount| (mount.label, mount.metrics.audit()));
-    mount::write_audit(&mut text, of_mounts.chain([("", audit)]));
+    mount::write_audit(&mut text, &of_mounts.chain([("", audit)]).collect::<Vec<_>>());
     text.finish()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::MountView;
 use super::histogram::{Histogram, OPEN_BOUNDS};
 use super::names::{
-    AUDIT_FAILURES, AUDIT_RECORDS, Family, OPEN_DURATION, OPENS, OPENS_READY, SESSION_REMAINING,
+    AUDIT_FAILURES, AUDIT_RECORDS, OPEN_DURATION, OPENS, OPENS_READY, SESSION_REMAINING,
 };
 use super::text::Exposition;
 
@@ -113,17 +113,14 @@ pub(super) fn write(text: &mut Exposition, mounts: &[MountView<'_>]) {
 }
 
 /// The families of audit records, by the label `mount`.
-pub(super) fn write_audit<'a>(
-    text: &mut Exposition,
-    counts: impl IntoIterator<Item = (&'a str, &'a AuditCounts)> + Clone,
-) {
-    let families: [(&Family, fn(&AuditCounts) -> &AtomicU64); 2] =
-        [(&AUDIT_RECORDS, |audit| &audit.written), (&AUDIT_FAILURES, |audit| &audit.failed)];
-    for (family, count) in families {
-        text.family(family);
-        for (label, audit) in counts.clone() {
-            text.sample(family, &[("mount", label)], load(count(audit)));
-        }
+pub(super) fn write_audit(text: &mut Exposition, counts: &[(&str, &AuditCounts)]) {
+    text.family(&AUDIT_RECORDS);
+    for (label, audit) in counts {
+        text.sample(&AUDIT_RECORDS, &[("mount", label)], load(&audit.written));
+    }
+    text.family(&AUDIT_FAILURES);
+    for (label, audit) in counts {
+        text.sample(&AUDIT_FAILURES, &[("mount", label)], load(&audit.failed));
     }
 }
 

@@ -45,7 +45,7 @@ const AGENT_ROLES: &[RoleGauge<'_>] = &[
     RoleGauge { profile: "base", role_arn: None, remaining: Duration::ZERO },
 ];
 const BUILD_ROLES: &[RoleGauge<'_>] =
-    &[RoleGauge { profile: "dev", role_arn: Some(DEV), remaining: Duration::from_secs(60) }];
+    &[RoleGauge { profile: "dev", role_arn: Some(DEV), remaining: Duration::from_mins(1) }];
 
 impl Scene {
     fn new() -> Self {
