@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod fnv;
 pub mod fuse;
+pub mod metrics;
 pub mod model;
 pub mod open;
 pub mod os;

@@ -1,0 +1,62 @@
+//! What is counted of AssumeRole calls, by role. All mounts that use a role count together, since
+//! they may share its sessions.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use super::histogram::{Histogram, STS_BOUNDS};
+use super::names::{RENEWALS, STS_DURATION};
+use super::text::Exposition;
+use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls};
+
+/// The counts of a daemon's AssumeRole calls, from its start on.
+#[derive(Debug, Default)]
+pub struct CallMetrics(Mutex<BTreeMap<String, RoleCalls>>);
+
+#[derive(Debug)]
+struct RoleCalls {
+    /// By result: `ok`, or the name of the cause.
+    results: BTreeMap<&'static str, u64>,
+    duration: Histogram,
+}
+
+impl Default for RoleCalls {
+    fn default() -> Self {
+        Self { results: BTreeMap::default(), duration: Histogram::new(STS_BOUNDS) }
+    }
+}
+
+impl CallMetrics {
+    /// Counts one call.
+    pub fn count(&self, call: &AssumeRoleCall) {
+        let result = call.outcome.as_ref().map_or_else(|failed| failed.cause.name(), |_| "ok");
+        let mut roles = self.0.lock();
+        let role = roles.entry(call.role_arn.clone()).or_default();
+        *role.results.entry(result).or_default() += 1;
+        role.duration.observe(call.latency);
+    }
+
+    /// The families of calls, with the roles that `shows` lets through.
+    pub(super) fn write(&self, text: &mut Exposition, shows: &dyn Fn(&str) -> bool) {
+        let roles = self.0.lock();
+        let visible = || roles.iter().filter(|(role_arn, _)| shows(role_arn));
+        text.family(&RENEWALS);
+        for (role_arn, role) in visible() {
+            for (result, count) in &role.results {
+                text.sample(&RENEWALS, &[("role", role_arn), ("result", result)], count);
+            }
+        }
+        text.family(&STS_DURATION);
+        for (role_arn, role) in visible() {
+            role.duration.write(text, &STS_DURATION, &[("role", role_arn)]);
+        }
+    }
+}
+
+impl ObserveCalls for CallMetrics {
+    fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
+        self.count(call);
+        Box::pin(std::future::ready(()))
+    }
+}
