@@ -404,7 +404,7 @@ mod tests {
             mount: None,
             json: false,
         };
-        let said = run(&args, None).unwrap_err().to_string();
+        let said = run(&args).unwrap_err().to_string();
         assert!(said.contains("audit_log =") && said.contains("journalctl"), "{said}");
         let named = Some(PathBuf::from("/proc/none/audit.jsonl"));
         let said = format!("{:#}", run(&args, named).unwrap_err());

@@ -182,7 +182,7 @@ fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
 pub(super) fn audit_log() -> Result<Option<PathBuf>> {
     let (daemons, _) = all_daemons(&runtime_dir()?)?;
     let logs = daemons.iter().flat_map(|(_, it)| &it.mounts).filter_map(|it| it.audit.as_ref());
-    let mut files: Vec<PathBuf> = logs.filter_map(|audit| audit.file.clone()).collect();
+    let mut files: Vec<PathBuf> = logs.filter_map(|audit| audit.file()).collect();
     files.sort();
     files.dedup();
     ensure!(

@@ -90,6 +90,13 @@ pub struct AuditStatus {
     pub last_error: Option<String>,
 }
 
+impl AuditStatus {
+    /// The file among the sinks.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.sinks.iter().find(|sink| sink.starts_with('/')).map(PathBuf::from)
+    }
+}
+
 /// The audit log of one daemon. Dropping it lets the writer end once the queue is empty;
 /// [`AuditLog::close`] waits for that.
 #[derive(Debug)]
@@ -174,19 +181,19 @@ impl AuditLog {
         }))
     }
 
-    /// Records the event; returns once it is in every sink. A sink that hangs is waited for until
+    /// Records the event; returns once it is in every sink, and whether it is. A sink that hangs is waited for until
     /// it has taken nothing for [`SINK_DEADLINE`], and not at all after that.
     ///
     /// If the future is dropped early the event may be recorded all the same.
     ///
     /// # Errors
     /// If a sink failed and [`OnFailure::Refuse`] was given. Another sink may have the record.
-    pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
+    pub async fn record(&self, event: Event) -> Result<bool, NotRecorded> {
         if self.sinks.is_empty() || self.is_recorded(event).await {
-            return Ok(());
+            return Ok(true);
         }
         match self.shared.on_failure {
-            OnFailure::Serve => Ok(()),
+            OnFailure::Serve => Ok(false),
             OnFailure::Refuse => Err(NotRecorded),
         }
     }

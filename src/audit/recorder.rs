@@ -20,11 +20,11 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`AuditLog::record`].
-    pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
+    pub async fn record(&self, event: Event) -> Result<bool, NotRecorded> {
         let log = self.0.read().clone();
         match log {
             Some(log) => log.record(event).await,
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 

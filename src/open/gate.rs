@@ -115,7 +115,12 @@ impl Gate {
             reader: caller.into(),
             latency_us: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }));
-        self.recorder.record(event).await.is_ok()
+        let recorded = self.recorder.record(event).await;
+        match recorded {
+            Ok(true) => self.metrics.audit().written(),
+            Ok(false) | Err(_) => self.metrics.audit().failed(),
+        }
+        recorded.is_ok()
     }
 
     /// Counts an open of a file that holds keys, and every refusal.

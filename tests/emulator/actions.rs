@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::answer::{ApiError, Success, element, parent};
+use super::attributes::SessionAttributes;
 use super::clock;
 use super::faults::Fault;
 use super::keys::{Principal, PrincipalKind};
@@ -82,19 +83,31 @@ fn assume_role(
     let session_name = validate::session_name(params)?;
     let external_id = validate::external_id(params)?;
     let seconds = validate::duration_seconds(params, 3_600, 43_200)?;
+    let attributes = SessionAttributes::sent(params);
+    attributes.check()?;
     let rules = state.settings.roles.get(role.name).cloned().unwrap_or_default();
+    let denied = |action| ApiError::access_denied(&caller.arn, action, Some(role.text));
     if rules.external_id.is_some() && rules.external_id.as_deref() != external_id {
-        return Err(ApiError::access_denied(&caller.arn, "AssumeRole", Some(role.text)));
+        return Err(denied("AssumeRole"));
+    }
+    let attributes = attributes.chained(&caller.attributes)?;
+    if attributes.source_identity.is_some() && !rules.allows_set_source_identity {
+        return Err(denied("SetSourceIdentity"));
+    }
+    if !attributes.tags.is_empty() && !rules.allows_tag_session {
+        return Err(denied("TagSession"));
     }
     let is_chained = caller.kind == PrincipalKind::AssumedRole;
     validate::check_role_limit(seconds, rules.max_session_duration_seconds, is_chained)?;
 
-    let assumed = assumed_role(state, &role, session_name);
+    let assumed = Principal { attributes, ..assumed_role(state, &role, session_name) };
     let assumed_xml = assumed_role_user(&assumed);
     let session = state.issue(assumed, Duration::from_secs(seconds), fault);
+    let identity = session.attributes.source_identity.as_deref();
+    let identity_xml = identity.map(|identity| element("SourceIdentity", identity));
     Ok(Success {
         action: "AssumeRole",
-        result_xml: assumed_xml + &credentials(&session),
+        result_xml: assumed_xml + &credentials(&session) + &identity_xml.unwrap_or_default(),
         issued_access_key_id: Some(session.access_key_id),
     })
 }
@@ -161,6 +174,7 @@ fn assumed_role(state: &mut State, role: &RoleArn<'_>, session_name: &str) -> Pr
         account_id: (*account_id).to_owned(),
         arn: format!("arn:{partition}:sts::{account_id}:assumed-role/{name}/{session_name}"),
         user_id: format!("{role_id}:{session_name}"),
+        attributes: SessionAttributes::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
+use super::attributes::SessionAttributes;
 use super::clock;
 
 /// One call, recorded when it arrives and completed when it is answered.
@@ -23,6 +24,8 @@ pub(crate) struct CallRecord {
     pub(crate) external_id: Option<String>,
     /// `DurationSeconds` as sent.
     pub(crate) duration_seconds: Option<String>,
+    /// Source identity, tags and session policies as sent.
+    pub(crate) attributes: SessionAttributes,
     /// Access key id that the caller claims, verified or not.
     pub(crate) caller_access_key_id: Option<String>,
     /// Region of the credential scope that the caller claims.

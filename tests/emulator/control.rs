@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::AnswerBody;
+use super::clock;
 use super::faults::FaultRule;
 use super::options::{RoleRules, valid_token_length};
 use super::params::ApiRequest;
-use super::state::{Shared, State};
+use super::state::{IssuedSession, Shared, State};
 
 /// Changes to the settings; what is left out stays.
 #[derive(Deserialize)]
@@ -48,6 +49,10 @@ fn handle(
     match (&request.method, path) {
         (&Method::GET, "health") => Ok(json!({ "status": "ok" })),
         (&Method::GET, "calls") => Ok(json!({ "calls": shared.state.lock().calls })),
+        (&Method::GET, "sessions") => {
+            let sessions: Vec<Value> = shared.state.lock().sessions.iter().map(shown).collect();
+            Ok(json!({ "sessions": sessions }))
+        }
         (&Method::POST, "faults") => {
             let rule: FaultRule = parse(&request.body).map_err(wrong)?;
             shared.state.lock().faults.add(rule);
@@ -66,6 +71,16 @@ fn handle(
             Err((StatusCode::NOT_FOUND, format!("there is no {method} /_emulator/{path}")))
         }
     }
+}
+
+/// A session without its secrets.
+fn shown(session: &IssuedSession) -> Value {
+    json!({
+        "access_key_id": session.access_key_id,
+        "arn": session.arn,
+        "expiration": clock::rfc3339(session.expiration),
+        "attributes": session.attributes,
+    })
 }
 
 impl SettingsChange {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use super::attributes::SessionAttributes;
+
 /// What a principal is, as far as the rules of STS ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PrincipalKind {
@@ -22,6 +24,8 @@ pub(crate) struct Principal {
     pub(crate) arn: String,
     /// `AIDA…` for the user, `AROA…:SESSION` for an assumed role.
     pub(crate) user_id: String,
+    /// What its session carries; nothing for the user.
+    pub(crate) attributes: SessionAttributes,
 }
 
 /// A secret and what comes with it.

@@ -5,7 +5,10 @@
 //! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id.
 //! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
 //! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
-//! hour for chained roles), and the forms of role ARNs, session names and external ids.
+//! hour for chained roles), the forms of role ARNs, session names and external ids, and those of
+//! source identities, session tags and session policies. Each session remembers these three; the
+//! roles assumed with it inherit its source identity and its transitive tags. Policies are not
+//! evaluated.
 //!
 //! In process:
 //!
@@ -26,6 +29,8 @@
 //! ```sh
 //! curl $STS/_emulator/health
 //! curl $STS/_emulator/calls
+//! # The sessions issued, without their secrets: key id, ARN, expiration, attributes.
+//! curl $STS/_emulator/sessions
 //! # A fault for all calls until cleared; for the next two of one role; with parameters.
 //! curl $STS/_emulator/faults -d '{"fault": "hang"}'
 //! curl $STS/_emulator/faults -d '{"fault": "deny", "role": "prod", "times": 2}'
@@ -36,6 +41,8 @@
 //! curl $STS/_emulator/settings -d '{"clock_offset_seconds": -600}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"external_id": "e-1",
 //!                                           "max_session_duration_seconds": 3600}}}'
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
+//!                                           "allows_set_source_identity": false}}}'
 //! ```
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
@@ -51,6 +58,7 @@
 
 mod actions;
 mod answer;
+mod attributes;
 mod authorization;
 mod body;
 mod calls;
@@ -77,6 +85,7 @@ use std::time::{Duration, SystemTime};
 use server::Server;
 use state::Shared;
 
+pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
 pub(crate) use faults::{Fault, FaultRule};
 pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
@@ -194,6 +203,12 @@ impl Emulator {
         let fits =
             |call: &&CallRecord| call.action == action && call.role_name() == Some(role_name);
         state.calls.iter().filter(fits).count()
+    }
+
+    /// The session to which an access key id belongs, if it was issued here.
+    pub(crate) fn session(&self, access_key_id: &str) -> Option<IssuedSession> {
+        let state = self.shared.state.lock();
+        state.sessions.iter().find(|session| session.access_key_id == access_key_id).cloned()
     }
 
     /// All sessions issued so far, in order.

@@ -71,11 +71,21 @@ pub(crate) struct RoleRules {
     pub(crate) external_id: Option<String>,
     /// `MaxSessionDuration` of the role, 3600–43200.
     pub(crate) max_session_duration_seconds: u64,
+    /// Whether callers may do `sts:TagSession`, which tags need, inherited ones too.
+    pub(crate) allows_tag_session: bool,
+    /// Whether callers may do `sts:SetSourceIdentity`, which a source identity needs, also an
+    /// inherited one.
+    pub(crate) allows_set_source_identity: bool,
 }
 
 impl Default for RoleRules {
     fn default() -> Self {
-        Self { external_id: None, max_session_duration_seconds: 43_200 }
+        Self {
+            external_id: None,
+            max_session_duration_seconds: 43_200,
+            allows_tag_session: true,
+            allows_set_source_identity: true,
+        }
     }
 }
 

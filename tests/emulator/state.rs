@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::attributes::SessionAttributes;
 use super::authorization::Authorization;
 use super::calls::{CallRecord, role_name};
 use super::clock;
@@ -29,6 +30,8 @@ pub(crate) struct IssuedSession {
     pub(crate) expiration: SystemTime,
     /// ARN that GetCallerIdentity answers for it.
     pub(crate) arn: String,
+    /// What it carries, inherited or its own.
+    pub(crate) attributes: SessionAttributes,
 }
 
 /// What the server, the control interface and the handle share.
@@ -69,6 +72,7 @@ impl Shared {
             session_name: sent("RoleSessionName"),
             external_id: sent("ExternalId"),
             duration_seconds: sent("DurationSeconds"),
+            attributes: SessionAttributes::sent(&request.params),
             region: claimed.as_ref().map(|claimed| claimed.region.clone()),
             caller_access_key_id: claimed.map(|claimed| claimed.access_key_id),
             user_agent: request.header("user-agent").map(str::to_owned),
@@ -117,6 +121,7 @@ impl State {
             account_id: options.account_id.clone(),
             arn: format!("arn:aws:iam::{}:user/dev", options.account_id),
             user_id: random::identifier("AIDA"),
+            attributes: SessionAttributes::default(),
         };
         let base_key = Key {
             secret: options.base_secret_access_key.clone(),
@@ -166,6 +171,7 @@ impl State {
             session_token: random::session_token(&self.settings.token_length),
             expiration,
             arn: principal.arn.clone(),
+            attributes: principal.attributes.clone(),
         };
         let key = Key {
             secret: session.secret_access_key.clone(),

@@ -6,6 +6,8 @@
 #[path = "mod.rs"]
 mod emulator;
 
+#[path = "tests/attributes.rs"]
+mod attributes;
 #[path = "tests/control.rs"]
 mod control;
 #[path = "tests/faults.rs"]

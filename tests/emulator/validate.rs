@@ -43,7 +43,8 @@ fn parse_role_arn(text: &str) -> Option<RoleArn<'_>> {
     is_valid.then_some(RoleArn { text, partition, account_id, name })
 }
 
-fn is_partition(text: &str) -> bool {
+/// Whether `text` is a partition of AWS.
+pub(crate) fn is_partition(text: &str) -> bool {
     matches!(text, "aws" | "aws-cn" | "aws-us-gov" | "aws-eusc" | "aws-iso")
         || text.strip_prefix("aws-iso-").is_some_and(|rest| rest.len() == 1)
 }
@@ -151,7 +152,20 @@ pub(crate) fn check_length(
 }
 
 fn check_pattern(text: &str, member: &str, marks: &str, pattern: &str) -> Result<(), ApiError> {
-    if text.chars().all(|c| is_word(c) || marks.contains(c)) {
+    check_chars(text, member, pattern, |c| is_word(c) || marks.contains(c))
+}
+
+/// Checks each character; `pattern` is how the error tells the rule.
+///
+/// # Errors
+/// `ValidationError` for a character that is not legal.
+pub(crate) fn check_chars(
+    text: &str,
+    member: &str,
+    pattern: &str,
+    is_legal: impl Fn(char) -> bool,
+) -> Result<(), ApiError> {
+    if text.chars().all(is_legal) {
         return Ok(());
     }
     let rule = format!("Member must satisfy regular expression pattern: {pattern}");
@@ -159,11 +173,12 @@ fn check_pattern(text: &str, member: &str, marks: &str, pattern: &str) -> Result
 }
 
 /// `\w` of the service's patterns.
-fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-fn constraint(value: &str, member: &str, rule: &str) -> ApiError {
+/// The `ValidationError` for a value that breaks `rule`.
+pub(crate) fn constraint(value: &str, member: &str, rule: &str) -> ApiError {
     ApiError::validation(format!(
         "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: \
          {rule}"

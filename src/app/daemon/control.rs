@@ -116,7 +116,13 @@ impl Roster {
             MountView { label: &gate.label, metrics: &gate.metrics, roles }
         };
         let mounts: Vec<_> = services.iter().zip(&roles).map(view).collect();
-        daemon_text(&mounts, &self.calls, &AuditCounts::default())
+        // What the mounts do not count themselves: calls, and the daemon's own doings.
+        let audit = self.recorder.status();
+        let of_mounts = mounts.iter().map(|mount| mount.metrics.audit());
+        let rest = audit.map_or_else(AuditCounts::default, |audit| {
+            AuditCounts::without(audit.written, audit.failed, of_mounts)
+        });
+        daemon_text(&mounts, &self.calls, &rest)
     }
 
     fn status(&self, mount: Option<&str>) -> DaemonStatus {

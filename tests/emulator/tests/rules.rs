@@ -17,7 +17,9 @@ macro_rules! check_invalid {
 
 fn set_prod(sts: &Emulator, external_id: Option<&str>, maximum: u64) {
     let external_id = external_id.map(str::to_owned);
-    sts.set_role("prod", RoleRules { external_id, max_session_duration_seconds: maximum });
+    let rules =
+        RoleRules { external_id, max_session_duration_seconds: maximum, ..RoleRules::default() };
+    sts.set_role("prod", rules);
 }
 
 #[tokio::test]
