@@ -14,7 +14,7 @@ use crate::broker::schedule::Jitter;
 use crate::broker::{BoxFuture, Broker, RetryClass, Serving, SessionError, SessionSource};
 use crate::clock::Clock;
 use crate::control::{self, ClientError, Controlled, Request, Response, Server};
-use crate::fuse::mount::{self, MountError};
+use crate::fuse::mount::{self, MountError, MountOptions};
 use crate::fuse::{Mounted, OwnMount};
 use crate::model::RoleChain;
 use crate::open::{OpenOptions, OpenService};
@@ -113,7 +113,7 @@ pub async fn serve(
     let socket = plan.runtime_dir.join(paths::mount_stem(&mountpoint)).with_extension("sock");
     let (server, mut conversations) =
         Server::bind(&socket).with_context(|| format!("binding {}", socket.display()))?;
-    let fd = mount::mount(&mountpoint)?;
+    let fd = mount::mount(&mountpoint, MountOptions { read_only: true, allow_other: false })?;
     let mut mounted = match Mounted::serve(fd, service.clone(), Handle::current()) {
         Ok(mounted) => mounted,
         Err(error) => {
