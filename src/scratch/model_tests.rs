@@ -80,9 +80,6 @@ fn errno(error: ScratchError) -> Errno {
     }
 }
 
-/// The umask of the test must not show.
-const UMASK_SAFE: u32 = 0o700;
-
 /// What an operation tells: its bytes or numbers, or its errno.
 type Outcome = Result<Vec<u8>, Errno>;
 
@@ -135,11 +132,11 @@ impl Both {
                 let made = self.parent(place).and_then(|(parent, name)| {
                     self.scratch.mkdir(parent, name, 0o700, T0).map(|_| Vec::new())
                 });
-                let disk = fs::DirBuilder::new().mode(UMASK_SAFE).create(path(place));
+                let disk = fs::DirBuilder::new().mode(0o700).create(path(place));
                 (here(made), on_disk(disk.map(unit)))
             }
             Op::Create(place, mode) => {
-                let made = self.parent(place).and_then(|(parent, name)| {
+                let created = self.parent(place).and_then(|(parent, name)| {
                     let ino =
                         self.scratch.create(parent, name, u16::try_from(*mode).unwrap(), T0)?;
                     self.scratch.open(ino.ino)
@@ -150,7 +147,7 @@ impl Both {
                     file.set_permissions(Permissions::from_mode(*mode))?;
                     Ok(file)
                 });
-                self.opened(made, disk)
+                self.opened(created, disk)
             }
             Op::Open(place) => {
                 let opened = self.walk(place).and_then(|ino| self.scratch.open(ino));
@@ -191,22 +188,7 @@ impl Both {
                 let disk = fs::set_permissions(path(place), Permissions::from_mode(*mode));
                 (self.change(place, changes), on_disk(disk.map(unit)))
             }
-            Op::Utimens(place, atime, mtime) => {
-                let at = |seconds: u32| T0 + Duration::from_secs(seconds.into());
-                let (atime, mtime) = (at(*atime), at(*mtime));
-                let changes =
-                    Changes { atime: Some(atime), mtime: Some(mtime), ..Changes::default() };
-                let here = self.change(place, changes);
-                let times = FileTimes::new().set_accessed(atime).set_modified(mtime);
-                let disk = File::open(path(place)).and_then(|file| file.set_times(times));
-                if disk.is_ok() {
-                    let attr = self.scratch.attr(self.walk(place).unwrap()).unwrap();
-                    let meta = fs::metadata(path(place)).unwrap();
-                    assert_eq!(attr.atime, meta.accessed().unwrap());
-                    assert_eq!(attr.mtime, meta.modified().unwrap());
-                }
-                (here, on_disk(disk.map(unit)))
-            }
+            Op::Utimens(place, atime, mtime) => self.utimens(place, &path(place), *atime, *mtime),
             Op::Rename(from, to, keep) => {
                 let (existing, flags) = match keep {
                     true => (Existing::Keep, RenameFlags::NOREPLACE),
@@ -235,9 +217,25 @@ impl Both {
         }
     }
 
+    fn utimens(&self, place: &Place, path: &Path, atime: u32, mtime: u32) -> (Outcome, Outcome) {
+        let at = |seconds: u32| T0 + Duration::from_secs(seconds.into());
+        let (atime, mtime) = (at(atime), at(mtime));
+        let changes = Changes { atime: Some(atime), mtime: Some(mtime), ..Changes::default() };
+        let here = self.change(place, changes);
+        let times = FileTimes::new().set_accessed(atime).set_modified(mtime);
+        let disk = File::open(path).and_then(|file| file.set_times(times));
+        if disk.is_ok() {
+            let attr = self.scratch.attr(self.walk(place).unwrap()).unwrap();
+            let meta = fs::metadata(path).unwrap();
+            assert_eq!(attr.atime, meta.accessed().unwrap());
+            assert_eq!(attr.mtime, meta.modified().unwrap());
+        }
+        (here, on_disk(disk.map(unit_of)))
+    }
+
     fn change(&self, place: &Place, changes: Changes) -> Outcome {
-        let changed = self.walk(place).and_then(|ino| self.scratch.change(ino, changes, T0));
-        here(changed.map(|_| Vec::new()))
+        let attr = self.walk(place).and_then(|ino| self.scratch.change(ino, changes, T0));
+        here(attr.map(unit_of))
     }
 
     fn opened(
