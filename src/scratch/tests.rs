@@ -193,6 +193,19 @@ fn names_are_limited_and_no_paths() {
 }
 
 #[test]
+fn nothing_replaces_a_directory_that_it_is_in() {
+    let (scratch, cli) = scratch(Quotas::default());
+    let a = scratch.mkdir(cli, name("a"), 0o700, T0).unwrap().ino;
+    let b = scratch.mkdir(a, name("b"), 0o700, T0).unwrap().ino;
+    file(&scratch, b, "f");
+    let onto_a = |from| scratch.rename(from, (cli, name("a")), Existing::Replace, T0);
+    assert_eq!(onto_a((a, name("b"))), Err(ScratchError::NotEmpty));
+    assert_eq!(onto_a((b, name("f"))), Err(ScratchError::NotEmpty));
+    let below = scratch.rename((cli, name("a")), (b, name("a")), Existing::Replace, T0);
+    assert_eq!(below, Err(ScratchError::Invalid));
+}
+
+#[test]
 fn times_tell_what_changed() {
     let (scratch, cli) = scratch(Quotas::default());
     let at = |seconds| T0 + Duration::from_secs(seconds);
