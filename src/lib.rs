@@ -17,6 +17,7 @@ pub mod os;
 pub mod policy;
 pub mod publish;
 pub mod render;
+pub mod scratch;
 pub mod status;
 pub mod sts;
 pub mod tree;

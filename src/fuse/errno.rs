@@ -2,6 +2,7 @@
 
 use fuser::Errno;
 
+use crate::scratch::ScratchError;
 use crate::tree::FsError;
 
 /// Exhaustive on purpose: a new error needs a decision here. There is no way from a failing role
@@ -15,5 +16,20 @@ pub(super) fn errno(error: FsError) -> Errno {
         FsError::Refused => Errno::EACCES,
         // As for a file that was removed on a network file system: open it again.
         FsError::StaleHandle => Errno::ESTALE,
+    }
+}
+
+/// Exhaustive on purpose, as above.
+pub(super) fn scratch_errno(error: ScratchError) -> Errno {
+    match error {
+        ScratchError::NotFound => Errno::ENOENT,
+        ScratchError::Exists => Errno::EEXIST,
+        ScratchError::NotDirectory => Errno::ENOTDIR,
+        ScratchError::IsDirectory => Errno::EISDIR,
+        ScratchError::NotEmpty => Errno::ENOTEMPTY,
+        ScratchError::Invalid => Errno::EINVAL,
+        ScratchError::NameTooLong => Errno::ENAMETOOLONG,
+        ScratchError::NoSpace => Errno::ENOSPC,
+        ScratchError::StaleHandle => Errno::ESTALE,
     }
 }

@@ -1,6 +1,5 @@
 //! Mounts and unmounts by way of `fusermount3`, which root and ordinary users have alike.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -38,6 +37,17 @@ pub enum MountError {
         "/dev/fuse cannot be opened ({0}); is the kernel module fuse loaded, and is the device passed to this container?"
     )]
     NoDevice(io::Error),
+    /// An ordinary user may not let other users in.
+    #[error(
+        "{} cannot be opened to other users: an ordinary user may do that only where {FUSE_CONF} \
+         allows it; have root add the line `{USER_ALLOW_OTHER}` to {FUSE_CONF}, or leave out \
+         allow_other",
+        path.display()
+    )]
+    OtherUsers {
+        /// The path.
+        path: PathBuf,
+    },
     /// `fusermount3` refused.
     #[error("fusermount3 failed for {}: {message}", path.display())]
     Refused {
@@ -60,6 +70,37 @@ pub enum MountError {
         /// The error.
         source: io::Error,
     },
+}
+
+/// What a mount is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Whether the kernel refuses writers itself. An open of a read-write mount costs one GETATTR
+    /// more, because the kernel keeps access times there; `noatime` does not help
+    /// (`fuse_invalidate_atime` in the kernel's `fs/fuse/dir.c`).
+    pub read_only: bool,
+    /// Whether the kernel lets others than the mounting user in, root included. Whoever serves the
+    /// mount then has to decide who may do what.
+    pub allow_other: bool,
+}
+
+impl MountOptions {
+    /// Whether a mount may be put upon a file or directory of a mount with these options.
+    ///
+    /// `fusermount3` looks at the new mount point with an effective user of root, whoever called
+    /// it. To the kernel that is another user (`fuse_permissible_uidgid` in `fs/fuse/dir.c`), so
+    /// the outer mount has to be root's own or to let others in.
+    pub fn takes_mounts_below(self) -> bool {
+        self.allow_other || geteuid().is_root()
+    }
+
+    /// `nosuid`, `nodev` and `noexec`, because nothing here is a program. No
+    /// `default_permissions`: uids differ in containers.
+    fn as_text(self) -> String {
+        let access = if self.read_only { "ro" } else { "rw" };
+        let others = if self.allow_other { ",allow_other" } else { "" };
+        format!("{access},nosuid,nodev,noexec,fsname=credmount,subtype=credmount{others}")
+    }
 }
 
 /// Makes the mount point (0700) if it is missing, checks that it may be mounted upon, and returns
@@ -130,11 +171,12 @@ pub fn lock_mountpoint(path: &Path) -> Result<OwnedFd, MountError> {
     }
 }
 
-/// Mounts an empty FUSE file system, read-only, and returns its descriptor. Nobody serves it yet.
+/// Mounts an empty FUSE file system and returns its descriptor. Nobody serves it yet. Its root is
+/// what is mounted upon: a directory, or a regular file for a file system that is one file.
 ///
 /// # Errors
 /// See [`MountError`].
-pub fn mount(path: &Path) -> Result<OwnedFd, MountError> {
+pub fn mount(path: &Path, options: MountOptions) -> Result<OwnedFd, MountError> {
     let failed = |source: io::Error| MountError::Io { path: path.to_owned(), source };
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
         return Err(MountError::NoDevice(error));
@@ -145,7 +187,7 @@ pub fn mount(path: &Path) -> Result<OwnedFd, MountError> {
     // fusermount3 finds its end of the pair by number. As its stdin the end survives the exec
     // without ever being inheritable here, where a credential process may be started meanwhile.
     let child = fusermount()
-        .args(["-o", OPTIONS, "--"])
+        .args(["-o", &options.as_text(), "--"])
         .arg(path)
         .env("_FUSE_COMMFD", "0")
         .stdin(theirs)
@@ -210,12 +252,13 @@ fn receive_fd(socket: impl AsFd) -> io::Result<OwnedFd> {
 fn refused(path: &Path, stderr: &[u8]) -> MountError {
     let message = String::from_utf8_lossy(stderr);
     let message = message.trim().trim_start_matches("fusermount3: ").to_owned();
-    let message = if message.is_empty() {
-        OsString::from("no reason given").to_string_lossy().into()
-    } else {
-        message
-    };
-    MountError::Refused { path: path.to_owned(), message }
+    let path = path.to_owned();
+    // The one place where fusermount3 names the line is its refusal of `allow_other`.
+    if message.contains(USER_ALLOW_OTHER) {
+        return MountError::OtherUsers { path };
+    }
+    let message = if message.is_empty() { "no reason given".to_owned() } else { message };
+    MountError::Refused { path, message }
 }
 
 fn no_fusermount(error: io::Error, path: &Path) -> MountError {
@@ -225,7 +268,40 @@ fn no_fusermount(error: io::Error, path: &Path) -> MountError {
     }
 }
 
-/// `ro`: an open of a read-write mount would cost a GETATTR more (the kernel keeps access times).
-/// No `allow_other`: the kernel refuses all users but the one who mounted. No
-/// `default_permissions`: uids differ in containers.
-const OPTIONS: &str = "ro,nosuid,nodev,noexec,fsname=credmount,subtype=credmount";
+/// Where an administrator says what ordinary users may do (fusermount3(1)).
+const FUSE_CONF: &str = "/etc/fuse.conf";
+const USER_ALLOW_OTHER: &str = "user_allow_other";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_as_fusermount_reads_them() {
+        let text = |read_only, allow_other| MountOptions { read_only, allow_other }.as_text();
+        let fixed = "nosuid,nodev,noexec,fsname=credmount,subtype=credmount";
+        assert_eq!(text(true, false), format!("ro,{fixed}"));
+        assert_eq!(text(false, true), format!("rw,{fixed},allow_other"));
+    }
+
+    #[test]
+    fn a_missing_user_allow_other_names_the_line_to_add() {
+        // As fusermount3 3.14 writes it.
+        let stderr = b"fusermount3: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf\n";
+        let error = refused(Path::new("/home/me/.aws-live"), stderr);
+        assert!(matches!(error, MountError::OtherUsers { .. }));
+        let text = error.to_string();
+        assert!(text.contains("add the line `user_allow_other` to /etc/fuse.conf"), "{text}");
+        assert!(text.starts_with("/home/me/.aws-live cannot be opened to other users"), "{text}");
+    }
+
+    #[test]
+    fn other_words_of_fusermount_are_passed_on() {
+        let error = refused(Path::new("/x"), b"fusermount3: too many FUSE filesystems mounted\n");
+        assert_eq!(
+            error.to_string(),
+            "fusermount3 failed for /x: too many FUSE filesystems mounted"
+        );
+        assert!(refused(Path::new("/x"), b"").to_string().ends_with("no reason given"));
+    }
+}
