@@ -121,7 +121,7 @@ impl RuleSpec {
                 let text = text("/usr/bin/aws")?;
                 self.rule.exe = Some(pattern(key, text, "/usr/bin/").map_err(problem)?);
             }
-            "roles" => self.roles = Some(value.texts(key, "dev")?),
+            "roles" => self.roles = Some(value.texts(key, "dev", Ok)?),
             _ => return Err(problem(unknown_key(key, "in a rule of allow", KEYS))),
         }
         Ok(())
