@@ -213,7 +213,8 @@ impl World<'_> {
         let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
         let default = roles::default(&chains, compatible, &roles, report);
         let allow = options.allow.first().map_or(&[][..], |allow| &allow.value);
-        let allow = allow.iter().map(|rule| rule.resolve(&roles, report)).collect();
+        let allow =
+            allow.iter().map(|rule| rule.resolve(&roles, options.picked(), report)).collect();
         let config_include = self.include(options, &roles, default.as_ref(), report);
         MountSettings {
             name: named.map(|named| named.name.to_owned()),
