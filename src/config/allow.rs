@@ -3,7 +3,7 @@
 use glob::Pattern;
 
 use super::error::{Origin, Report};
-use super::layer::Sourced;
+use super::layer::{Layer, Sourced};
 use super::raw::{Problems, Raw, all};
 use super::spec::unknown_key;
 use super::value::{listed, meant, shown};
@@ -121,18 +121,19 @@ impl RuleSpec {
                 let text = text("/usr/bin/aws")?;
                 self.rule.exe = Some(pattern(key, text, "/usr/bin/").map_err(problem)?);
             }
-            "roles" => self.roles = Some(value.texts(key, "dev")?),
+            "roles" => self.roles = Some(value.texts(key, "dev", Ok)?),
             _ => return Err(problem(unknown_key(key, "in a rule of allow", KEYS))),
         }
         Ok(())
     }
 
-    /// The rule with its roles looked up among those of its mount.
-    pub(super) fn resolve(&self, roles: &[Role], report: &mut Report) -> AllowRule {
+    /// The rule with its roles looked up among those of its mount, which were picked on the layer
+    /// `picked`. Where that is a higher one, a role that is not served is no mistake of the rule.
+    pub(super) fn resolve(&self, roles: &[Role], picked: Layer, report: &mut Report) -> AllowRule {
         let find = |name: &Sourced<String>, report: &mut Report| {
             let found = roles.iter().find(|role| role.profile.as_str() == name.value);
             // With a role that could not be made, that it is missing is no news.
-            if found.is_none() && report.is_clean() {
+            if found.is_none() && picked >= name.origin.layer() && report.is_clean() {
                 report.error(&name.origin, unknown_role(&name.value, roles));
             }
             found.map(|role| role.profile.clone())

@@ -10,7 +10,7 @@
 use super::error::Report;
 use super::layer::{Layered, Sourced};
 use super::options::OptionKey;
-use super::raw::{Problems, Raw, all};
+use super::raw::{Problems, Raw};
 use super::session_policy;
 use super::value::shown;
 use crate::model::{PolicyArn, RoleHop, SessionAttributes, SessionTag, SourceIdentity};
@@ -190,49 +190,54 @@ fn text(key: OptionKey, raw: &Sourced<Raw>) -> Result<&str, Problems> {
 
 pub(super) fn tags(raw: &Sourced<Raw>) -> Result<Vec<SessionTag>, Problems> {
     let mut keys: Vec<String> = Vec::new();
-    let tags = all(raw.pairs("tags")?.into_iter().map(|(key, value)| {
+    let tags = raw.pairs(OptionKey::Tags.name(), |key, value| {
         let problem = |message: String| vec![(value.origin.clone(), message)];
         let tag =
-            SessionTag::parse(&key, &value.value).map_err(|error| problem(error.to_string()))?;
-        let folded = SessionTag::folded(&key);
+            SessionTag::parse(key, &value.value).map_err(|error| problem(error.to_string()))?;
+        let folded = SessionTag::folded(key);
         if keys.contains(&folded) {
-            let key = shown(&key);
-            let message =
-                format!("tag {key} stands twice, since AWS ignores case in keys: keep one");
-            return Err(problem(message));
+            return Err(problem(format!(
+                "tag {} stands twice, since AWS ignores case in keys: keep one",
+                shown(key)
+            )));
         }
         keys.push(folded);
         Ok(tag)
-    }))?;
-    at_most(SessionTag::MOST, "tags", tags.len(), raw)?;
+    })?;
+    at_most(SessionTag::MOST, OptionKey::Tags, tags.len(), raw)?;
     Ok(tags)
 }
 
 pub(super) fn transitive_tags(raw: &Sourced<Raw>) -> Result<Vec<Sourced<String>>, Problems> {
-    let key = OptionKey::TransitiveTags;
-    let keys = all(raw.texts(key.name(), key.example())?.into_iter().map(|key| {
+    let option = OptionKey::TransitiveTags;
+    let keys = raw.texts(option.name(), option.example(), |key| {
         SessionTag::check_key(&key.value)
             .map_err(|error| vec![(key.origin.clone(), error.to_string())])?;
         Ok(key)
-    }))?;
-    at_most(SessionTag::MOST, "transitive_tags", keys.len(), raw)?;
+    })?;
+    at_most(SessionTag::MOST, option, keys.len(), raw)?;
     Ok(keys)
 }
 
 pub(super) fn policy_arns(raw: &Sourced<Raw>) -> Result<Vec<Sourced<PolicyArn>>, Problems> {
-    let key = OptionKey::PolicyArns;
-    let arns = all(raw.texts(key.name(), key.example())?.into_iter().map(|text| {
+    let option = OptionKey::PolicyArns;
+    let arns = raw.texts(option.name(), option.example(), |text| {
         let arn = PolicyArn::parse(&text.value)
             .map_err(|error| vec![(text.origin.clone(), error.to_string())])?;
         Ok(Sourced::new(arn, text.origin))
-    }))?;
-    at_most(PolicyArn::MOST, "policy_arns", arns.len(), raw)?;
+    })?;
+    at_most(PolicyArn::MOST, option, arns.len(), raw)?;
     Ok(arns)
 }
 
-fn at_most(most: usize, what: &str, found: usize, raw: &Sourced<Raw>) -> Result<(), Problems> {
+fn at_most(
+    most: usize,
+    option: OptionKey,
+    found: usize,
+    raw: &Sourced<Raw>,
+) -> Result<(), Problems> {
     if found <= most {
         return Ok(());
     }
-    Err(raw.problem(format!("{what} holds {found}: STS accepts at most {most}")))
+    Err(raw.problem(format!("{} holds {found}: STS accepts at most {most}", option.name())))
 }

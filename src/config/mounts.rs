@@ -88,19 +88,30 @@ impl Common {
         [&self.flags[..], &self.variables, &self.file].concat()
     }
 
-    /// What another mount takes over: of flags only those of its own command line.
-    fn inherited(&self, with_flags: bool) -> RawOptions {
-        let flags = if with_flags { &self.flags[..] } else { &[] };
-        [flags, &self.variables, &self.file]
-            .concat()
-            .into_iter()
-            .filter(|(key, _)| !OptionKey::OF_ONE_MOUNT.contains(key))
-            .collect()
+    /// What a table of the file takes over when it is served.
+    fn for_table(&self) -> RawOptions {
+        inherited(self.all())
+    }
+
+    /// What an added mount takes over: it has flags of its own command line.
+    fn for_added(&self) -> RawOptions {
+        inherited([&self.variables[..], &self.file].concat())
+    }
+
+    /// What a table takes over that is not served: flags and variables are about what is.
+    fn for_unserved(&self) -> RawOptions {
+        inherited(self.file.clone())
     }
 
     fn asks_for_roles(&self) -> bool {
         self.flags.iter().chain(&self.variables).any(|(key, _)| *key == OptionKey::Role)
     }
+}
+
+/// The options without those of a single mount.
+fn inherited(mut options: RawOptions) -> RawOptions {
+    options.retain(|(key, _)| !OptionKey::OF_ONE_MOUNT.contains(key));
+    options
 }
 
 /// A mount with a name, before its options are looked at.
@@ -145,13 +156,13 @@ pub(super) fn served(
         check_name(&found, &earlier, report);
         let wanted = |names: &[String]| names.is_empty() || names.contains(&table.name);
         if selected.is_some_and(wanted) {
-            let inherited = common.inherited(true);
+            let inherited = common.for_table();
             let options = Options::check(&table.options, &inherited, world.home, report);
             mounts.push(world.mount(Some(&found), &options, report));
         } else {
-            // Without what is typed for others, and without warnings about what nobody serves.
+            // Warnings about what nobody serves are of no interest.
             let mut unserved = Report::default();
-            let inherited = common.inherited(false);
+            let inherited = common.for_unserved();
             let options = Options::check(&table.options, &inherited, world.home, &mut unserved);
             world.mount(Some(&found), &options, &mut unserved);
             report.adopt(unserved);
@@ -163,7 +174,7 @@ pub(super) fn served(
         let found = added_place(mount, &command, report);
         check_name(&found, &earlier, report);
         let own = from_flags(&mount.flags, &command);
-        let options = Options::check(&own, &common.inherited(false), world.home, report);
+        let options = Options::check(&own, &common.for_added(), world.home, report);
         mounts.push(world.mount(Some(&found), &options, report));
         earlier.push(found);
     }
@@ -202,7 +213,8 @@ impl World<'_> {
         let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
         let default = roles::default(&chains, compatible, &roles, report);
         let allow = options.allow.first().map_or(&[][..], |allow| &allow.value);
-        let allow = allow.iter().map(|rule| rule.resolve(&roles, report)).collect();
+        let allow =
+            allow.iter().map(|rule| rule.resolve(&roles, options.picked(), report)).collect();
         let config_include = self.include(options, &roles, default.as_ref(), report);
         MountSettings {
             name: named.map(|named| named.name.to_owned()),

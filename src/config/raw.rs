@@ -3,6 +3,7 @@
 
 use super::error::Origin;
 use super::layer::Sourced;
+use super::value::shown;
 
 /// A value before anybody has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +56,16 @@ impl Raw {
 }
 
 impl Sourced<Raw> {
-    /// The texts of a list; a text alone is a list of one.
+    /// The texts of a list, each checked by `check`; a text alone is a list of one.
     ///
     /// # Errors
-    /// Whatever is no text; `example` is one that is right.
-    pub(super) fn texts(&self, key: &str, example: &str) -> Result<Vec<Sourced<String>>, Problems> {
+    /// Whatever is wrong with any of them; `example` is one that is right.
+    pub(super) fn texts<T>(
+        &self,
+        key: &str,
+        example: &str,
+        mut check: impl FnMut(Sourced<String>) -> Result<T, Problems>,
+    ) -> Result<Vec<T>, Problems> {
         let items = match &self.value {
             Raw::List(items) => items.as_slice(),
             Raw::Text(_) => std::slice::from_ref(self),
@@ -70,7 +76,7 @@ impl Sourced<Raw> {
             }
         };
         all(items.iter().map(|item| match &item.value {
-            Raw::Text(text) => Ok(Sourced::new(text.clone(), item.origin.clone())),
+            Raw::Text(text) => check(Sourced::new(text.clone(), item.origin.clone())),
             other => Err(item.problem(format!(
                 "`{key}` holds {}: write each in quotes, as in {key} = [\"{example}\"]",
                 other.kind()
@@ -78,24 +84,27 @@ impl Sourced<Raw> {
         }))
     }
 
-    /// The pairs of a table of texts, or of a list of texts `KEY=VALUE`.
+    /// The pairs of a table of texts, or of a list of texts `KEY=VALUE`, each checked by `check`.
     ///
     /// # Errors
-    /// Whatever is no pair of texts.
-    pub(super) fn pairs(&self, key: &str) -> Result<Vec<(String, Sourced<String>)>, Problems> {
+    /// Whatever is wrong with any of them.
+    pub(super) fn pairs<T>(
+        &self,
+        key: &str,
+        mut check: impl FnMut(&str, Sourced<String>) -> Result<T, Problems>,
+    ) -> Result<Vec<T>, Problems> {
         let Raw::Table(entries) = &self.value else {
-            let texts = self.texts(key, "KEY=VALUE")?;
-            return all(texts.into_iter().map(|text| {
+            return self.texts(key, "KEY=VALUE", |text| {
                 if let Some((name, value)) = text.value.split_once('=') {
-                    return Ok((name.to_owned(), Sourced::new(value.to_owned(), text.origin)));
+                    return check(name, Sourced::new(value.to_owned(), text.origin));
                 }
-                let found = super::value::shown(&text.value);
+                let found = shown(&text.value);
                 let message = format!("{key} {found} has no `=`: write it as in KEY=VALUE");
                 Err(vec![(text.origin, message)])
-            }));
+            });
         };
         all(entries.iter().map(|(name, value)| match value.value.text(name, "…") {
-            Ok(text) => Ok((name.clone(), Sourced::new(text.to_owned(), value.origin.clone()))),
+            Ok(text) => check(name, Sourced::new(text.to_owned(), value.origin.clone())),
             Err(message) => Err(value.problem(format!("in {key}: {message}"))),
         }))
     }

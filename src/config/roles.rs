@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::attributes::AttributeSpec;
 use super::chain::{Built, Chains};
 use super::error::{Origin, Report};
-use super::layer::{Layer, Sourced};
+use super::layer::Sourced;
 use super::profile_settings;
 use super::value::{listed, meant, shown};
 use crate::model::{ProfileName, Role, RoleArn};
@@ -197,8 +197,7 @@ pub(super) fn default(
         return Some(role.profile.clone());
     }
     // A default for all roles says nothing when some of them are picked on a higher layer.
-    let picked = chains.options.roles.first().map_or(Layer::File, |role| role.origin.layer());
-    if picked < wish.origin.layer() {
+    if chains.options.picked() < wish.origin.layer() {
         return first;
     }
     if report.is_clean() {

@@ -121,7 +121,8 @@ proptest! {
     #[test]
     fn sessions_are_shared_exactly_by_those_who_say_the_same(first in lines(), second in lines()) {
         let text = |lines: &[(&str, String)]| {
-            lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>()
+            let lines = lines.iter().map(|(key, value)| format!("{key} = {value}"));
+            lines.collect::<Vec<_>>().join("\n")
         };
         let (first_chain, second_chain) = pair(&text(&first), &text(&second));
         prop_assert_eq!(first == second, first_chain == second_chain);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::allow::{self, RuleSpec};
 use super::attributes::{self, LayeredAttributes};
 use super::error::{Origin, Report};
-use super::layer::{Layered, Sourced};
+use super::layer::{Layer, Layered, Sourced};
 use super::paths;
 use super::raw::{Problems, Raw};
 use super::settings::{LogFormat, OnAuditFailure};
@@ -102,6 +102,11 @@ impl Options {
             verbose: options.each(Key::Verbose, count),
             quiet: options.switch(Key::Quiet),
         }
+    }
+
+    /// The layer that picked the roles; that of files if all configured ones are served.
+    pub(super) fn picked(&self) -> Layer {
+        self.roles.first().map_or(Layer::File, |role| role.origin.layer())
     }
 }
 
