@@ -392,22 +392,4 @@ mod tests {
         let said = since("yesterday", now).unwrap_err().to_string();
         assert!(said.starts_with("--since: yesterday is neither"), "{said}");
     }
-
-    #[test]
-    fn without_a_log_one_is_told_how_to_get_it() {
-        let args = AuditArgs {
-            file: None,
-            follow: false,
-            since: None,
-            role: None,
-            container: None,
-            mount: None,
-            json: false,
-        };
-        let said = run(&args).unwrap_err().to_string();
-        assert!(said.contains("audit_log =") && said.contains("journalctl"), "{said}");
-        let named = Some(PathBuf::from("/proc/none/audit.jsonl"));
-        let said = format!("{:#}", run(&args, named).unwrap_err());
-        assert!(said.starts_with("/proc/none/audit.jsonl: "), "{said}");
-    }
 }

@@ -105,7 +105,7 @@ fn described(settings: &Settings) -> String {
             allow: Vec::new(),
             ..mount.clone()
         };
-        if others != (MountSettings { writable_caches: true, ..MountSettings::default() }) {
+        if others != MountSettings::default() {
             line(&format!("{others:#?}"));
         }
         for rule in &mount.allow {

@@ -223,7 +223,7 @@ impl World<'_> {
             default,
             reader_path: options.reader_path.value(),
             live_only: options.live_only.value().unwrap_or_default(),
-            writable_caches: options.writable_caches.value().unwrap_or(true),
+            writable_caches: options.writable_caches.value(),
             allow_other: options.allow_other.value().unwrap_or_default(),
             allow,
             config_include,

@@ -70,7 +70,7 @@ pub struct MountSettings {
     /// Whether plain profiles get `credential_process` and static keys are left out.
     pub live_only: bool,
     /// Whether `cli/`, `sso/`, `login/` and `boto/` are there to be written to.
-    pub writable_caches: bool,
+    pub writable_caches: Option<bool>,
     /// Whether the kernel lets other users in, as far as `allow` lets them.
     pub allow_other: bool,
     /// Who may read what; the first rule that matches decides.

@@ -175,7 +175,7 @@ impl Filesystem for CredFs {
 }
 
 /// The caller, as the kernel tells it with each request.
-fn requester(req: &Request) -> Requester {
+pub(super) fn requester(req: &Request) -> Requester {
     let resent = req.unique().0 & RESENT != 0;
     Requester { uid: req.uid(), gid: req.gid(), tid: req.pid(), resent, at: Instant::now() }
 }

@@ -11,24 +11,35 @@ use fuser::{
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fs::{FileType, OFlags};
+use tokio::runtime::Handle;
 
+use super::adapter::requester;
 use super::caches::{Asked, Caches, permissions};
-use super::errno::scratch_errno;
+use super::errno::{errno, scratch_errno};
 use super::owner::{Owner, SHORTLY, file_type};
 use crate::clock::Clock;
+use crate::open::CurrentService;
 use crate::scratch::{Existing, Scratch};
-use crate::tree::{Fh, Ino};
+use crate::tree::{Fh, FsError, Ino};
 
 /// Answers for inodes of the writable directories only.
 #[derive(Debug)]
 pub(super) struct CacheFs {
     caches: Arc<Caches>,
+    service: Arc<CurrentService>,
+    runtime: Handle,
 }
 
 impl CacheFs {
     /// Serves `scratch`.
-    pub(super) fn new(scratch: Scratch, clock: Arc<dyn Clock>, owner: Owner) -> Self {
-        Self { caches: Arc::new(Caches { scratch, clock, owner }) }
+    pub(super) fn new(
+        scratch: Scratch,
+        clock: Arc<dyn Clock>,
+        owner: Owner,
+        service: Arc<CurrentService>,
+        runtime: Handle,
+    ) -> Self {
+        Self { caches: Arc::new(Caches { scratch, clock, owner }), service, runtime }
     }
 
     /// Answers a lookup of one of the four directories.
@@ -39,8 +50,16 @@ impl CacheFs {
     /// Runs `then` once the caller may use the writable directories, or with the reason why it may
     /// not; `then` replies. All operations pass here save those on open handles and looking at
     /// names and attributes.
-    fn admitted(&self, _req: &Request, then: impl FnOnce(Result<&Caches, Errno>) + Send + 'static) {
-        then(Ok(&self.caches));
+    fn admitted(&self, req: &Request, then: impl FnOnce(Result<&Caches, Errno>) + Send + 'static) {
+        let (service, requester) = (self.service.get(), requester(req));
+        let admitted = |admitted| if admitted { Ok(()) } else { Err(errno(FsError::Refused)) };
+        if let Some(known) = service.admits_at_once(requester) {
+            return then(admitted(known).map(|()| &*self.caches));
+        }
+        let caches = self.caches.clone();
+        self.runtime.spawn(async move {
+            then(admitted(service.admits(requester).await).map(|()| &*caches));
+        });
     }
 }
 

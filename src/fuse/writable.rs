@@ -11,6 +11,7 @@ use fuser::{
     OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
+use tokio::runtime::Handle;
 
 use super::adapter::CredFs;
 use super::cache_fs::CacheFs;
@@ -18,7 +19,7 @@ use super::errno::errno;
 use super::key_file::{MountGate, NO_HANDLE};
 use super::owner::{Owner, SHORTLY, file_type};
 use crate::clock::Clock;
-use crate::open::OpenService;
+use crate::open::CurrentService;
 use crate::scratch::{Attr, Scratch, TOPS};
 use crate::tree::{FsError, Ino, Kind};
 
@@ -27,7 +28,7 @@ use crate::tree::{FsError, Ino, Kind};
 pub(super) struct WritableFs {
     creds: CredFs,
     caches: CacheFs,
-    service: Arc<OpenService>,
+    service: Arc<CurrentService>,
     owner: Owner,
     gate: MountGate,
 }
@@ -37,12 +38,13 @@ impl WritableFs {
     /// the directories of `scratch`.
     pub(super) fn new(
         creds: CredFs,
-        service: Arc<OpenService>,
+        service: Arc<CurrentService>,
         scratch: Scratch,
         clock: Arc<dyn Clock>,
+        runtime: Handle,
     ) -> Self {
         let owner = Owner::current();
-        let caches = CacheFs::new(scratch, clock, owner);
+        let caches = CacheFs::new(scratch, clock, owner, service.clone(), runtime);
         Self { creds, caches, service, owner, gate: MountGate::default() }
     }
 
@@ -53,7 +55,7 @@ impl WritableFs {
 
     /// The root directory of the tree, with four directories more.
     fn root(&self) -> Result<Attr, FsError> {
-        let attr = self.service.tree().attr(Ino::ROOT)?;
+        let attr = self.service.get().tree().attr(Ino::ROOT)?;
         let kind = match attr.kind {
             Kind::Directory(below) => Kind::Directory(below.saturating_add(TOP_COUNT)),
             Kind::File => Kind::File,
@@ -64,7 +66,7 @@ impl WritableFs {
     }
 
     fn readdir_root(&self, offset: u64, mut reply: ReplyDirectory) {
-        let entries = match self.service.tree().entries(Ino::ROOT) {
+        let entries = match self.service.get().tree().entries(Ino::ROOT) {
             Ok(entries) => entries,
             Err(error) => return reply.error(errno(error)),
         };

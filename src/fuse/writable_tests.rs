@@ -23,12 +23,15 @@ use super::writable::WritableFs;
 use crate::broker::schedule::Jitter;
 use crate::broker::{BoxFuture, Broker, SessionError, SessionSource};
 use crate::clock::{Clock, SystemClock};
-use crate::model::{BaseCredentials, RoleHop, StsSession};
-use crate::open::{OpenOptions as Opening, OpenService};
+use crate::model::{BaseCredentials, Caller, RoleHop, StsSession};
+use crate::open::{
+    CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions as Opening, OpenService, Requester,
+};
+use crate::policy::Policy;
 use crate::publish::{Publisher, Served};
 use crate::render::ReaderPath;
 use crate::scratch::{Quotas, Scratch};
-use crate::tree::{FileId, Snapshot, Tree};
+use crate::tree::{FileId, Snapshot, Tree, View};
 
 const KEYS: &str = "[default]\naws_access_key_id = AKIA\n";
 
@@ -53,22 +56,43 @@ impl SessionSource for NoSource {
     }
 }
 
-fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<OpenService> {
+/// Nothing is recorded and there are no rules, so nobody asks who asks.
+#[derive(Debug)]
+struct Nobody;
+
+impl IdentifyCaller for Nobody {
+    fn identify(&self, _requester: Requester) -> Caller {
+        unreachable!("the kernel's words are enough")
+    }
+}
+
+fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
     let tree = Arc::new(Tree::new(&[], clock.now(), 1));
     let until = clock.now() + Duration::from_hours(1);
-    let keys = Arc::new(Snapshot::new(Zeroizing::new(KEYS.to_owned())));
-    tree.publish(FileId::Credentials, keys, until, clock.now());
+    let keys = Arc::new(Snapshot::new(Zeroizing::new(KEYS.to_owned()), Vec::new()));
+    tree.publish(FileId::Credentials, View::ALL, keys, until, clock.now());
     let broker = Broker::new(Arc::new(NoSource), clock.clone(), None, || Jitter::NONE);
-    let served = Served { roles: Vec::new(), default: None, live_only: false };
+    let served = Served::default();
     let publisher = Publisher::new(served, broker.clone(), clock.clone(), tree.clone());
     let options = Opening {
+        name: None,
         mountpoint: mountpoint.display().to_string(),
         deadline: Duration::from_secs(1),
         reader_path: None,
         fallback_path: ReaderPath::parse("/aws").unwrap(),
         log_file: None,
     };
-    OpenService::new(tree, broker, publisher, clock, options, Arc::new(OwnMount::default()))
+    let gate = Gate {
+        label: "test".to_owned(),
+        policy: Policy::new(Vec::new(), rustix::process::geteuid().as_raw()),
+        identify: Arc::new(Nobody),
+        recorder: Arc::default(),
+        metrics: Arc::default(),
+        calls: Arc::default(),
+    };
+    let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(clock.now()));
+    let service = OpenService::new(tree, broker, publisher, clock, options, locate, life, gate);
+    CurrentService::new(service)
 }
 
 /// A mount with writable directories, and one upon its `credentials`. Unmounted when dropped.
@@ -76,7 +100,7 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<OpenService> {
 struct Mounts {
     path: PathBuf,
     gate: MountGate,
-    service: Arc<OpenService>,
+    service: Arc<CurrentService>,
     /// The writable mount and, where it takes mounts below, that of the file of keys.
     sessions: Vec<Serving>,
     _dir: tempfile::TempDir,
@@ -96,7 +120,8 @@ impl Mounts {
         let scratch = Scratch::new(quotas, 1, clock.now());
 
         let outer = MountOptions { read_only: false, allow_other: false };
-        let writable = WritableFs::new(creds(), service.clone(), scratch, clock);
+        let writable =
+            WritableFs::new(creds(), service.clone(), scratch, clock, runtime.handle().clone());
         let gate = writable.gate();
         let mut sessions = match mount::mount(&path, outer) {
             Ok(fd) => vec![serve(writable, fd)],
@@ -106,7 +131,7 @@ impl Mounts {
         if outer.takes_mounts_below() {
             let inner = MountOptions { read_only: true, ..outer };
             let fd = gate.open_during(|| mount::mount(&path.join("credentials"), inner)).unwrap();
-            sessions.push(serve(KeyFileFs::new(creds(), service.tree()), fd));
+            sessions.push(serve(KeyFileFs::new(creds(), service.get().tree()), fd));
         }
         Some(Self { path, gate, service, sessions, _dir: dir, _runtime: runtime })
     }
@@ -301,10 +326,11 @@ fn the_file_of_keys_is_a_mount_of_its_own() {
 fn a_change_of_the_keys_is_seen_once_the_kernel_is_told() {
     let Some(mounts) = Mounts::new(Quotas::default()) else { return };
     let modified = || fs::metadata(mounts.at("credentials")).unwrap().modified().unwrap();
-    let (before, tree) = (modified(), mounts.service.tree());
+    let (before, service) = (modified(), mounts.service.get());
+    let tree = service.tree();
     let later = before + Duration::from_mins(1);
-    let text = Arc::new(Snapshot::new(Zeroizing::new("[other]\n".to_owned())));
-    tree.publish(FileId::Credentials, text, later + Duration::from_hours(1), later);
+    let text = Arc::new(Snapshot::new(Zeroizing::new("[other]\n".to_owned()), Vec::new()));
+    tree.publish(FileId::Credentials, View::ALL, text, later + Duration::from_hours(1), later);
     assert_eq!(modified(), before, "attributes are cached for ever");
     let node = match mounts.sessions.len() {
         2 => KeyFileFs::NODE,

@@ -212,6 +212,18 @@ impl OpenService {
         }
     }
 
+    /// Whether a caller may use the writable directories, if that can be said at once: whoever may
+    /// read any role may.
+    pub fn admits_at_once(&self, requester: Requester) -> Option<bool> {
+        self.gate.admits_at_once(requester)
+    }
+
+    /// The same, once enough is known of the caller.
+    pub async fn admits(&self, requester: Requester) -> bool {
+        let caller = self.gate.caller(requester).await;
+        self.gate.judge(&caller, |_| true).view.is_some()
+    }
+
     /// Makes what has to be made and pins it.
     async fn pin(&self, file: FileId, view: View, tid: u32) -> (Fh, OpenOutcome) {
         let momentary = match file {

@@ -18,7 +18,7 @@ use super::Shared;
 use super::plan::Plan;
 use crate::broker::Cause;
 use crate::fuse::mount;
-use crate::fuse::{Mounted, OwnMount};
+use crate::fuse::{Mounted, OwnMount, Shape};
 use crate::model::Caller;
 use crate::open::{
     CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions, OpenService, Requester,
@@ -67,15 +67,10 @@ impl LiveMount {
         // Sizes are known before the first stat.
         render_all(&service, &plan, shared).await;
         let link = SocketLink::make(&shared.runtime_dir, &plan.mountpoint, &shared.socket)?;
-        let fd = mount::mount(&plan.mountpoint)?;
         let service = CurrentService::new(service);
-        let mut mounted = match Mounted::serve(fd, service.clone(), Handle::current()) {
-            Ok(mounted) => mounted,
-            Err(error) => {
-                remove_broken(&plan.mountpoint);
-                return Err(error).context("the FUSE handshake failed");
-            }
-        };
+        let shape = Shape { allow_other: plan.allow_other, writable: plan.writable_caches };
+        let (clock, runtime) = (shared.clock.clone(), Handle::current());
+        let mounted = Mounted::make(&plan.mountpoint, shape, &service, clock, epoch, &runtime)?;
         let kernel = mounted.kernel();
         let publisher = service.get().publisher().clone();
         publisher.attach(kernel.clone());
@@ -222,13 +217,6 @@ async fn render_all(service: &Arc<OpenService>, plan: &Plan, shared: &Shared) {
     let status = status_json(&service.status());
     publisher.momentary(FileId::Status, status, Padding::Spaces).await;
     publisher.momentary(FileId::Metrics, service.metrics(), Padding::Newlines).await;
-}
-
-/// Removes a mount that nobody will serve. The error that led here is the one to tell.
-fn remove_broken(mountpoint: &Path) {
-    if let Err(error) = mount::unmount(mountpoint) {
-        tracing::warn!(%error, "the broken mount stays");
-    }
 }
 
 /// The name by which commands find the daemon of a mount point; removed when dropped.

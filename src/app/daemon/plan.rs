@@ -27,8 +27,8 @@ pub(in crate::app) struct Plan {
     pub(super) rules: Vec<AllowRule>,
     /// Whether the kernel lets other users in.
     pub(super) allow_other: bool,
-    /// Whether there are directories to write to.
-    pub(super) writable_caches: bool,
+    /// Whether there are directories to write to; `None`: where they cost an open nothing.
+    pub(super) writable_caches: Option<bool>,
     /// The directory of the mount as readers see it, if it is configured.
     pub(super) reader_path: Option<ReaderPath>,
     /// The same for readers of which nothing is known.
