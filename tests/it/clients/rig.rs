@@ -80,7 +80,7 @@ impl<'a> Rig<'a> {
     /// As the function of this name.
     #[track_caller]
     pub(crate) fn expect_identity(&self, command: &mut Command, role: &str) {
-        expect_identity(&self.scene.emulator, &self.daemon, command, role);
+        expect_identity(&self.scene.emulator, &|| self.daemon.log(), command, role);
     }
 }
 
@@ -92,18 +92,18 @@ pub(crate) fn identity_calls(emulator: &Emulator) -> Vec<CallRecord> {
 }
 
 /// Runs `command`, which must succeed and print the ARN of a session of `role`; the emulator must
-/// have seen one verified call, with a session that it issued for that role.
+/// have seen one verified call, with a session that it issued for that role. `log` is shown if not.
 #[track_caller]
 pub(crate) fn expect_identity(
     emulator: &Emulator,
-    daemon: &Daemon<'_>,
+    log: &dyn Fn() -> String,
     command: &mut Command,
     role: &str,
 ) {
     let before = identity_calls(emulator).len();
     let output = run(command);
     let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/");
-    assert!(output.status.success(), "{}\n{}", told(&output), daemon.log());
+    assert!(output.status.success(), "{}\n{}", told(&output), log());
     assert!(told(&output).contains(&arn), "{}", told(&output));
     let calls = identity_calls(emulator);
     let [call] = &calls[before..] else { panic!("one call, not {:#?}", &calls[before..]) };

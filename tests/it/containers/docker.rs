@@ -3,7 +3,7 @@
 use super::machine::{As, IMAGE, Machine, USER, parent_of_user, words};
 use super::reader::{self, Reader};
 use crate::clients::rig::{identity_calls, run, told};
-use crate::support::{Scene, eventually};
+use crate::support::{Scene, arn, eventually};
 
 /// Where the mount is seen inside.
 const AWS: &str = "/root/.aws";
@@ -58,7 +58,7 @@ fn check(who: As, options: &[&str], check: impl FnOnce(&Reader<'_>)) {
     let bind = format!("{}:{AWS}", daemon.argument());
     let options = [&["--rm"], options].concat();
     let enter = words(&container("run", &bind, &options));
-    check(&Reader { scene: &scene, daemon: &daemon, enter, aws: AWS.into() });
+    check(&Reader { scene: &scene, log: &|| daemon.log(), enter, aws: AWS.into() });
 }
 
 #[test]
@@ -77,7 +77,8 @@ fn rootful_docker_cannot_bind_the_mount_of_an_ordinary_user_itself() {
         let output = run(&mut reader.command(&["true"]));
         assert!(!output.status.success(), "{}", told(&output));
         // With words that differ between versions, about the directory.
-        assert!(told(&output).contains(reader.daemon.argument()), "{}", told(&output));
+        let mountpoint = reader.scene.path("live");
+        assert!(told(&output).contains(mountpoint.to_str().unwrap()), "{}", told(&output));
     });
 }
 
@@ -92,7 +93,7 @@ fn a_rootful_container_that_runs_as_the_user_reads_below_a_bound_parent() {
     let user = format!("--user={USER}:{USER}");
     let enter = words(&container("run", &bind, &["--rm", &user]));
     let aws = "/home/app/.aws".to_owned();
-    Reader { scene: &scene, daemon: &daemon, enter, aws }.expect_all();
+    Reader { scene: &scene, log: &|| daemon.log(), enter, aws }.expect_all();
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn a_container_with_the_one_file_bound_has_new_keys_after_a_renewal() {
     let start = container("run", &bind, &["--detach"]);
     let id = docker(&scene, &[&start[1..], &["sleep", "60"]].concat());
     let enter = words(&["docker", "exec", &id]);
-    let reader = Reader { scene: &scene, daemon: &daemon, enter, aws: AWS.into() };
+    let reader = Reader { scene: &scene, log: &|| daemon.log(), enter, aws: AWS.into() };
     reader.expect_identity("prod");
     daemon.refresh();
     reader.expect_identity("prod");
@@ -128,8 +129,43 @@ fn a_container_that_binds_the_parent_as_slave_sees_later_mounts_too() {
         let daemon = reader::mount_on(&scene, parent.join(".aws"), &[]);
         let enter = words(&["docker", "exec", &id]);
         let aws = "/home/app/.aws".to_owned();
-        let reader = Reader { scene: &scene, daemon: &daemon, enter, aws };
+        let reader = Reader { scene: &scene, log: &|| daemon.log(), enter, aws };
         reader.expect_identity("prod");
         reader.expect_path();
     }
+}
+
+/// As in a pod: `Bidirectional` is a bind that is `rshared`, `HostToContainer` one that is `rslave`.
+#[test]
+fn a_sidecar_serves_the_containers_beside_it() {
+    let Some(machine) = machine() else { return };
+    let scene = machine.scene(As::Root);
+    scene.emulator.set_session_lifetime(Some(reader::LIFETIME));
+    import(&scene);
+    let shared = scene.path("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let [both, down] = ["rshared", "rslave"].map(|way| format!("{}:/aws:{way}", shared.display()));
+    let variables = [
+        format!("AWS_ACCESS_KEY_ID={}", scene.emulator.base_access_key_id()),
+        format!("AWS_SECRET_ACCESS_KEY={}", scene.emulator.base_secret_access_key()),
+        format!("AWS_ENDPOINT_URL_STS={}", scene.emulator.endpoint()),
+        format!("CREDMOUNT_ROLE=prod={}", arn("prod")),
+    ];
+    let apparmor = "--security-opt=apparmor=unconfined";
+    let mut options = vec!["--detach", "--cap-add=SYS_ADMIN", "--device=/dev/fuse", apparmor];
+    // The root certificates, without which there is no TLS client, although TLS is not used here.
+    options.push("--volume=/etc/ssl:/etc/ssl:ro");
+    options.extend(variables.iter().flat_map(|variable| ["--env", variable]));
+    let sidecar = container("run", &both, &options);
+    let credmount = ["/run/clients/programs/credmount", "--region=eu-west-1", "/aws/.aws"];
+    let sidecar = docker(&scene, &[&sidecar[1..], &credmount].concat());
+    let log = || told(&run(scene.command("docker").args(["logs", &sidecar])));
+    eventually("the sidecar to serve", || log().contains("serving"));
+
+    let enter = words(&container("run", &down, &["--rm"]));
+    Reader { scene: &scene, log: &log, enter, aws: "/aws/.aws".to_owned() }.expect_all();
+
+    docker(&scene, &["stop", &sidecar]);
+    let code = docker(&scene, &["inspect", "--format={{.State.ExitCode}}", &sidecar]);
+    assert_eq!(code, "0", "{}", log());
 }

@@ -39,19 +39,19 @@ fn run_words(bind: &str, options: &[&str]) -> Vec<String> {
     words(&[&PODMAN[..], &always, &binds, options, &[IMAGE]].concat())
 }
 
-/// Runs containers in which the directory is bound, with these options, where `check` looks.
-fn check(options: &[&str], check: impl FnOnce(&Reader<'_>)) {
+/// Containers, run with these options, of a mount made with these arguments, where `check` looks.
+pub(crate) fn check(options: &[&str], args: &[&str], check: impl FnOnce(&Reader<'_>)) {
     let Some(machine) = machine() else { return };
     let scene = machine.scene(As::User);
-    let daemon = reader::mount(&scene, &[]);
+    let daemon = reader::mount(&scene, args);
     import(&scene);
     let enter = run_words(&format!("{}:{AWS}", daemon.argument()), options);
-    check(&Reader { scene: &scene, daemon: &daemon, enter, aws: AWS.into() });
+    check(&Reader { scene: &scene, log: &|| daemon.log(), enter, aws: AWS.into() });
 }
 
 #[test]
 fn root_of_a_rootless_container_reads_as_the_user_who_runs_it() {
-    check(&[], |reader| reader.expect_all());
+    check(&[], &[], |reader| reader.expect_all());
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn the_user_whose_id_a_rootless_container_keeps_reads_below_a_bound_parent() {
     // the parent only.
     let bind = format!("{}:/home/app", parent.display());
     let enter = run_words(&bind, &["--userns=keep-id"]);
-    Reader { scene: &scene, daemon: &daemon, enter, aws: AWS.into() }.expect_all();
+    Reader { scene: &scene, log: &|| daemon.log(), enter, aws: AWS.into() }.expect_all();
 }
 
 #[test]
 fn another_user_of_a_rootless_container_is_refused() {
-    check(&["--user=1000"], |reader| reader.expect_refusal());
+    check(&["--user=1000"], &[], |reader| reader.expect_refusal());
 }

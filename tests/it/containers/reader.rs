@@ -9,7 +9,7 @@ use crate::clients::rig::{expect_identity, identity_calls, run, told};
 use crate::support::{Daemon, Scene, arn, ini_value};
 
 /// Sessions are cut to whole seconds, so these live 5 to 6 s; an open serves at least a third.
-const LIFETIME: Duration = Duration::from_secs(6);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(6);
 
 /// A mount with the roles `prod` and `dev`, of sessions that are soon over.
 pub(crate) fn mount<'a>(scene: &'a Scene, args: &[&str]) -> Daemon<'a> {
@@ -26,7 +26,8 @@ pub(crate) fn mount_on<'a>(scene: &'a Scene, mountpoint: PathBuf, args: &[&str])
 /// A container, by the command that runs another one inside.
 pub(crate) struct Reader<'a> {
     pub(crate) scene: &'a Scene,
-    pub(crate) daemon: &'a Daemon<'a>,
+    /// What the daemon has logged.
+    pub(crate) log: &'a dyn Fn() -> String,
     /// Words such as `podman run IMAGE`.
     pub(crate) enter: Vec<String>,
     /// The mount as it is seen inside, `.aws` in a home directory.
@@ -46,7 +47,7 @@ impl Reader<'_> {
     #[track_caller]
     pub(crate) fn expect_identity(&self, role: &str) {
         let mut client = self.client(role, &[]);
-        expect_identity(&self.scene.emulator, self.daemon, &mut client, role);
+        expect_identity(&self.scene.emulator, self.log, &mut client, role);
     }
 
     /// `NAME@live` reads below the directory that this container sees.
@@ -64,7 +65,7 @@ impl Reader<'_> {
     pub(crate) fn expect_to_outlive_sessions(&self) {
         let before = identity_calls(&self.scene.emulator).len();
         let output = run(&mut self.client("prod@live", &["14"]));
-        assert!(output.status.success(), "{}\n{}", told(&output), self.daemon.log());
+        assert!(output.status.success(), "{}\n{}", told(&output), (self.log)());
         let calls = identity_calls(&self.scene.emulator).split_off(before);
         let refused: Vec<_> =
             calls.iter().filter(|call| call.result.as_deref() != Some("OK")).collect();

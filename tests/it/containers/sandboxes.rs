@@ -15,7 +15,8 @@ fn a_bubblewrap_sandbox_reads_where_the_mount_is_bound() {
     let cache = ["--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"];
     let aws = ["--bind", daemon.argument(), "/home/app/.aws", "--"];
     let enter = words(&[&own[..], &system, &links, &more, &cache, &aws].concat());
-    Reader { scene: &scene, daemon: &daemon, enter, aws: "/home/app/.aws".into() }.expect_all();
+    Reader { scene: &scene, log: &|| daemon.log(), enter, aws: "/home/app/.aws".into() }
+        .expect_all();
 }
 
 #[test]
@@ -26,5 +27,5 @@ fn root_of_a_user_namespace_reads_as_the_user_who_made_it() {
     let daemon = reader::mount_on(&scene, parent_of_user(&scene).join(".aws"), &[]);
     let enter = words(&["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"]);
     let aws = daemon.argument().to_owned();
-    Reader { scene: &scene, daemon: &daemon, enter, aws }.expect_all();
+    Reader { scene: &scene, log: &|| daemon.log(), enter, aws }.expect_all();
 }
