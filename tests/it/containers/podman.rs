@@ -72,3 +72,24 @@ fn the_user_whose_id_a_rootless_container_keeps_reads_below_a_bound_parent() {
 fn another_user_of_a_rootless_container_is_refused() {
     check(&["--user=1000"], &[], |reader| reader.expect_refusal());
 }
+
+#[test]
+fn a_rootless_container_that_binds_the_parent_as_slave_sees_later_mounts_too() {
+    let Some(machine) = machine() else { return };
+    let scene = machine.scene(As::User);
+    import(&scene);
+    let parent = parent_of_user(&scene);
+    let bind = format!("{}:/home/app:rslave", parent.display());
+    let start = run_words(&bind, &["--detach"]);
+    let started = run(scene.command(&start[0]).args(&start[1..]).args(["sleep", "60"]));
+    assert!(started.status.success(), "{}", told(&started));
+    let id = String::from_utf8(started.stdout).unwrap();
+    // Two lives of the daemon in one of the container.
+    for _ in 0..2 {
+        let daemon = reader::mount_on(&scene, parent.join(".aws"), &[]);
+        let enter = words(&[&PODMAN[..], &["exec", id.trim()]].concat());
+        let reader = Reader { scene: &scene, log: &|| daemon.log(), enter, aws: AWS.into() };
+        reader.expect_identity("prod");
+        reader.expect_path();
+    }
+}
