@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2016
 # A machine of its own for container runtimes: private mounts, processes and control groups. It ends
 # when stdin is closed, and everything in it ends too: no process, mount or group stays.
 #
