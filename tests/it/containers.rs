@@ -5,4 +5,5 @@ mod docker;
 mod machine;
 mod podman;
 mod reader;
+mod rules;
 mod sandboxes;
