@@ -15,6 +15,7 @@ mod support;
 mod architecture;
 mod cli;
 mod clients;
+mod containers;
 mod failing;
 mod faults;
 mod fleet;
