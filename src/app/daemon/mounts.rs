@@ -1,0 +1,104 @@
+//! What is done to mounts while the daemon serves: one is made, added at run time, removed, ended,
+//! or all are locked.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+
+use super::lease::Lease;
+use super::live::LiveMount;
+use super::plan::Plan;
+use super::{Daemon, Happening, Served, observe, start, with_advice};
+use crate::audit::{Event, Moment, UnmountReason};
+use crate::broker::Cause;
+use crate::config::AddedMount;
+use crate::control::LeaseRequest;
+
+impl Daemon {
+    /// Makes one mount. Its sessions are under way already.
+    pub(super) async fn mount(
+        &mut self,
+        plan: Plan,
+        lock: OwnedFd,
+        added: Option<(AddedMount, Lease)>,
+    ) -> Result<()> {
+        self.next_number += 1;
+        let number = self.next_number;
+        let happen = self.happen.clone();
+        let gone = move |end| drop(happen.send(Happening::Gone(number, end)));
+        let mount = LiveMount::start(plan, lock, &self.shared, gone).await?;
+        if let Some((_, lease)) = &added {
+            let happen = self.happen.clone();
+            let over = move |reason| drop(happen.send(Happening::LeaseOver(number, reason)));
+            lease.watch(self.shared.clock.clone(), over);
+        }
+        self.note(observe::mounted(&mount.plan, self.now()));
+        self.mounts.push(Served { number, mount, added });
+        self.changed();
+        Ok(())
+    }
+
+    /// Adds a mount at run time.
+    pub(super) async fn add(&mut self, added: AddedMount, asked: LeaseRequest) -> Result<String> {
+        let lease = Lease::new(&asked, self.shared.clock.now())?;
+        let name = added.name.clone();
+        let others = self.mounts.iter().filter_map(|it| it.added.as_ref());
+        let mut all: Vec<AddedMount> = others.map(|(added, _)| added.clone()).collect();
+        all.push(added.clone());
+        let settings = self.blueprint.settings(&all)?;
+        let plans = self.blueprint.plans(&settings)?;
+        let plan = plans.into_iter().find(|plan| plan.name.as_ref() == Some(&name));
+        let plan = plan.with_context(|| format!("the mount {name} was not understood"))?;
+        let (dir, base_files) =
+            (self.shared.runtime_dir.clone(), self.blueprint.surroundings.base_files());
+        let lock = plan.prepare(&dir, &base_files)?;
+        if !self.shared.locked {
+            let chains = plan.served.chains();
+            start::first_sessions(&self.shared.broker, &chains, plan.open_deadline).await;
+            start::some_role(&self.shared.broker, &*self.shared.clock, &chains)
+                .map_err(with_advice)?;
+        }
+        self.mount(plan, lock, Some((added, lease))).await?;
+        Ok(String::new())
+    }
+
+    pub(super) async fn remove(&mut self, name: &str) -> Result<()> {
+        let named = |it: &Served| it.added.as_ref().is_some_and(|(added, _)| added.name == name);
+        let Some(at) = self.mounts.iter().position(named) else {
+            let configured =
+                self.mounts.iter().any(|it| it.mount.plan.name.as_deref() == Some(name));
+            anyhow::ensure!(
+                !configured,
+                "mount {name} is of the configuration: take it out of the file, then credmount \
+                 reload"
+            );
+            anyhow::bail!("this daemon has no mount {name}; credmount status lists its mounts");
+        };
+        self.end(at, UnmountReason::Command).await
+    }
+
+    /// Ends one mount; the daemon goes on.
+    pub(super) async fn end(&mut self, at: usize, reason: UnmountReason) -> Result<()> {
+        let mut ended = self.mounts.remove(at);
+        if let Some((_, lease)) = &ended.added {
+            lease.cancel();
+        }
+        let done = ended.mount.end().await;
+        self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
+        self.ended.push(ended);
+        self.changed();
+        done
+    }
+
+    pub(super) async fn lock(&mut self, locked: bool) -> Result<String> {
+        self.shared.locked = locked;
+        // First no new session, so that none is rendered after the lock was answered.
+        self.changed();
+        for it in &self.mounts {
+            it.mount.close(locked.then_some(Cause::Locked)).await;
+        }
+        let moment = Moment { time: self.now() };
+        self.note(if locked { Event::Lock(moment) } else { Event::Unlock(moment) });
+        Ok(String::new())
+    }
+}

@@ -1,0 +1,106 @@
+//! What the daemon hears: orders over the control socket, signals, and what happens to its mounts
+//! by itself.
+
+use tokio::sync::mpsc;
+
+use super::control::{Asked, Order};
+use super::signals::{Heard, Signals};
+use super::stop::Stop;
+use super::{Daemon, Happening, Served, observe};
+use crate::audit::UnmountReason;
+
+impl Daemon {
+    /// Does what is asked and what happens, one after the other, until it is time to stop.
+    pub(super) async fn serve(
+        &mut self,
+        signals: &mut Signals,
+        mut asked: mpsc::Receiver<Asked>,
+    ) -> Stop {
+        loop {
+            tokio::select! {
+                heard = signals.heard() => match heard {
+                    Heard::Stop(signal) => return Stop::Signal(signal),
+                    Heard::Reload => {
+                        tracing::info!("reloading after SIGHUP");
+                        self.shared.recorder.reopen();
+                        if let Err(error) = self.reload().await {
+                            tracing::error!("nothing is changed: {error:#}");
+                        }
+                    }
+                },
+                Some(asked) = asked.recv() => {
+                    if let Some(stop) = self.obey(asked).await {
+                        return stop;
+                    }
+                }
+                Some(happening) = self.happenings.recv() => {
+                    if let Some(stop) = self.happened(happening).await {
+                        return stop;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, asked: Asked) -> Option<Stop> {
+        let (order, answer) = asked.split();
+        let done = match order {
+            Order::Unmount(mountpoint) => {
+                let is = |it: &Served| it.mount.plan.mountpoint.display().to_string() == mountpoint;
+                let at = self.mounts.iter().position(is);
+                match at {
+                    // The answer is given when nothing of the daemon is left.
+                    Some(_) if self.mounts.len() == 1 && self.ends_with_last => {
+                        return Some(Stop::Asked(answer));
+                    }
+                    Some(at) => self.end(at, UnmountReason::Command).await.map(|()| String::new()),
+                    None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
+                }
+            }
+            Order::Reload => self.reload().await,
+            Order::Add(added, lease) => self.add(added, lease).await,
+            Order::Remove(name) => self.remove(&name).await.map(|()| String::new()),
+            Order::Lock => self.lock(true).await,
+            Order::Unlock => self.lock(false).await,
+        };
+        answer.give(done);
+        None
+    }
+
+    async fn happened(&mut self, happening: Happening) -> Option<Stop> {
+        match happening {
+            Happening::Gone(number, end) => {
+                self.ended.retain(|it| it.number != number);
+                let at = self.mounts.iter().position(|it| it.number == number)?;
+                let mut gone = self.mounts.remove(at);
+                let mountpoint = gone.mount.plan.mountpoint.display().to_string();
+                let reason =
+                    if end.is_ok() { UnmountReason::Foreign } else { UnmountReason::Broken };
+                self.note(observe::unmounted(&gone.mount.plan, reason, self.now()));
+                self.changed();
+                match end {
+                    Ok(()) => tracing::info!(mountpoint, "the mount was removed by somebody else"),
+                    Err(error) => {
+                        tracing::error!(mountpoint, %error, "the connection to the kernel broke");
+                        if let Err(error) = gone.mount.unmount() {
+                            tracing::warn!(%error, "the broken mount stays");
+                        }
+                        if self.mounts.is_empty() && self.ends_with_last {
+                            return Some(Stop::Broken(error));
+                        }
+                    }
+                }
+                (self.mounts.is_empty() && self.ends_with_last).then_some(Stop::Removed)
+            }
+            Happening::LeaseOver(number, reason) => {
+                let at = self.mounts.iter().position(|it| it.number == number)?;
+                let name = self.mounts[at].mount.plan.label();
+                tracing::info!(name, ?reason, "the time of the mount is over");
+                if let Err(error) = self.end(at, reason).await {
+                    tracing::warn!(name, "{error:#}");
+                }
+                None
+            }
+        }
+    }
+}
