@@ -78,7 +78,7 @@ fn every_role_is_assumed_once_at_the_start_and_by_a_reload_that_adds_mounts() {
 #[test]
 fn mounts_whose_sessions_say_different_things_never_share_one() {
     let Some(scene) = Scene::mountable() else { return };
-    let policy = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let policy = r#"{"Statement":[],"Version":"2012-10-17"}"#;
     let mount = |name: &str, attributes: &str| {
         let roles = format!("roles = [\"prod={}\"]", arn("prod"));
         format!("[mounts.{name}]\npath = \"ROOT/{name}\"\n{roles}\n{attributes}\n")

@@ -87,6 +87,8 @@ struct Daemon {
     keeper: Keeper,
     roster: Arc<Roster>,
     mounts: Vec<Served>,
+    /// What mounts that are about to be made need; their sessions are under way already.
+    expected: Vec<Arc<RoleChain>>,
     /// Ended, but held by readers.
     ended: Vec<Served>,
     next_number: u64,
@@ -142,6 +144,7 @@ pub(super) async fn run(
         keeper,
         roster,
         mounts: Vec::new(),
+        expected: chains,
         ended: Vec::new(),
         next_number: 0,
         ends_with_last: !plans.is_empty(),
@@ -155,6 +158,8 @@ pub(super) async fn run(
             return Err(error);
         }
     }
+    daemon.expected.clear();
+    daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
     let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), ask);
     let mut tasks = JoinSet::new();
@@ -178,7 +183,8 @@ impl Daemon {
         let chains = if self.shared.locked {
             Vec::new()
         } else {
-            chains_of(self.mounts.iter().map(|it| &it.mount.plan))
+            let of_mounts = chains_of(self.mounts.iter().map(|it| &it.mount.plan));
+            [of_mounts, self.expected.clone()].concat()
         };
         self.keeper.keep(chains);
         self.roster.set(self.shared.locked, &self.mounts);

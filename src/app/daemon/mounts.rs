@@ -58,8 +58,12 @@ impl Daemon {
             start::some_role(&self.shared.broker, &*self.shared.clock, &chains)
                 .map_err(with_advice)?;
         }
-        self.mount(plan, lock, Some((added, lease))).await?;
-        Ok(String::new())
+        let made = self.mount(plan, lock, Some((added, lease))).await;
+        if made.is_err() {
+            // Sessions of a mount that was not made are forgotten.
+            self.changed();
+        }
+        made.map(|()| String::new())
     }
 
     pub(super) async fn remove(&mut self, name: &str) -> Result<()> {
@@ -83,10 +87,13 @@ impl Daemon {
         if let Some((_, lease)) = &ended.added {
             lease.cancel();
         }
-        let done = ended.mount.end().await;
+        // Readers are told first, then nobody lists it and its sessions are forgotten, and only then
+        // is its mount point free.
+        ended.mount.close(Some(Cause::Ended)).await;
+        self.changed();
+        let done = ended.mount.unmount();
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
-        self.changed();
         done
     }
 

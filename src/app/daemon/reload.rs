@@ -123,6 +123,7 @@ impl Daemon {
             start::first_sessions(&self.shared.broker, &new, deadline).await;
         }
         let counts = changes.counts();
+        self.expected = chains_of(changes.appear.iter());
         let mut notes = changes.notes;
         for (at, plan) in changes.change {
             self.mounts[at].mount.replace(plan, &self.shared).await;
@@ -138,6 +139,7 @@ impl Daemon {
                 notes.push(format!("{label}: {error:#}"));
             }
         }
+        self.expected.clear();
         self.changed();
         let Counts { added, changed, removed } = counts;
         tracing::info!(added, changed, removed, "reloaded");
