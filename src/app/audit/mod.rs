@@ -49,8 +49,9 @@ fn configured() -> Result<Option<PathBuf>> {
     if let Some(path) = daemons::audit_log()? {
         return Ok(Some(path));
     }
-    let surroundings = Surroundings::read(None);
-    Ok(surroundings.settings(&Flags::default(), Selection::Configured, &[])?.audit_log)
+    // A configuration that serves nothing, or is wrong, names no log; the caller says what to do then.
+    let settings = Surroundings::read(None).settings(&Flags::default(), Selection::Configured, &[]);
+    Ok(settings.ok().and_then(|settings| settings.audit_log))
 }
 
 fn filter(args: &AuditArgs, now: SystemTime) -> Result<Filter> {

@@ -104,6 +104,7 @@ impl Daemon {
         for it in &self.mounts {
             it.mount.close(locked.then_some(Cause::Locked)).await;
         }
+        tracing::info!("{}", if locked { "locked" } else { "unlocked" });
         let moment = Moment { time: self.now() };
         self.note(if locked { Event::Lock(moment) } else { Event::Unlock(moment) });
         Ok(String::new())
