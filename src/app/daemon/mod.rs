@@ -37,6 +37,7 @@ use crate::model::RoleChain;
 use control::{Control, Roster};
 use lease::Lease;
 use live::LiveMount;
+use observe::Audit;
 use signals::Signals;
 
 pub(super) use plan::{Plan, refuse_served};
@@ -56,6 +57,8 @@ struct Shared {
     locked: bool,
     /// Where opens and everything else of note is recorded.
     recorder: Arc<Recorder>,
+    /// What the recorder's log is.
+    audit: Audit,
     /// The AssumeRole calls so far.
     calls: Arc<CallMetrics>,
 }
@@ -116,7 +119,8 @@ pub(super) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
-    recorder.replace(observe::audit_log(&settings)?).await;
+    let audit = Audit::of(&settings);
+    recorder.replace(audit.open()?).await;
     recorder.note(observe::started(clock.now()));
     let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
     let source = Arc::new(source);
@@ -136,8 +140,17 @@ pub(super) async fn run(
     let config = blueprint.config_file();
     let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
     let keeper = Keeper::new(broker.clone());
-    let shared =
-        Shared { broker, clock, runtime_dir, socket, log_file, locked: false, recorder, calls };
+    let shared = Shared {
+        broker,
+        clock,
+        runtime_dir,
+        socket,
+        log_file,
+        locked: false,
+        recorder,
+        audit,
+        calls,
+    };
     let mut daemon = Daemon {
         blueprint,
         shared,
