@@ -18,7 +18,7 @@ is shown by: journalctl SYSLOG_IDENTIFIER=credmount";
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AuditArgs {
-    /// The audit log; audit_log of the configuration if not given
+    /// The audit log; `audit_log` of the configuration if not given
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 
