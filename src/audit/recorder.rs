@@ -85,9 +85,9 @@ mod tests {
     use super::*;
     use crate::audit::{Moment, OnFailure, Sinks};
 
-    fn log(path: &Path) -> Option<Arc<AuditLog>> {
+    fn log(path: &Path) -> Arc<AuditLog> {
         let sinks = Sinks { file: Some(path.to_owned()), journal: false };
-        Some(AuditLog::start(sinks, OnFailure::Refuse).unwrap())
+        AuditLog::start(sinks, OnFailure::Refuse).unwrap()
     }
 
     fn lines(path: &Path) -> usize {
@@ -98,7 +98,7 @@ mod tests {
     async fn no_record_is_lost_or_refused_while_the_log_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Arc::new(Recorder::default());
-        recorder.replace(log(&dir.path().join("0"))).await;
+        recorder.replace(Some(log(&dir.path().join("0")))).await;
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let recorder = recorder.clone();
@@ -110,7 +110,7 @@ mod tests {
             });
         }
         for number in 1..10 {
-            recorder.replace(log(&dir.path().join(number.to_string()))).await;
+            recorder.replace(Some(log(&dir.path().join(number.to_string())))).await;
         }
         while let Some(task) = tasks.join_next().await {
             task.unwrap();

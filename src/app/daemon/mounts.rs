@@ -56,7 +56,7 @@ impl Daemon {
             let chains = plan.served.chains();
             start::first_sessions(&self.shared.broker, &chains, plan.open_deadline).await;
             start::some_role(&self.shared.broker, &*self.shared.clock, &chains)
-                .map_err(with_advice)?;
+                .map_err(|error| with_advice(&error))?;
         }
         let made = self.mount(plan, lock, Some((added, lease))).await;
         if made.is_err() {
