@@ -209,7 +209,10 @@ async fn walk(
             Ok(next) => next,
             Err(error) => {
                 let caller = match error.cause {
-                    Cause::AccessDenied | Cause::ChainedDurationTooLong => {
+                    Cause::AccessDenied
+                    | Cause::SessionTagsDenied
+                    | Cause::SourceIdentityDenied
+                    | Cause::ChainedDurationTooLong => {
                         source.caller_identity(&session, region).await.ok()
                     }
                     _ => None,

@@ -21,10 +21,9 @@ const EXAMPLES: &str = "\
 Examples:
   credmount --role prod ~/.aws-live
   credmount --role prod=arn:aws:iam::123456789012:role/admin --role dev --background ~/.aws-live
-  docker run -v ~/.aws-live:/root/.aws:ro IMAGE
   credmount check --role prod
   credmount unmount ~/.aws-live
-  credmount mount --background
+  credmount --config mounts.toml    (all its mounts)
 
 Options can also stand in the configuration file (session_duration = \"1h\") and in the
 environment (CREDMOUNT_SESSION_DURATION=1h). Flags win over environment, environment over file.
@@ -61,25 +60,25 @@ pub enum Command {
     Mount(MountNamedArgs),
     /// Assume each role once and say who one becomes, or what is wrong and what to do.
     Check(CheckArgs),
-    /// Show the roles of a live mount, or of all live mounts of this user.
+    /// Show the roles of a mount, or of all mounts of this user.
     Status(StatusArgs),
-    /// Make a mount fetch new sessions now, even when the current ones are valid.
+    /// Fetch new sessions now, even when the current ones are valid.
     Refresh(RefreshArgs),
-    /// Stop the daemon behind a mount cleanly, or remove what a killed one left.
+    /// Unmount cleanly; also removes what a killed daemon left.
     Unmount(UnmountArgs),
-    /// Add a mount to a running daemon, for example for one run of an agent.
+    /// Add a mount to a running daemon, as for one run of an agent.
     Add(AddArgs),
-    /// Remove a mount that was added; its sessions are forgotten.
+    /// Remove a mount that was added.
     Remove(RemoveArgs),
-    /// Make every mount of a daemon refuse keys until it is unlocked.
+    /// Hand out no keys, in any mount, until `unlock`.
     Lock(DaemonCommandArgs),
-    /// Serve keys again.
+    /// Hand out keys again.
     Unlock(DaemonCommandArgs),
-    /// Read the configuration again and apply what has changed, without unmounting.
+    /// Apply what has changed in the configuration, without unmounting.
     Reload(DaemonCommandArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
-    /// Show who read which keys, from the audit log.
+    /// Show who read which keys: the records of the audit log.
     Audit(AuditArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
@@ -103,14 +102,14 @@ pub struct CheckArgs {
 /// `credmount status`.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// The mount; all live mounts of this user if not given
+    /// The mount; all mounts of this user if not given
     pub mountpoint: Option<PathBuf>,
 
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 
-    /// Print counts and durations of the daemon, in the text format of Prometheus
+    /// Print the metrics of the daemon for Prometheus; with several daemons, name a mount of it
     #[arg(long, conflicts_with = "json")]
     pub prometheus: bool,
 }

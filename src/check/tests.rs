@@ -226,6 +226,33 @@ async fn advice_names_what_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn advice_names_what_the_session_was_to_carry() {
+    let carrying = SessionAttributes {
+        source_identity: Some("jane".to_owned()),
+        tags: vec![("team".to_owned(), "search".to_owned())],
+        policy: Some("{\"Statement\":[]}".to_owned()),
+        ..SessionAttributes::default()
+    };
+    let nothing = SessionAttributes::default();
+    for (cause, attributes, part) in [
+        (Cause::SessionTagsDenied, &carrying, "credmount sends the tags team. "),
+        (Cause::SessionTagsDenied, &nothing, "they come along from the session before"),
+        (Cause::SourceIdentityDenied, &carrying, "credmount sends the source identity jane. "),
+        (Cause::SourceIdentityDenied, &nothing, "so the session of identity-of(base) has one"),
+        (Cause::PolicyTooLarge, &carrying, "a policy of 16 characters, 0 policy_arns and 1 tags"),
+        (Cause::MalformedPolicy, &carrying, "validate-policy"),
+    ] {
+        let failing = Box::leak(arn("first").into_boxed_str());
+        let mut asked = role("a", &["first"]);
+        Arc::make_mut(&mut asked.chain).hops[0].attributes = attributes.clone();
+        let (checks, _) = run(ScriptedAws::failing(failing, cause), &[asked]).await;
+        let (_, _, _, advice) = failure(&checks[0]);
+        assert!(advice.contains(part), "{part:?} not in {advice:?}");
+        assert!(!advice.contains("search"), "{advice}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_base_credentials_no_role_is_assumed() {
     let aws = ScriptedAws::failing("base", Cause::NoBaseCredentials);
     let (checks, calls) = run(aws, &[role("a", &["first"])]).await;

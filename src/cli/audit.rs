@@ -11,38 +11,38 @@ Examples:
   credmount audit --json /var/log/credmount/audit.jsonl | jq .decision
   zcat audit.jsonl.2.gz | credmount audit /dev/stdin
 
-What rotated files such as FILE.1 hold is shown only when they are named. What went to the journal
-is shown by: journalctl SYSLOG_IDENTIFIER=credmount";
+Rotated files such as FILE.1 are read only when they are named. Records in the journal are shown
+by: journalctl SYSLOG_IDENTIFIER=credmount";
 
 /// `credmount audit`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AuditArgs {
-    /// The audit log; `audit_log` of the configuration if not given
+    /// The audit log; if not given, that of the running daemon or of the configuration
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 
-    /// Go on with what is written from now on, also after a rotation
+    /// Keep printing what is written, also after a rotation
     #[arg(short, long)]
     pub follow: bool,
 
-    /// Only what is not older, as in 2h, or not before an instant, as in 2026-09-21T14:00:00Z
+    /// Only from then on: an age such as 2h, or an instant such as 2026-09-21T14:00:00Z
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
 
-    /// Only this role, by the name that readers see or by its ARN
+    /// Only this role: the name that readers see; of AssumeRole calls the ARN or its last part
     #[arg(short, long, value_name = "NAME")]
     pub role: Option<String>,
 
-    /// Only this container or pod, by the first digits of its id, or this systemd unit
+    /// Only this container or pod (the first digits of its id), or this systemd unit
     #[arg(long, value_name = "ID")]
     pub container: Option<String>,
 
-    /// Only this mount, by its name
+    /// Only this mount: its name, or its path where it has none
     #[arg(long, value_name = "NAME")]
     pub mount: Option<String>,
 
-    /// Print the records as they stand in the log
+    /// Print the records as they stand in the log, one JSON object per line
     #[arg(long)]
     pub json: bool,
 }

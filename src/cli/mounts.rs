@@ -31,8 +31,8 @@ pub struct MountArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// The directory to mount on, created if missing; without one, all mounts of the
-    /// configuration file are served
+    /// The directory to mount on, created if missing; without it, all mounts of the configuration
+    /// file are served
     #[arg(
         value_name = "MOUNTPOINT",
         value_hint = ValueHint::DirPath,
@@ -66,7 +66,7 @@ impl MountArgs {
 /// `credmount mount`.
 #[derive(Debug, Clone, Args)]
 pub struct MountNamedArgs {
-    /// The NAME of `[mounts.NAME]`; all of them if none is given
+    /// The NAME of `[mounts.NAME]`; all if none is given
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
 
@@ -89,18 +89,16 @@ impl MountNamedArgs {
 /// Which daemon a command is for.
 #[derive(Debug, Clone, Args)]
 pub struct WhichDaemon {
-    /// A mount of the daemon that is meant; not needed when this user has only one daemon
+    /// Only the daemon that serves this mount
     #[arg(long = "daemon", value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
     pub mountpoint: Option<PathBuf>,
 }
 
 /// `credmount add`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: credmount add run-42 --role dev --path /run/user/1000/run-42 --for 8h"
-)]
+#[command(after_help = "Example: credmount add run-42 --role dev --path ~/aws/run-42 --for 8h")]
 pub struct AddArgs {
-    /// What to call the mount in the audit, in metrics and for `credmount remove`
+    /// What to call the mount, as in `credmount remove NAME`
     #[arg(value_name = "NAME")]
     pub name: String,
 
@@ -121,6 +119,10 @@ pub struct AddArgs {
     #[command(flatten)]
     pub daemon: WhichDaemon,
 
+    /// Which roles, and what their sessions are like.
+    #[command(flatten)]
+    pub sessions: SessionArgs,
+
     /// Which role is the default.
     #[command(flatten)]
     pub default: DefaultArgs,
@@ -128,10 +130,6 @@ pub struct AddArgs {
     /// What the mount is like for its readers.
     #[command(flatten)]
     pub readers: ReaderArgs,
-
-    /// Which roles, and what their sessions are like.
-    #[command(flatten)]
-    pub sessions: SessionArgs,
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {

@@ -65,7 +65,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub session_name: Option<String>,
 
-    /// The source identity, which CloudTrail shows for all that the session does
+    /// The source identity: who acts, for CloudTrail
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub source_identity: Option<String>,
 
@@ -73,11 +73,11 @@ pub struct SessionArgs {
     #[arg(long = "tag", value_name = "KEY=VALUE", help_heading = SESSIONS)]
     pub tags: Vec<String>,
 
-    /// The key of a session tag that further roles keep; repeats
+    /// The key of a tag that roles assumed next keep; repeats
     #[arg(long = "transitive-tag", value_name = "KEY", help_heading = SESSIONS)]
     pub transitive_tags: Vec<String>,
 
-    /// A session policy as JSON, which takes away from what the role may do
+    /// A session policy as JSON, to allow less than the role
     #[arg(long, value_name = "JSON", help_heading = SESSIONS)]
     pub policy: Option<String>,
 
@@ -161,7 +161,8 @@ pub struct ReaderArgs {
     #[arg(long, help_heading = MOUNT)]
     pub live_only: bool,
 
-    /// Let readers write into cli/, sso/, login/ and boto/: true or false
+    /// Let readers write below cli/, sso/, login/ and boto/; true for root and with
+    /// --allow-other if not given
     #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
@@ -170,11 +171,11 @@ pub struct ReaderArgs {
     #[arg(long, value_name = "FILE", help_heading = MOUNT)]
     pub config_include: Option<String>,
 
-    /// Open the mount to other users, as far as `--allow` lets them
+    /// Let other users in, as far as `--allow` lets them
     #[arg(long, help_heading = READERS)]
     pub allow_other: bool,
 
-    /// Who may read, as in uid=1000,roles=dev; the first rule that fits decides; repeats
+    /// Who may read, as in uid=1000,roles=dev; the first match decides; repeats
     #[arg(long, value_name = "RULE", help_heading = READERS)]
     pub allow: Vec<String>,
 }
@@ -210,15 +211,15 @@ pub struct DaemonArgs {
     #[arg(long, help_heading = MOUNT)]
     pub background: bool,
 
-    /// Write one JSON line for each open of a file with keys
+    /// Record each open of a file with keys, as JSON lines
     #[arg(long, value_name = "FILE", help_heading = AUDIT)]
     pub audit_log: Option<String>,
 
-    /// Send the same records to the systemd journal
+    /// Send the records to the systemd journal
     #[arg(long, help_heading = AUDIT)]
     pub audit_journal: bool,
 
-    /// What to do with readers when a record cannot be written: serve or refuse
+    /// Serve (default) or refuse readers if a record cannot be written
     #[arg(long, value_name = "ACTION", help_heading = AUDIT)]
     pub on_audit_failure: Option<String>,
 }

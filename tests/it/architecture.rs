@@ -105,7 +105,8 @@ fn only_in(places: &[&str], word: &str) {
     );
 }
 
-const PURE: [&str; 6] = ["model", "config", "broker", "render", "tree", "check"];
+const PURE: [&str; 9] =
+    ["model", "config", "policy", "broker", "render", "tree", "scratch", "metrics", "check"];
 
 #[test]
 fn the_reader_of_sources_leaves_out_comments_and_tests() {
@@ -192,17 +193,33 @@ fn modules_use_only_what_stands_below_them() {
             }
         }
     };
-    let adapters = ["app", "sts", "fuse", "os", "control", "cli", "open", "publish"];
-    let with = |more: &[&'static str]| [&adapters[..], more].concat();
-    forbid("model", &with(&["broker", "config", "render", "tree", "check", "clock"]));
-    forbid("config", &with(&["broker", "render", "tree", "check", "clock"]));
-    forbid("broker", &with(&["config", "render", "tree", "check"]));
-    forbid("render", &with(&["config", "tree", "check", "clock"]));
-    forbid("tree", &with(&["broker", "config", "render", "check", "clock", "model"]));
-    forbid("check", &with(&["config", "render", "tree"]));
+    let adapters = ["app", "sts", "fuse", "os", "control", "cli"];
+    let path_of_an_open = ["open", "status", "publish"];
+    let with = |more: &[&'static str]| [&adapters[..], &path_of_an_open, more].concat();
+    let beside = ["audit", "check", "metrics", "scratch"];
+    let and_beside = |more: &[&'static str]| with(&[&beside[..], more].concat());
+    forbid("model", &and_beside(&["broker", "clock", "config", "policy", "render", "tree"]));
+    forbid("policy", &and_beside(&["broker", "clock", "config", "render", "tree"]));
+    forbid("config", &and_beside(&["broker", "clock", "render", "tree"]));
+    forbid("broker", &and_beside(&["config", "policy", "render", "tree"]));
+    forbid("tree", &and_beside(&["broker", "clock", "config", "policy", "render"]));
+    let others = ["broker", "clock", "config", "policy", "render"];
+    forbid("audit", &with(&[&["check", "metrics", "scratch", "tree"], &others[..]].concat()));
+    forbid("scratch", &with(&[&["audit", "check", "metrics", "model"], &others[..]].concat()));
+    let of_metrics = ["audit", "check", "scratch", "clock", "config", "model", "policy", "render"];
+    forbid("metrics", &with(&of_metrics));
+    forbid("render", &with(&["check", "clock", "config", "metrics", "policy", "scratch", "tree"]));
+    forbid("check", &with(&["audit", "config", "metrics", "policy", "render", "scratch", "tree"]));
+    let of_publish = [&adapters[..], &beside, &["config", "open", "policy", "status"]].concat();
+    forbid("publish", &of_publish);
+    forbid("status", &[&adapters[..], &beside, &["config", "open", "policy"]].concat());
+    forbid("open", &[&adapters[..], &["check", "config", "scratch"]].concat());
     forbid("sts", &["app", "fuse", "os", "control", "cli", "config", "render", "tree", "publish"]);
-    forbid("fuse", &["app", "sts", "control", "cli", "config", "broker"]);
+    forbid("sts", &["audit", "metrics", "open", "policy", "scratch", "status"]);
+    forbid("fuse", &["app", "sts", "control", "cli", "config", "broker", "audit", "policy"]);
     forbid("os", &["app", "sts", "fuse", "control", "cli", "config", "broker", "render", "tree"]);
+    forbid("os", &["audit", "metrics", "open", "policy::Policy", "publish", "scratch", "status"]);
+    forbid("control", &["app", "sts", "fuse", "os", "cli", "open", "policy", "publish", "tree"]);
 }
 
 #[test]
@@ -213,6 +230,17 @@ fn secrets_are_exposed_only_where_files_are_rendered_and_requests_signed() {
     for door in ["Display for Secret", "Serialize", "Deref", "AsRef", "pub String"] {
         let code = code_of(&secret).join("\n");
         assert!(!code.contains(door), "{door}");
+    }
+}
+
+#[test]
+fn what_is_recorded_counted_and_told_knows_no_secret() {
+    for source in sources() {
+        if source.is_below(&["audit", "metrics", "policy", "control", "status"]) {
+            for word in ["Secret", "secret_access_key", "session_token"] {
+                assert_eq!(source.lines_with(word).next(), None, "{word}");
+            }
+        }
     }
 }
 
@@ -260,8 +288,13 @@ fn readme_names_every_command_and_flag() {
     let Some(readme) = readme() else { return };
     let scene = Scene::new();
     let described = flags(&readme);
-    let commands = ["", "check", "status", "refresh", "unmount", "render", "completions", "man"];
-    for command in commands {
+    let help = String::from_utf8(scene.run(&["--help"]).stdout).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"audit") && commands.ends_with(&["help"]), "{commands:?}");
+    let (_, ours) = commands.split_last().unwrap();
+    for command in [&[""], ours].concat() {
         let args: Vec<&str> =
             [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = String::from_utf8(scene.run(&args).stdout).unwrap();
