@@ -13,6 +13,7 @@ mod emulator;
 mod support;
 
 mod architecture;
+mod audit;
 mod cli;
 mod clients;
 mod failing;
@@ -20,6 +21,7 @@ mod faults;
 mod fleet;
 mod leaks;
 mod namespaces;
+mod readers;
 mod rotation;
 mod semantics;
 mod sources;
