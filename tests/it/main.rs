@@ -13,6 +13,7 @@ mod emulator;
 mod support;
 
 mod architecture;
+mod audit;
 mod cli;
 mod clients;
 mod containers;
@@ -21,6 +22,7 @@ mod faults;
 mod fleet;
 mod leaks;
 mod namespaces;
+mod readers;
 mod rotation;
 mod semantics;
 mod sources;
