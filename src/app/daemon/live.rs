@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Shared;
-use super::plan::Plan;
+use crate::app::plan::Plan;
 use crate::broker::Cause;
 use crate::fuse::mount;
 use crate::fuse::{Mounted, OwnMount, Shape};

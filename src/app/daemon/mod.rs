@@ -8,7 +8,6 @@ mod lease;
 mod live;
 mod mounts;
 mod observe;
-mod plan;
 mod reload;
 mod serve;
 mod signals;
@@ -25,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::blueprint::Blueprint;
+use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, Keeper};
@@ -40,7 +40,6 @@ use live::LiveMount;
 use observe::Audit;
 use signals::Signals;
 
-pub(super) use plan::{Plan, refuse_served};
 pub(super) use start::{NoRole, with_advice};
 
 /// What all mounts of a daemon share.

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use super::lease::Lease;
 use super::live::LiveMount;
-use super::plan::Plan;
 use super::{Daemon, Happening, Served, observe, start, with_advice};
+use crate::app::plan::Plan;
 use crate::audit::{Event, Moment, UnmountReason};
 use crate::broker::Cause;
 use crate::config::AddedMount;

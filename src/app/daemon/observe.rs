@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 
-use super::plan::Plan;
+use crate::app::plan::Plan;
 use crate::audit::{
     AssumeRole, AuditLog, Event, MountRecord, OnFailure, Recorder, Sinks, StartRecord, StopRecord,
     Text, UnmountReason, UnmountRecord,

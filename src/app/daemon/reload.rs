@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::observe::{self, Audit};
-use super::plan::Plan;
 use super::{Daemon, chains_of, start};
+use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
 use crate::config::{AddedMount, ConfigErrors};
 use crate::model::RoleChain;

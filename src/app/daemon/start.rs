@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-use super::plan::Plan;
+use crate::app::plan::Plan;
 use crate::broker::{Broker, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
 use crate::model::RoleChain;
