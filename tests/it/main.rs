@@ -13,6 +13,7 @@ mod emulator;
 mod support;
 
 mod architecture;
+mod caches;
 mod cli;
 mod clients;
 mod containers;
