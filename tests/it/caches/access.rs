@@ -18,13 +18,12 @@ fn says(scene: &Scene, daemon: &Daemon<'_>, uid: u32, commands: &[&str]) -> Vec<
     let open = tempfile::Builder::new().prefix("credmount-open-").tempdir().unwrap();
     fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let aws = open.path().join("aws");
-    let mut script = String::from("cd \"$0\" || exit 1\n");
-    for command in commands {
-        script += &format!("({command}) 2>&1 | tr '\\n' ' '; echo\n");
-    }
+    let mut script = vec!["cd \"$0\" || exit 1".to_owned()];
+    let told = |command: &&str| format!("({command}) 2>&1 | tr '\\n' ' '; echo");
+    script.extend(commands.iter().map(told));
     let mut shell = Command::new("setpriv");
     let user = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()];
-    shell.args(user).args(["sh", "-c", &script]).arg(&aws);
+    shell.args(user).args(["sh", "-c", &script.join("\n")]).arg(&aws);
     let binds = [(daemon.mountpoint.clone(), aws)];
     let output = bound(scene, Bind::Recursive, &binds, &shell).output().unwrap();
     assert!(output.status.success(), "{output:?}");
