@@ -106,6 +106,15 @@ install_python_clients() {
     export CREDMOUNT_TEST_PYTHON="$venv/bin/python"
 }
 
+# Sets CREDMOUNT_TEST_AWS_CLI_2 to the AWS CLI v2 of the distribution, or fails.
+install_cli_2() {
+    local program=/usr/bin/aws
+    [[ -x $program ]] || install_packages awscli || return 1
+    # Some releases have v1 under this name, some have none.
+    "$program" --version 2>&1 | grep -q '^aws-cli/2' || return 1
+    export CREDMOUNT_TEST_AWS_CLI_2=$program
+}
+
 # Sets CREDMOUNT_TEST_NODE_MODULES to the packages of tests/clients/package-lock.json, or fails.
 install_node_clients() {
     local node="$target/clients/node" wanted=tests/clients/package-lock.json log

@@ -69,6 +69,10 @@ impl Filesystem for CacheFs {
         self.caches.reply_entry(reply, found);
     }
 
+    fn forget(&self, _req: &Request, ino: INodeNo, times: u64) {
+        self.caches.scratch.forget(Ino(ino.0), times);
+    }
+
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.caches.reply_attr(reply, self.caches.scratch.attr(Ino(ino.0)));
     }

@@ -54,17 +54,21 @@ impl Caches {
         flags: OFlags,
     ) -> Result<(Attr, Fh), Errno> {
         let (parent, now) = (Ino(parent.0), self.now());
-        let attr = match self.scratch.create(parent, name, permissions(mode), now) {
+        let found = match self.scratch.create(parent, name, permissions(mode), now) {
             Err(ScratchError::Exists) if !flags.contains(OFlags::EXCL) => {
-                let attr = self.scratch.lookup(parent, name).map_err(scratch_errno)?;
-                let size = flags.contains(OFlags::TRUNC).then_some(0);
-                let changes = Changes { size, ..Changes::default() };
-                self.scratch.change(attr.ino, changes, now)
+                self.scratch.lookup(parent, name)
             }
             other => other,
         };
-        let attr = attr.map_err(scratch_errno)?;
-        Ok((attr, self.scratch.open(attr.ino).map_err(scratch_errno)?))
+        let ino = found.map_err(scratch_errno)?.ino;
+        let size = flags.contains(OFlags::TRUNC).then_some(0);
+        let changed = self.scratch.change(ino, Changes { size, ..Changes::default() }, now);
+        let opened = changed.and_then(|attr| Ok((attr, self.scratch.open(ino)?)));
+        opened.map_err(|error| {
+            // The kernel is not told the number, so it will not forget it.
+            self.scratch.forget(ino, 1);
+            scratch_errno(error)
+        })
     }
 
     pub(super) fn reply_attr(&self, reply: ReplyAttr, attr: Result<Attr, ScratchError>) {

@@ -29,6 +29,7 @@ impl Owner {
     /// Attributes of a node of the writable directories.
     pub(super) fn of_scratch(self, attr: Attr) -> FileAttr {
         let (kind, nlink) = match attr.kind {
+            Kind::Directory(_) if attr.names == 0 => (FileType::Directory, 0),
             Kind::Directory(below) => (FileType::Directory, below.saturating_add(2)),
             Kind::File => (FileType::RegularFile, attr.names),
         };

@@ -93,6 +93,12 @@ impl Filesystem for WritableFs {
         }
     }
 
+    fn forget(&self, req: &Request, ino: INodeNo, times: u64) {
+        if is_scratch(ino) {
+            self.caches.forget(req, ino, times);
+        }
+    }
+
     fn getattr(&self, req: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         if ino == INodeNo::ROOT {
             match self.root() {

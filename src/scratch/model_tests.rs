@@ -110,9 +110,15 @@ impl Both {
 
     fn walk(&self, place: &[&str]) -> Result<Ino, ScratchError> {
         let top = Scratch::top(OsStr::new(place[0])).unwrap();
-        place[1..].iter().try_fold(top, |ino, name| {
-            self.scratch.lookup(ino, OsStr::new(name)).map(|attr| attr.ino)
-        })
+        place[1..]
+            .iter()
+            .try_fold(top, |ino, name| self.look(ino, OsStr::new(name)).map(|attr| attr.ino))
+    }
+
+    /// A disk knows by itself who has found a file; here nobody has for longer than an operation.
+    fn look(&self, parent: Ino, name: &OsStr) -> Result<Attr, ScratchError> {
+        let found = self.scratch.lookup(parent, name);
+        found.inspect(|attr| self.scratch.forget(attr.ino, 1))
     }
 
     fn parent<'a>(&self, place: &'a [&'static str]) -> Result<(Ino, &'a OsStr), ScratchError> {
@@ -130,7 +136,9 @@ impl Both {
         match op {
             Op::Mkdir(place) => {
                 let made = self.parent(place).and_then(|(parent, name)| {
-                    self.scratch.mkdir(parent, name, 0o700, T0).map(|_| Vec::new())
+                    let made = self.scratch.mkdir(parent, name, 0o700, T0)?;
+                    self.scratch.forget(made.ino, 1);
+                    Ok(Vec::new())
                 });
                 let disk = fs::DirBuilder::new().mode(0o700).create(path(place));
                 (here(made), on_disk(disk.map(unit)))
@@ -139,7 +147,9 @@ impl Both {
                 let created = self.parent(place).and_then(|(parent, name)| {
                     let ino =
                         self.scratch.create(parent, name, u16::try_from(*mode).unwrap(), T0)?;
-                    self.scratch.open(ino.ino)
+                    let opened = self.scratch.open(ino.ino);
+                    self.scratch.forget(ino.ino, 1);
+                    opened
                 });
                 let mut options = OpenOptions::new();
                 options.read(true).write(true).create_new(true).mode(*mode);
@@ -264,7 +274,7 @@ impl Both {
         let (mut bytes, mut count) = (0, entries.len());
         for entry in entries {
             let path = path.join(&entry.name);
-            let attr = self.scratch.lookup(ino, &entry.name).unwrap();
+            let attr = self.look(ino, &entry.name).unwrap();
             let meta = fs::symlink_metadata(&path).unwrap();
             assert_eq!((attr.ino, entry.directory), (entry.ino, meta.is_dir()));
             assert_eq!(u32::from(attr.mode), meta.mode() & 0o7777, "{}", path.display());

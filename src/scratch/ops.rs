@@ -16,6 +16,11 @@ use crate::tree::{Fh, Ino, Kind};
 
 /// The four writable directories of one mount and all that is below them. Dropping it overwrites
 /// all contents.
+///
+/// The number of a node that [`Scratch::lookup`], [`Scratch::mkdir`] or [`Scratch::create`] returns
+/// stays valid, also without a name, until [`Scratch::forget`] was told of it as often: the kernel
+/// opens a file by the number that it found before, and another program may have replaced the file
+/// meanwhile.
 #[derive(Debug)]
 pub struct Scratch {
     state: Mutex<State>,
@@ -32,7 +37,7 @@ pub struct Attr {
     pub size: u64,
     /// Permission bits, as created or changed; nothing here checks them.
     pub mode: u16,
-    /// Names: 1, or 0 for a file that lives only as long as it is open.
+    /// Names: 1, or 0 for what lives only as long as it is open or known.
     pub names: u32,
     /// When it was made, or what was set; reading does not move it.
     pub atime: SystemTime,
@@ -81,8 +86,17 @@ impl Scratch {
     /// # Errors
     /// [`ScratchError::NotFound`], [`ScratchError::NotDirectory`], [`ScratchError::NameTooLong`].
     pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Attr, ScratchError> {
-        let state = self.state.lock();
-        state.attr(state.lookup(parent, name)?)
+        let mut state = self.state.lock();
+        let ino = state.lookup(parent, name)?;
+        state.make_known(ino)?;
+        state.attr(ino)
+    }
+
+    /// Takes back the number of a node that was given out so often; what has no name and is not
+    /// open is then gone.
+    pub fn forget(&self, ino: Ino, times: u64) {
+        let removed = self.state.lock().forget(ino, times);
+        drop(removed);
     }
 
     /// The attributes of a node.
@@ -129,6 +143,7 @@ impl Scratch {
         let mut state = self.state.lock();
         let body = Body::Directory(Directory::new(FIRST_OFFSET));
         let ino = state.insert(parent, name, body, mode & MODE_BITS, now)?;
+        state.make_known(ino)?;
         state.attr(ino)
     }
 
@@ -146,6 +161,7 @@ impl Scratch {
         let mut state = self.state.lock();
         let body = Body::File(Content::default());
         let ino = state.insert(parent, name, body, mode & MODE_BITS, now)?;
+        state.make_known(ino)?;
         state.attr(ino)
     }
 

@@ -7,8 +7,8 @@ pub(super) const NAME_MAX: usize = 255;
 /// size of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
-    /// Bytes of all files together, those included that are unlinked but still open. Holes count
-    /// as if they were written. Default 16 MiB.
+    /// Bytes of all files together, those included that are unlinked but still open or known to
+    /// the kernel. Holes count as if they were written. Default 16 MiB.
     pub bytes: u64,
     /// Bytes of the largest file. Default 16 MiB.
     pub file_bytes: u64,

@@ -18,7 +18,7 @@ pub enum Existing {
 }
 
 impl State {
-    /// Returns what was replaced and is not open, to be dropped outside the lock.
+    /// Returns what was replaced and is neither open nor known, to be dropped outside the lock.
     pub(super) fn rename(
         &mut self,
         from: (Ino, &OsStr),

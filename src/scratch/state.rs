@@ -31,6 +31,8 @@ pub(super) struct Node {
     pub(super) ctime: SystemTime,
     /// Handles to it; directories have none.
     opens: usize,
+    /// How often its number was given out and not taken back since.
+    known: u64,
 }
 
 /// Where a node is.
@@ -40,7 +42,7 @@ pub(super) enum Place {
     Top,
     /// In this directory.
     In(Ino),
-    /// A file that lives only as long as it is open.
+    /// What lives only as long as it is open or known.
     Unlinked,
 }
 
@@ -52,7 +54,7 @@ pub(super) enum Body {
 
 impl Node {
     fn new(place: Place, body: Body, mode: u16, now: SystemTime) -> Self {
-        Self { place, body, mode, atime: now, mtime: now, ctime: now, opens: 0 }
+        Self { place, body, mode, atime: now, mtime: now, ctime: now, opens: 0, known: 0 }
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -85,8 +87,11 @@ impl State {
         self.nodes.get_mut(&ino).ok_or(ScratchError::NotFound)
     }
 
+    /// A directory that has not been removed: what was put into one that is would never be found.
     pub(super) fn directory(&self, ino: Ino) -> Result<&Directory, ScratchError> {
-        match &self.node(ino)?.body {
+        let node = self.node(ino)?;
+        match &node.body {
+            Body::Directory(_) if node.place == Place::Unlinked => Err(ScratchError::NotFound),
             Body::Directory(directory) => Ok(directory),
             Body::File(_) => Err(ScratchError::NotDirectory),
         }
@@ -100,6 +105,7 @@ impl State {
     ) -> Result<&mut Directory, ScratchError> {
         let node = self.node_mut(ino)?;
         match &mut node.body {
+            Body::Directory(_) if node.place == Place::Unlinked => Err(ScratchError::NotFound),
             Body::Directory(directory) => {
                 (node.mtime, node.ctime) = (now, now);
                 Ok(directory)
@@ -139,7 +145,7 @@ impl State {
     }
 
     /// Removes a name and what it stands for, a file or an empty directory. Returns what nobody
-    /// has open, to be dropped outside the lock: overwriting it takes time.
+    /// has open or knows, to be dropped outside the lock: overwriting it takes time.
     pub(super) fn unlink(
         &mut self,
         parent: Ino,
@@ -174,6 +180,19 @@ impl State {
     pub(super) fn release(&mut self, fh: Fh) -> Option<Node> {
         let ino = self.handles.remove(&fh)?;
         self.nodes.get_mut(&ino)?.opens -= 1;
+        self.reap(ino)
+    }
+
+    /// Gives out the number of a node, which stays valid until it is taken back.
+    pub(super) fn make_known(&mut self, ino: Ino) -> Result<(), ScratchError> {
+        self.node_mut(ino)?.known += 1;
+        Ok(())
+    }
+
+    /// Takes back a number that was given out so often; an unknown one is ignored.
+    pub(super) fn forget(&mut self, ino: Ino, times: u64) -> Option<Node> {
+        let node = self.nodes.get_mut(&ino)?;
+        node.known = node.known.saturating_sub(times);
         self.reap(ino)
     }
 
@@ -215,10 +234,10 @@ impl State {
         below.unwrap_or(0) + 1
     }
 
-    /// Takes out a node that has neither a name nor a handle.
+    /// Takes out a node that has neither a name nor a handle and that nobody knows.
     fn reap(&mut self, ino: Ino) -> Option<Node> {
         let node = self.nodes.get(&ino)?;
-        if node.place != Place::Unlinked || node.opens > 0 {
+        if node.place != Place::Unlinked || node.opens > 0 || node.known > 0 {
             return None;
         }
         let node = self.nodes.remove(&ino)?;

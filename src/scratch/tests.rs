@@ -20,7 +20,9 @@ fn name(text: &str) -> &OsStr {
 
 fn file(scratch: &Scratch, parent: Ino, text: &str) -> (Ino, Fh) {
     let ino = scratch.create(parent, name(text), 0o600, T0).unwrap().ino;
-    (ino, scratch.open(ino).unwrap())
+    let fh = scratch.open(ino).unwrap();
+    scratch.forget(ino, 1);
+    (ino, fh)
 }
 
 fn names(scratch: &Scratch, ino: Ino, after: u64) -> Vec<String> {
@@ -95,6 +97,53 @@ fn a_replaced_file_stays_readable_and_its_space_comes_back() {
     assert_eq!(scratch.usage().bytes, 8);
     scratch.release(old);
     assert_eq!((scratch.usage().bytes, scratch.usage().entries), (5, 1));
+}
+
+/// As the kernel does when one program opens a file while another replaces it.
+#[test]
+fn what_was_found_can_be_opened_after_it_was_replaced_until_it_is_forgotten() {
+    let (scratch, cli) = scratch(Quotas::default());
+    let (old, fh) = file(&scratch, cli, "token");
+    scratch.write(fh, 0, b"old", T0).unwrap();
+    scratch.release(fh);
+    assert_eq!(scratch.lookup(cli, name("token")).unwrap().ino, old);
+    assert_eq!(scratch.lookup(cli, name("token")).unwrap().ino, old);
+    file(&scratch, cli, "new");
+    scratch.rename((cli, name("new")), (cli, name("token")), Existing::Replace, T0).unwrap();
+    let fh = scratch.open(old).unwrap();
+    assert_eq!(*scratch.read(fh, 0, 9).unwrap(), b"old");
+    scratch.forget(old, 1);
+    scratch.release(fh);
+    assert_eq!(scratch.attr(old).unwrap().names, 0, "it was found twice");
+    assert_eq!(scratch.usage().bytes, 3);
+    scratch.forget(old, 1);
+    assert_eq!(scratch.open(old), Err(ScratchError::NotFound));
+    assert_eq!((scratch.usage().bytes, scratch.usage().entries), (0, 1));
+    // What has a name stays, and the fixed directories do.
+    let found = scratch.lookup(cli, name("token")).unwrap().ino;
+    scratch.forget(found, 1);
+    scratch.forget(cli, 7);
+    assert!(scratch.open(found).is_ok());
+}
+
+#[test]
+fn nothing_can_be_put_into_a_directory_that_was_removed() {
+    let (scratch, cli) = scratch(Quotas::default());
+    let gone = scratch.mkdir(cli, name("a"), 0o700, T0).unwrap().ino;
+    file(&scratch, cli, "f");
+    scratch.rmdir(cli, name("a"), T0).unwrap();
+    assert_eq!(scratch.attr(gone).unwrap().names, 0);
+    let nowhere = ScratchError::NotFound;
+    assert_eq!(scratch.entries(gone, 0).unwrap_err(), nowhere);
+    assert_eq!(scratch.create(gone, name("b"), 0o600, T0), Err(nowhere));
+    assert_eq!(scratch.mkdir(gone, name("b"), 0o700, T0), Err(nowhere));
+    let moved = scratch.rename((cli, name("f")), (gone, name("f")), Existing::Replace, T0);
+    assert_eq!(moved, Err(nowhere));
+    let found = scratch.lookup(cli, name("f")).unwrap().ino;
+    scratch.forget(found, 1);
+    scratch.forget(gone, 1);
+    assert_eq!(scratch.attr(gone), Err(nowhere));
+    assert_eq!(scratch.usage().entries, 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod support;
 
 mod architecture;
 mod audit;
+mod caches;
 mod cli;
 mod clients;
 mod containers;

@@ -19,13 +19,34 @@ pub(crate) fn namespaces_available(scene: &Scene) -> bool {
     available
 }
 
-/// `command`, run where each `(source, target)` is bound. Targets are made here; an ordinary user
-/// gets a user namespace to be allowed to bind.
+/// Whether what is mounted below a directory is bound with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bind {
+    Single,
+    Recursive,
+}
+
+/// `command`, run where each `(source, target)` is bound alone.
 pub(crate) fn in_mount_namespace(
     scene: &Scene,
     binds: &[(PathBuf, PathBuf)],
     command: &Command,
 ) -> Command {
+    bound(scene, Bind::Single, binds, command)
+}
+
+/// `command`, run where each `(source, target)` is bound. Targets are made here; an ordinary user
+/// gets a user namespace to be allowed to bind.
+pub(crate) fn bound(
+    scene: &Scene,
+    how: Bind,
+    binds: &[(PathBuf, PathBuf)],
+    command: &Command,
+) -> Command {
+    let option = match how {
+        Bind::Single => "--bind",
+        Bind::Recursive => "--rbind",
+    };
     let mut script = String::from("set -e\n");
     for (source, target) in binds {
         if fs::metadata(source).expect("a source to bind").is_dir() {
@@ -33,7 +54,7 @@ pub(crate) fn in_mount_namespace(
         } else {
             fs::File::options().append(true).create(true).open(target).expect("a target");
         }
-        writeln!(script, "mount --bind '{}' '{}'", source.display(), target.display())
+        writeln!(script, "mount {option} '{}' '{}'", source.display(), target.display())
             .expect("a String takes everything");
     }
     script += "exec \"$@\"";
