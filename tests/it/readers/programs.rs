@@ -31,11 +31,11 @@ impl<'a> Programs<'a> {
         fs::write(&source, include_str!("reader.c")).unwrap();
         let mut compiler = scene.command("cc");
         compiler.args(["-O1", "-pthread", "-o"]).arg(bin.join("allowed")).arg(&source);
-        let Ok(compiled) = compiler.output() else {
+        let Ok(output) = compiler.output() else {
             skipped("there is no C compiler for the reading programs");
             return None;
         };
-        assert!(compiled.status.success(), "{compiled:?}");
+        assert!(output.status.success(), "{output:?}");
         fs::copy(bin.join("allowed"), bin.join("other")).unwrap();
         Some(Self { scene })
     }
