@@ -152,3 +152,23 @@ fn the_keys_have_the_inode_number_that_is_listed() {
     let listed: Vec<_> = listed.map(|it| it.ino()).collect();
     assert_eq!(listed, [meta.ino()]);
 }
+
+/// What came from a more privileged namespace as one cannot be taken apart (`mount_namespaces(7)`).
+#[test]
+fn a_user_namespace_binds_the_two_mounts_together_only() {
+    let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
+    if !has_key_mount() {
+        return skipped("without root or allow_other there is one mount only");
+    }
+    let daemon = mount(&scene, &[]);
+    let target = scene.path("bound");
+    fs::create_dir(&target).unwrap();
+    let read_by = |how: &str| {
+        let script = format!("mount {how} \"$0\" \"$1\" && cat \"$1/credentials\"");
+        let mut reader = scene.command("unshare");
+        reader.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+        reader.arg(&daemon.mountpoint).arg(&target).output().unwrap()
+    };
+    assert_eq!(read_by("--rbind").stdout, daemon.credentials().as_bytes());
+    assert!(!read_by("--bind").status.success());
+}
