@@ -61,13 +61,20 @@ impl Gate {
         (!self.records(file, verdict)).then_some(verdict)
     }
 
-    /// Whether a caller may read anything at all, if the kernel's words are enough to say so.
+    /// Whether a caller may use the writable directories, if the kernel's words are enough to say
+    /// so.
     pub(super) fn admits_at_once(&self, requester: Requester) -> Option<bool> {
         if self.policy.needs_process() {
             return None;
         }
         let caller = Caller::unknown(requester.uid, requester.gid, requester.tid);
-        Some(self.judge(&caller, |_| true).view.is_some())
+        Some(self.admits(&caller))
+    }
+
+    /// Whether a caller may use the writable directories: whoever may read every role. They hold
+    /// sessions that were got by any role, and one reader uses what another one left.
+    pub(super) fn admits(&self, caller: &Caller) -> bool {
+        self.judge(caller, |view| view == View::ALL).view.is_some()
     }
 
     /// Who asks; known only by the kernel's words if nobody wants to know more, or `/proc` does not

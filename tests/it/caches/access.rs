@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::mount;
+use crate::support::daemon::arn;
 use crate::support::namespace::{Bind, bound};
 use crate::support::{Daemon, Scene, skipped};
 
@@ -34,14 +35,14 @@ fn says(scene: &Scene, daemon: &Daemon<'_>, uid: u32, commands: &[&str]) -> Vec<
 }
 
 /// Mounts, opened by these rules; a session is kept in it.
-fn opened<'a>(scene: &'a Scene, rules: &[&str]) -> Option<Daemon<'a>> {
+fn opened<'a>(scene: &'a Scene, more: &[&str], rules: &[&str]) -> Option<Daemon<'a>> {
     if !rustix::process::geteuid().is_root() {
         skipped("becoming another user needs root");
         return None;
     }
     let rules = rules.iter().flat_map(|rule| ["--allow", rule]);
     let arguments: Vec<&str> = std::iter::once("--allow-other").chain(rules).collect();
-    let daemon = mount(scene, &arguments);
+    let daemon = mount(scene, &[more, &arguments].concat());
     fs::create_dir(daemon.file("cli/cache")).unwrap();
     fs::write(daemon.file("cli/cache/session"), "kept").unwrap();
     Some(daemon)
@@ -61,12 +62,27 @@ const OPERATIONS: [&str; 11] = [
     "truncate -s 0 cli/cache/session",
 ];
 
+/// Clients keep sessions there that they got by any role, and use what they find. A reader of some
+/// roles would read what others got by the rest, or make them use keys of its own.
+#[test]
+fn who_may_read_some_roles_only_may_not_use_the_caches() {
+    let Some(scene) = Scene::mountable() else { return };
+    let some = format!("uid={ALLOWED},roles=dev");
+    let dev = format!("dev={}", arn("dev"));
+    let Some(daemon) = opened(&scene, &["--role", &dev], &[&some]) else { return };
+    let said = says(&scene, &daemon, ALLOWED, &["cat credentials"]);
+    assert!(said[0].contains("[dev]") && !said[0].contains("[prod]"), "{said:?}");
+    let said = says(&scene, &daemon, ALLOWED, &OPERATIONS);
+    assert!(said.iter().all(|line| line.contains("Permission denied")), "{said:#?}");
+    assert_eq!(fs::read_to_string(daemon.file("cli/cache/session")).unwrap(), "kept");
+}
+
 #[test]
 fn who_may_read_nothing_may_not_use_the_caches() {
     let Some(scene) = Scene::mountable() else { return };
     let rules = [format!("uid={ALLOWED}"), format!("uid={REFUSED},roles=")];
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-    let Some(daemon) = opened(&scene, &rules) else { return };
+    let Some(daemon) = opened(&scene, &[], &rules) else { return };
     for uid in [STRANGER, REFUSED] {
         let said = says(&scene, &daemon, uid, &["cat credentials", "cat config"]);
         assert!(said.iter().all(|line| line.contains("Permission denied")), "{uid}: {said:#?}");
