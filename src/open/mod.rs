@@ -12,10 +12,11 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::audit::RoleRead;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
-use crate::model::RoleChain;
+use crate::model::{ProfileName, RoleChain};
 use crate::publish::Publisher;
 use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
@@ -190,9 +191,15 @@ impl OpenService {
         let handle = opened.map(|(fh, _)| fh);
         if self.gate.records(file, verdict) {
             let keys = handle.map(|fh| self.tree.keys(fh)).unwrap_or_default();
+            let profiles = self.publisher.profiles(file, verdict.view);
+            let read = |name: &ProfileName| {
+                let key = keys.iter().find(|key| key.profile == *name);
+                key.map_or_else(|| RoleRead::without_key(name), RoleRead::from)
+            };
+            let roles = profiles.into_iter().map(read).collect();
             let path = self.publisher.path(file);
             let now = self.clock.now();
-            if !self.gate.record(&path, &caller, verdict, &keys, requester.at, now).await {
+            if !self.gate.record(&path, &caller, verdict, roles, requester.at, now).await {
                 if let Some(fh) = handle {
                     self.tree.release(fh);
                 }

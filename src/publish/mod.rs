@@ -1,6 +1,7 @@
 //! Keeps what the tree serves equal to what the broker holds: renders at renewal, so that an open
 //! only has to pin what is there.
 
+mod files;
 mod served;
 
 use std::collections::HashMap;
@@ -114,32 +115,6 @@ impl Publisher {
             FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
             FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
         }
-    }
-
-    /// The path of a file in the mount, for records.
-    pub fn path(&self, file: FileId) -> String {
-        let name = |index: usize| self.sections[index].name.as_str();
-        match file {
-            FileId::Credentials => "credentials".to_owned(),
-            FileId::Config => "config".to_owned(),
-            FileId::Status => "credmount/status.json".to_owned(),
-            FileId::Metrics => "credmount/metrics".to_owned(),
-            FileId::Process(index) => format!("credmount/process/{}.json", name(index)),
-            FileId::Error(index) => format!("credmount/errors/{}", name(index)),
-        }
-    }
-
-    /// Whether readers of `view` may open a file.
-    pub fn shows(&self, file: FileId, view: View) -> bool {
-        match file {
-            FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
-            FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
-        }
-    }
-
-    /// The view of a file that readers of `view` get: only `credentials` differs.
-    pub fn content_of(file: FileId, view: View) -> View {
-        if file == FileId::Credentials { view } else { View::ALL }
     }
 
     /// Publishes each change until cancelled, also when nobody opens a file.
