@@ -124,7 +124,7 @@ pub(super) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
-    recorder.replace(observe::audit_log(&settings)?).await;
+    observe::next_log(&settings, &recorder)?.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
     let source = Arc::new(source);
@@ -393,6 +393,10 @@ impl Daemon {
         if let Stop::Signal(signal) = &stop {
             tracing::info!(signal, "stopping");
         }
+        let reason = match &stop {
+            Stop::Asked(_) => UnmountReason::Command,
+            Stop::Signal(_) | Stop::Removed | Stop::Broken(_) => UnmountReason::Stop,
+        };
         let unmounted = self.unmount_all();
         if unmounted.is_ok() {
             // Readers inside, and bind mounts in containers, may keep the connection open.
@@ -401,10 +405,10 @@ impl Daemon {
             }
         }
         for it in &self.mounts {
-            self.note(observe::unmounted(&it.mount.plan, UnmountReason::Stop, self.now()));
+            self.note(observe::unmounted(&it.mount.plan, reason, self.now()));
         }
         self.note(observe::stopped(self.now()));
-        self.shared.recorder.replace(None).await;
+        self.shared.recorder.finish().await;
         // Removes the socket: a daemon that has answered `unmount` is seen by nobody any more.
         tasks.shutdown().await;
         self.mounts.clear();

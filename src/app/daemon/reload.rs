@@ -108,10 +108,10 @@ impl Daemon {
         let locks = start::prepare(&changes.appear, &self.shared.runtime_dir, &base_files)?;
 
         let clock = self.shared.clock.clone();
-        let audit = observe::audit_log(&settings)?;
+        let log = observe::next_log(&settings, &self.shared.recorder)?;
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
         let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
-        self.shared.recorder.replace(audit).await;
+        log.apply(&self.shared.recorder).await;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         if !self.shared.locked {
             let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));
