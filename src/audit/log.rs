@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::counts::Counts;
 use super::file::FileSink;
 use super::journal::{self, JournalSink};
 use super::queue::{Entry, Queue};
@@ -103,7 +104,10 @@ impl AuditStatus {
 pub struct AuditLog {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
-    sinks: Vec<String>,
+    /// Where records go, as it was asked for.
+    sinks: Sinks,
+    /// The same, as `status` tells it; empty if nothing is recorded.
+    names: Vec<String>,
     /// Answered when the writer has ended.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -132,7 +136,7 @@ impl AuditLog {
     /// If a sink cannot be opened or no thread be started; the error names the sink.
     pub fn start(sinks: Sinks, on_failure: OnFailure) -> io::Result<Arc<Self>> {
         let mut opened: Vec<Box<dyn Sink>> = Vec::new();
-        if let Some(path) = sinks.file {
+        if let Some(path) = sinks.file.clone() {
             let name = format!("audit log {}", path.display());
             let named = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
             opened.push(Box::new(FileSink::open(path).map_err(named)?));
@@ -146,11 +150,12 @@ impl AuditLog {
             let sink = JournalSink::open(Path::new(journal::SOCKET)).map_err(named)?;
             opened.push(Box::new(sink));
         }
-        Self::with_sinks(opened, on_failure)
+        Self::with_sinks(sinks, opened, on_failure)
     }
 
     pub(super) fn with_sinks(
-        sinks: Vec<Box<dyn Sink>>,
+        sinks: Sinks,
+        opened: Vec<Box<dyn Sink>>,
         on_failure: OnFailure,
     ) -> io::Result<Arc<Self>> {
         let shared = Arc::new(Shared {
@@ -163,10 +168,10 @@ impl AuditLog {
             answers: AtomicU64::new(0),
             hung_at: AtomicU64::new(NEVER),
         });
-        let names = sinks.iter().map(|sink| sink.name()).collect();
+        let names = opened.iter().map(|sink| sink.name()).collect();
         let (end, ended) = oneshot::channel();
-        if !sinks.is_empty() {
-            let writer = Writer::new(shared.clone(), sinks);
+        if !opened.is_empty() {
+            let writer = Writer::new(shared.clone(), opened);
             std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
                 writer.run();
                 // Nobody may be waiting for it.
@@ -176,7 +181,8 @@ impl AuditLog {
         Ok(Arc::new(Self {
             shared,
             places: Arc::new(Semaphore::new(PLACES)),
-            sinks: names,
+            sinks,
+            names,
             ended: Mutex::new(Some(ended)),
         }))
     }
@@ -189,7 +195,7 @@ impl AuditLog {
     /// # Errors
     /// If a sink failed and [`OnFailure::Refuse`] was given. Another sink may have the record.
     pub async fn record(&self, event: Event) -> Result<bool, NotRecorded> {
-        if self.sinks.is_empty() || self.is_recorded(event).await {
+        if self.names.is_empty() || self.is_recorded(event).await {
             return Ok(true);
         }
         match self.shared.on_failure {
@@ -198,18 +204,25 @@ impl AuditLog {
         }
     }
 
-    /// Records the event without waiting for it. Nothing is lost unless a sink hangs for
-    /// thousands of records; the order with [`AuditLog::record`] is kept.
-    pub fn note(&self, event: Event) {
-        if !self.sinks.is_empty() {
-            self.shared.push(Entry { event, answer: None, is_counted: false, place: None });
+    /// Records the event without waiting for it, and tells `counts` what became of it. Nothing is
+    /// lost unless a sink hangs for thousands of records; the order with [`AuditLog::record`] is
+    /// kept.
+    pub fn note(&self, event: Event, counts: &Arc<Counts>) {
+        if !self.names.is_empty() {
+            let note = Some(counts.clone());
+            self.shared.push(Entry { event, answer: None, is_counted: false, note, place: None });
         }
+    }
+
+    /// Whether this is a log of these sinks with this rule about failures.
+    pub fn is_for(&self, sinks: &Sinks, on_failure: OnFailure) -> bool {
+        self.sinks == *sinks && self.shared.on_failure == on_failure
     }
 
     /// Opens the file anew, after it was renamed. If that fails the old one stays in use, and
     /// status and log say so.
     pub fn reopen(&self) {
-        if !self.sinks.is_empty() {
+        if !self.names.is_empty() {
             self.shared.queue.reopen();
         }
     }
@@ -218,7 +231,7 @@ impl AuditLog {
     pub fn status(&self) -> AuditStatus {
         let shared = &self.shared;
         AuditStatus {
-            sinks: self.sinks.clone(),
+            sinks: self.names.clone(),
             on_failure: shared.on_failure,
             written: shared.written.load(Ordering::Relaxed),
             failed: shared.failed.load(Ordering::Relaxed),
@@ -233,7 +246,7 @@ impl AuditLog {
     pub async fn close(&self) {
         self.shared.queue.close();
         let ended = self.ended.lock().take();
-        let Some(ended) = ended.filter(|_| !self.sinks.is_empty()) else { return };
+        let Some(ended) = ended.filter(|_| !self.names.is_empty()) else { return };
         if self.shared.unless_hanging(ended).await.is_none() {
             let waiting = self.shared.queue.len();
             tracing::error!(waiting, "the audit log hangs; records that wait for it are lost");
@@ -259,7 +272,8 @@ impl AuditLog {
         // The semaphore is never closed.
         let place = self.places.clone().acquire_owned().await.ok();
         let (answer, is_written) = oneshot::channel();
-        self.shared.push(Entry { event, answer: Some(answer), is_counted: false, place });
+        let answer = Some(answer);
+        self.shared.push(Entry { event, answer, is_counted: false, note: None, place });
         is_written.await.unwrap_or(false)
     }
 
@@ -271,7 +285,7 @@ impl AuditLog {
             && let Ok(place) = self.places.clone().try_acquire_owned()
         {
             let place = Some(place);
-            self.shared.push(Entry { event, answer: None, is_counted: true, place });
+            self.shared.push(Entry { event, answer: None, is_counted: true, note: None, place });
         }
     }
 }
@@ -284,10 +298,12 @@ impl Drop for AuditLog {
 
 impl Shared {
     fn push(&self, entry: Entry) {
-        if let Err(refused) = self.queue.push(entry, MOST)
-            && !refused.is_counted
-        {
+        let Err(refused) = self.queue.push(entry, MOST) else { return };
+        if !refused.is_counted {
             self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(note) = refused.note {
+            note.add(false);
         }
     }
 

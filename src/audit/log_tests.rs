@@ -55,7 +55,7 @@ impl Sink for Fake {
 
 impl Fake {
     fn log(&self, on_failure: OnFailure) -> Arc<AuditLog> {
-        AuditLog::with_sinks(vec![Box::new(self.clone())], on_failure).unwrap()
+        AuditLog::with_sinks(Sinks::default(), vec![Box::new(self.clone())], on_failure).unwrap()
     }
 
     /// From here on the sink hangs, until what is returned is dropped.
@@ -116,7 +116,7 @@ async fn what_comes_during_a_write_goes_out_with_the_next() {
     let fake = Fake::default();
     let log = fake.log(OnFailure::Serve);
     let release = fake.hang();
-    (0..100).for_each(|index| log.note(numbered(1, index)));
+    (0..100).for_each(|index| log.note(numbered(1, index), &Arc::default()));
     while log.status().waiting > 99 {
         tokio::task::yield_now().await;
     }
@@ -134,7 +134,7 @@ async fn notes_and_records_keep_their_order() {
     let events = all_kinds();
     for (index, event) in events.iter().enumerate() {
         if index % 2 == 0 {
-            log.note(event.clone());
+            log.note(event.clone(), &Arc::default());
         } else {
             log.record(event.clone()).await.unwrap();
         }
@@ -144,7 +144,7 @@ async fn notes_and_records_keep_their_order() {
     let found: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found, events);
     // Closed.
-    log.note(numbered(1, 0));
+    log.note(numbered(1, 0), &Arc::default());
     assert_eq!(log.status().failed, 1);
     log.close().await;
 }
@@ -153,7 +153,7 @@ async fn notes_and_records_keep_their_order() {
 async fn a_dropped_log_is_still_written() {
     let fake = Fake::default();
     let log = fake.log(OnFailure::Serve);
-    (0..500).for_each(|index| log.note(numbered(1, index)));
+    (0..500).for_each(|index| log.note(numbered(1, index), &Arc::default()));
     drop(log);
     while fake.stored.lock().len() < 500 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -187,7 +187,7 @@ async fn a_record_counts_only_when_both_sinks_have_it() {
     let (good, bad) = (Fake::default(), Fake::default());
     bad.is_full.store(true, Ordering::Relaxed);
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(bad), Box::new(good.clone())];
-    let log = AuditLog::with_sinks(sinks, OnFailure::Refuse).unwrap();
+    let log = AuditLog::with_sinks(Sinks::default(), sinks, OnFailure::Refuse).unwrap();
     log.record(numbered(1, 0)).await.unwrap_err();
     assert_eq!(good.indexes(), [0], "the failure of one keeps nothing from the other");
     assert_eq!((log.status().written, log.status().failed), (0, 1));
@@ -255,7 +255,7 @@ async fn closing_does_not_wait_for_ever() {
     let fake = Fake::default();
     let log = fake.log(OnFailure::Serve);
     let _release = fake.hang();
-    log.note(numbered(1, 0));
+    log.note(numbered(1, 0), &Arc::default());
     log.close().await;
     assert!(log.status().failing);
 }
@@ -268,7 +268,7 @@ async fn while_a_sink_hangs_the_queue_stays_bounded() {
     log.record(numbered(1, 0)).await.unwrap();
     for index in 0..10_000 {
         log.record(numbered(1, index)).await.unwrap();
-        log.note(numbered(1, index));
+        log.note(numbered(1, index), &Arc::default());
     }
     let waiting = log.status().waiting;
     assert!((1000..=4096).contains(&waiting), "{waiting}");
@@ -308,7 +308,7 @@ async fn a_rotation_that_fails_is_told_and_loses_nothing() {
 async fn without_sinks_nothing_is_recorded_and_nothing_fails() {
     let log = AuditLog::start(Sinks::default(), OnFailure::Refuse).unwrap();
     log.record(numbered(1, 0)).await.unwrap();
-    log.note(numbered(1, 1));
+    log.note(numbered(1, 1), &Arc::default());
     log.reopen();
     log.close().await;
     let status = log.status();

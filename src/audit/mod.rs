@@ -38,6 +38,7 @@
 
 #![forbid(unsafe_code)]
 
+mod counts;
 mod file;
 mod journal;
 mod log;
@@ -55,6 +56,7 @@ mod testing;
 mod text;
 mod writer;
 
+pub use counts::Counts;
 pub use log::{AuditLog, AuditStatus, NotRecorded, OnFailure, SINK_DEADLINE, Sinks};
 pub use query::{Filter, Line, parse};
 pub use record::{

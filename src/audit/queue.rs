@@ -2,10 +2,12 @@
 //! know sinks.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::counts::Counts;
 use super::record::Event;
 
 /// The most records of one write. Bounds how long the first waiter of a batch waits for the last.
@@ -19,6 +21,8 @@ pub(super) struct Entry {
     pub(super) answer: Option<oneshot::Sender<bool>>,
     /// Whether it was counted as failed already, because the sink hangs.
     pub(super) is_counted: bool,
+    /// Where a note is counted, of which nobody else is told.
+    pub(super) note: Option<Arc<Counts>>,
     /// Its place in the queue, given back when it is dropped. Notes take none.
     pub(super) place: Option<OwnedSemaphorePermit>,
 }

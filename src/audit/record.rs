@@ -232,7 +232,7 @@ pub struct UnmountRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnmountReason {
-    /// The daemon stops, by a signal or because it was asked to.
+    /// The daemon stops by a signal.
     Stop,
     /// `credmount unmount` or `credmount remove`.
     Command,

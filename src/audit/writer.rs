@@ -51,21 +51,24 @@ impl Writer {
         }
         let mut waiting = Vec::with_capacity(entries.len());
         let mut events: Vec<Event> = Vec::with_capacity(entries.len());
-        for Entry { event, answer, is_counted, place } in entries {
+        for Entry { event, answer, is_counted, note, place } in entries {
             events.push(event);
-            waiting.push((answer, is_counted, place));
+            waiting.push((answer, is_counted, note, place));
         }
         let mut lost = vec![false; events.len()];
         for watched in self.sinks.iter_mut().filter(|_| !events.is_empty()) {
             watched.write(&self.shared, &events, &mut lost);
         }
         self.done();
-        for ((answer, is_counted, place), is_lost) in waiting.into_iter().zip(lost) {
+        for ((answer, is_counted, note, place), is_lost) in waiting.into_iter().zip(lost) {
             let is_abandoned = answer.as_ref().is_some_and(oneshot::Sender::is_closed);
             if !is_lost {
                 self.shared.written.fetch_add(1, Ordering::Relaxed);
             } else if !is_counted && !is_abandoned {
                 self.shared.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(note) = note {
+                note.add(!is_lost);
             }
             drop(place);
             if let Some(answer) = answer {

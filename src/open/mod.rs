@@ -16,7 +16,7 @@ use crate::audit::RoleRead;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
-use crate::model::{ProfileName, RoleChain, ServedKey};
+use crate::model::{ProfileName, RoleChain};
 use crate::publish::Publisher;
 use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
@@ -191,8 +191,12 @@ impl OpenService {
         let handle = opened.map(|(fh, _)| fh);
         if self.gate.records(file, verdict) {
             let keys = handle.map(|fh| self.tree.keys(fh)).unwrap_or_default();
-            let profiles = self.publisher.profiles(file, verdict.view.unwrap_or(View::ALL));
-            let roles = roles_read(&profiles, &keys);
+            let profiles = self.publisher.profiles(file, verdict.view);
+            let read = |name: &ProfileName| {
+                let key = keys.iter().find(|key| key.profile == *name);
+                key.map_or_else(|| RoleRead::without_key(name), RoleRead::from)
+            };
+            let roles = profiles.into_iter().map(read).collect();
             let path = self.publisher.path(file);
             let now = self.clock.now();
             if !self.gate.record(&path, &caller, verdict, roles, requester.at, now).await {
@@ -345,15 +349,6 @@ impl OpenService {
         let seen = seen.ok().and_then(Result::ok).flatten();
         seen.unwrap_or_else(|| self.options.fallback_path.clone())
     }
-}
-
-/// What a record tells of each profile that a file has: the key that was handed out, if any.
-fn roles_read(profiles: &[&ProfileName], keys: &[ServedKey]) -> Vec<RoleRead> {
-    let read = |profile: &&ProfileName| match keys.iter().find(|key| key.profile == **profile) {
-        Some(key) => RoleRead::from(key),
-        None => RoleRead::without_key(profile),
-    };
-    profiles.iter().map(read).collect()
 }
 
 /// A gauge as metrics take it.

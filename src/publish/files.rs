@@ -1,4 +1,4 @@
-//! What the files of a mount hold, by view: which profiles, and on which chains they depend.
+//! What the files of a mount hold, and for whom.
 
 use std::sync::Arc;
 
@@ -15,16 +15,6 @@ impl Publisher {
             FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
             FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
             FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
-        }
-    }
-
-    /// The profiles that a file has for readers of a view.
-    pub fn profiles(&self, file: FileId, view: View) -> Vec<&ProfileName> {
-        let name = |index: &usize| &self.sections[*index].name;
-        match file {
-            FileId::Credentials => self.views[view.0].iter().map(name).collect(),
-            FileId::Process(index) | FileId::Error(index) => vec![name(&index)],
-            FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
         }
     }
 
@@ -47,6 +37,18 @@ impl Publisher {
             FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
             FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
         }
+    }
+
+    /// The profiles whose keys or failures stand in a file for readers of `view`, whether or not
+    /// there are any at the moment. For a reader without a view, those that the file is named after.
+    pub fn profiles(&self, file: FileId, view: Option<View>) -> Vec<&ProfileName> {
+        let sections = match (file, view) {
+            (FileId::Process(index) | FileId::Error(index), _) => vec![index],
+            (FileId::Credentials, Some(view)) => self.views[view.0].clone(),
+            (FileId::Credentials, None)
+            | (FileId::Config | FileId::Status | FileId::Metrics, _) => Vec::new(),
+        };
+        sections.into_iter().map(|index| &self.sections[index].name).collect()
     }
 
     /// The view of a file that readers of `view` get: only `credentials` differs.

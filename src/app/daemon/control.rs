@@ -1,6 +1,7 @@
 //! What is asked over the control socket: answered here if it only looks, else handed to the
 //! daemon's own task.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
@@ -117,11 +118,8 @@ impl Roster {
         };
         let mounts: Vec<_> = services.iter().zip(&roles).map(view).collect();
         // What the mounts do not count themselves: calls, and the daemon's own doings.
-        let audit = self.recorder.status();
-        let of_mounts = mounts.iter().map(|mount| mount.metrics.audit());
-        let rest = audit.map_or_else(AuditCounts::default, |audit| {
-            AuditCounts::without(audit.written, audit.failed, of_mounts)
-        });
+        let notes = self.recorder.notes();
+        let rest = AuditCounts::new(notes.written(), notes.failed());
         daemon_text(&mounts, &self.calls, &rest)
     }
 
@@ -173,6 +171,9 @@ impl Control {
                 Some(profile) => chains.extend(served.role(profile).map(|role| role.chain.clone())),
             }
         }
+        // Mounts that share a role share its session, and its failure.
+        let mut seen = HashSet::new();
+        chains.retain(|chain| seen.insert(chain.clone()));
         if let (Some(profile), true) = (profile, chains.is_empty()) {
             anyhow::bail!("this mount has no role {profile}; credmount status lists its roles");
         }

@@ -37,7 +37,6 @@ use crate::model::RoleChain;
 use control::{Control, Roster};
 use lease::Lease;
 use live::LiveMount;
-use observe::Audit;
 use signals::Signals;
 
 pub(super) use start::{NoRole, with_advice};
@@ -56,8 +55,6 @@ struct Shared {
     locked: bool,
     /// Where opens and everything else of note is recorded.
     recorder: Arc<Recorder>,
-    /// What the recorder's log is.
-    audit: Audit,
     /// The AssumeRole calls so far.
     calls: Arc<CallMetrics>,
 }
@@ -118,8 +115,7 @@ pub(super) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
-    let audit = Audit::of(&settings);
-    recorder.replace(audit.open()?).await;
+    observe::next_log(&settings, &recorder)?.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
     let source = Arc::new(source);
@@ -139,17 +135,8 @@ pub(super) async fn run(
     let config = blueprint.config_file();
     let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
     let keeper = Keeper::new(broker.clone());
-    let shared = Shared {
-        broker,
-        clock,
-        runtime_dir,
-        socket,
-        log_file,
-        locked: false,
-        recorder,
-        audit,
-        calls,
-    };
+    let shared =
+        Shared { broker, clock, runtime_dir, socket, log_file, locked: false, recorder, calls };
     let mut daemon = Daemon {
         blueprint,
         shared,

@@ -16,34 +16,43 @@ use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls, Observers};
 use crate::config::{OnAuditFailure, Settings};
 use crate::metrics::CallMetrics;
 
-/// The audit log that settings want.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Audit {
-    sinks: Sinks,
-    on_failure: OnFailure,
+/// What settings mean for the audit log.
+#[derive(Debug)]
+pub(super) enum NextLog {
+    /// The one in use goes on; its file is opened anew.
+    Same,
+    /// Another, or none.
+    Another(Option<Arc<AuditLog>>),
 }
 
-impl Audit {
-    pub(super) fn of(settings: &Settings) -> Self {
-        let sinks = Sinks { file: settings.audit_log.clone(), journal: settings.audit_journal };
-        let on_failure = match settings.on_audit_failure {
-            OnAuditFailure::Serve => OnFailure::Serve,
-            OnAuditFailure::Refuse => OnFailure::Refuse,
-        };
-        Self { sinks, on_failure }
-    }
-
-    /// Opens it; `None` if nothing is to be recorded.
-    ///
-    /// # Errors
-    /// If a sink cannot be opened.
-    pub(super) fn open(&self) -> Result<Option<Arc<AuditLog>>> {
-        if self.sinks == Sinks::default() {
-            return Ok(None);
+impl NextLog {
+    /// From now on that is where records go.
+    pub(super) async fn apply(self, recorder: &Recorder) {
+        match self {
+            Self::Same => recorder.reopen(),
+            Self::Another(log) => recorder.replace(log).await,
         }
-        let log = AuditLog::start(self.sinks.clone(), self.on_failure);
-        log.map(Some).context("the audit log cannot be opened")
     }
+}
+
+/// The audit log that these settings want, opened unless it is in use already.
+///
+/// # Errors
+/// If a sink cannot be opened.
+pub(super) fn next_log(settings: &Settings, recorder: &Recorder) -> Result<NextLog> {
+    let sinks = Sinks { file: settings.audit_log.clone(), journal: settings.audit_journal };
+    if sinks == Sinks::default() {
+        return Ok(NextLog::Another(None));
+    }
+    let on_failure = match settings.on_audit_failure {
+        OnAuditFailure::Serve => OnFailure::Serve,
+        OnAuditFailure::Refuse => OnFailure::Refuse,
+    };
+    if recorder.is_for(&sinks, on_failure) {
+        return Ok(NextLog::Same);
+    }
+    let log = AuditLog::start(sinks, on_failure).context("the audit log cannot be opened")?;
+    Ok(NextLog::Another(Some(log)))
 }
 
 /// Who is told of AssumeRole calls.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::observe::{self, Audit};
-use super::{Daemon, chains_of, start};
+use super::{Daemon, chains_of, observe, start};
 use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
 use crate::config::{AddedMount, ConfigErrors};
@@ -109,15 +108,10 @@ impl Daemon {
         let locks = start::prepare(&changes.appear, &self.shared.runtime_dir, &base_files)?;
 
         let clock = self.shared.clock.clone();
-        let audit = Audit::of(&settings);
-        let log = if audit == self.shared.audit { None } else { Some(audit.open()?) };
+        let log = observe::next_log(&settings, &self.shared.recorder)?;
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
         let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
-        match log {
-            Some(log) => self.shared.recorder.replace(log).await,
-            None => self.shared.recorder.reopen(),
-        }
-        self.shared.audit = audit;
+        log.apply(&self.shared.recorder).await;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         if !self.shared.locked {
             let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));

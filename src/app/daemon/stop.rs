@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use super::control::Answer;
 use super::{Daemon, observe};
 use crate::audit::UnmountReason;
-use crate::broker::Cause;
 use crate::control::Conversations;
 
 /// Why the daemon stops.
@@ -48,6 +47,10 @@ impl Daemon {
         if let Stop::Signal(signal) = &stop {
             tracing::info!(signal, "stopping");
         }
+        let reason = match &stop {
+            Stop::Asked(_) => UnmountReason::Command,
+            Stop::Signal(_) | Stop::Removed | Stop::Broken(_) => UnmountReason::Stop,
+        };
         let unmounted = self.unmount_all();
         if unmounted.is_ok() {
             // Readers inside, and bind mounts in containers, may keep the connection open.
@@ -56,12 +59,10 @@ impl Daemon {
             }
         }
         for it in &self.mounts {
-            // Whoever still holds the mount gets no keys that nobody records.
-            it.mount.close(Some(Cause::Ended)).await;
-            self.note(observe::unmounted(&it.mount.plan, UnmountReason::Stop, self.now()));
+            self.note(observe::unmounted(&it.mount.plan, reason, self.now()));
         }
         self.note(observe::stopped(self.now()));
-        self.shared.recorder.replace(None).await;
+        self.shared.recorder.finish().await;
         // Removes the socket: a daemon that has answered `unmount` is seen by nobody any more.
         tasks.shutdown().await;
         self.mounts.clear();

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use credmount::control::{Request, Response, ask};
-use credmount::os::paths::mount_stem;
 use rustix::process::{Gid, Uid};
 use serde_json::Value;
 
@@ -309,6 +307,13 @@ fn each_rule_lets_each_caller_see_its_roles_and_no_more() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let is_from = |open: &&Value| open["container"]["id"] == CONTAINER;
+    let from: Vec<Value> = records_of(&log, "open").iter().filter(is_from).cloned().collect();
+    assert_eq!(from.is_empty(), groups.is_none());
+    let told = scene.run(&["audit", "--json", "--container", &CONTAINER[..12]]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told, from, "what was read from a container can be picked");
     if groups.is_none() {
         skipped("no cgroup can be made here, so rules about them were not tried");
     }
@@ -364,7 +369,7 @@ fn readers_of_two_views_of_one_file_are_told_its_size_and_get_no_torn_text_while
     fs::set_permissions(scene.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
     scene.emulator.set_token_length(4096..=4096);
-    let _fleet = scene.serve(
+    let fleet = scene.serve(
         r#"
         region = "eu-west-1"
         [roles.prod]
@@ -386,11 +391,6 @@ fn readers_of_two_views_of_one_file_are_told_its_size_and_get_no_torn_text_while
     );
     scene.emulator.set_token_length(400..=4096);
     let file = scene.path("live/credentials");
-    let socket = scene.path("run/credmount").join(mount_stem(&scene.path("live")));
-    let refresh = || {
-        let request = Request::Refresh { mount: None, profile: None };
-        ask(&socket.with_extension("sock"), &request).unwrap()
-    };
     let end = now() + TIME;
     let (mut reads, mut seen) = (0, HashSet::new());
     thread::scope(|scope| {
@@ -402,7 +402,7 @@ fn readers_of_two_views_of_one_file_are_told_its_size_and_get_no_torn_text_while
             })
             .collect();
         while now() < end {
-            assert_eq!(refresh(), Response::Done(String::new()));
+            fleet.refresh_over_socket("live");
         }
         for reader in readers {
             let judgement = reader.join().unwrap();

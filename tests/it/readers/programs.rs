@@ -29,13 +29,13 @@ impl<'a> Programs<'a> {
         // The text is part of the tests, because not every user can enter the source directory.
         let source = scene.path("bin/reader.c");
         fs::write(&source, include_str!("reader.c")).unwrap();
-        let mut compiler = scene.command("cc");
-        compiler.args(["-O1", "-pthread", "-o"]).arg(bin.join("allowed")).arg(&source);
-        let Ok(output) = compiler.output() else {
+        let mut cc = scene.command("cc");
+        cc.args(["-O1", "-pthread", "-o"]).arg(bin.join("allowed")).arg(&source);
+        let Ok(compiled) = cc.output() else {
             skipped("there is no C compiler for the reading programs");
             return None;
         };
-        assert!(output.status.success(), "{output:?}");
+        assert!(compiled.status.success(), "{compiled:?}");
         fs::copy(bin.join("allowed"), bin.join("other")).unwrap();
         Some(Self { scene })
     }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use credmount::control::{Request, Response, ask};
+use credmount::os::paths::mount_stem;
 use serde_json::Value;
 
 use super::daemon::{Scene, is_mounted, unmount_lazily};
@@ -45,6 +47,14 @@ impl Fleet<'_> {
     pub(crate) fn reload(&self, config: &str) -> Output {
         self.scene.write_config(config);
         self.scene.run(&["reload"])
+    }
+
+    /// Renews the sessions of all mounts, asked for by way of one of them.
+    pub(crate) fn refresh_over_socket(&self, mount: &str) {
+        let stem = mount_stem(&self.scene.path(mount));
+        let socket = self.scene.path("run/credmount").join(stem).with_extension("sock");
+        let response = ask(&socket, &Request::Refresh { mount: None, profile: None });
+        assert_eq!(response.expect("an answer"), Response::Done(String::new()));
     }
 
     /// What `status --json` says of all mounts, by their names.
