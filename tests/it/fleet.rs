@@ -60,6 +60,26 @@ fn one_daemon_serves_all_mounts_and_a_role_has_one_session() {
 }
 
 #[test]
+fn each_session_is_fetched_once_when_mounts_appear_together() {
+    let Some(scene) = Scene::mountable() else { return };
+    let own = TWO.replace(r#"roles = ["prod"]"#, "roles = [\"prod\"]\nsession_name = \"agent\"");
+    let fleet = scene.serve(&own);
+    let calls = || {
+        let calls = scene.emulator.calls();
+        let named: Vec<_> = calls.into_iter().filter_map(|call| call.session_name).collect();
+        ["agent", "late"].map(|wanted| named.iter().filter(|name| *name == wanted).count())
+    };
+    assert!(key(&fleet.read("agent", "credentials"), "prod").is_some());
+    assert_eq!(calls(), [1, 0]);
+    // One goes, two appear: the second one's session is not lost over the first.
+    let late = own.replace("agent]", "early]").replace("ROOT/agent", "ROOT/early")
+        + "[mounts.late]\npath = \"ROOT/late\"\nroles = [\"prod\"]\nsession_name = \"late\"\n";
+    assert!(succeeds(&fleet.reload(&late)).contains("2 mounts added, 0 changed, 1 ended"));
+    assert!(key(&fleet.read("late", "credentials"), "prod").is_some());
+    assert_eq!(calls(), [1, 1]);
+}
+
+#[test]
 fn mounts_can_be_picked_by_name() {
     let Some(scene) = Scene::mountable() else { return };
     let config = scene.write_config(TWO);

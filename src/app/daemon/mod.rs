@@ -155,6 +155,7 @@ pub(super) async fn run(
             return Err(error);
         }
     }
+    daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
     let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), ask);
     let mut tasks = JoinSet::new();

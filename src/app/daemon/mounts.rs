@@ -15,7 +15,8 @@ use crate::config::AddedMount;
 use crate::control::LeaseRequest;
 
 impl Daemon {
-    /// Makes one mount. Its sessions are under way already.
+    /// Makes one mount, whose sessions are under way already. The caller says
+    /// [`Daemon::changed`] once all are made: until then sessions of those to come are nobody's.
     pub(super) async fn mount(
         &mut self,
         plan: Plan,
@@ -34,7 +35,6 @@ impl Daemon {
         }
         self.note(observe::mounted(&mount.plan, self.now()));
         self.mounts.push(Served { number, mount, added });
-        self.changed();
         Ok(())
     }
 
@@ -59,6 +59,7 @@ impl Daemon {
                 .map_err(with_advice)?;
         }
         self.mount(plan, lock, Some((added, lease))).await?;
+        self.changed();
         Ok(String::new())
     }
 
@@ -79,6 +80,13 @@ impl Daemon {
 
     /// Ends one mount; the daemon goes on.
     pub(super) async fn end(&mut self, at: usize, reason: UnmountReason) -> Result<()> {
+        let done = self.take_off(at, reason).await;
+        self.changed();
+        done
+    }
+
+    /// The same, where more is to change before [`Daemon::changed`].
+    pub(super) async fn take_off(&mut self, at: usize, reason: UnmountReason) -> Result<()> {
         let mut ended = self.mounts.remove(at);
         if let Some((_, lease)) = &ended.added {
             lease.cancel();
@@ -86,7 +94,6 @@ impl Daemon {
         let done = ended.mount.end().await;
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
-        self.changed();
         done
     }
 

@@ -128,7 +128,7 @@ impl Daemon {
             self.mounts[at].mount.replace(plan, &self.shared).await;
         }
         for at in changes.go {
-            if let Err(error) = self.end(at, UnmountReason::Reload).await {
+            if let Err(error) = self.take_off(at, UnmountReason::Reload).await {
                 notes.push(format!("{error:#}"));
             }
         }
