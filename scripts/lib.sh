@@ -65,6 +65,23 @@ install_readers() {
     if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
 }
 
+# What runs containers in tests, which only root can do; tests without theirs are skipped.
+install_containers() {
+    local missing=()
+    if ((EUID != 0)); then return; fi
+    command -v dockerd >/dev/null || missing+=(docker.io)
+    # Debian 13 has the client apart from the daemon.
+    if ! command -v docker >/dev/null && apt-cache show docker-cli >/dev/null 2>&1; then
+        missing+=(docker-cli)
+    fi
+    command -v podman >/dev/null || missing+=(podman)
+    # Of the two runtimes only crun can do without control groups.
+    command -v crun >/dev/null || missing+=(crun)
+    command -v newuidmap >/dev/null || missing+=(uidmap)
+    command -v bwrap >/dev/null || missing+=(bubblewrap)
+    if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
+}
+
 # Sets CREDMOUNT_TEST_PYTHON to a Python with the packages of tests/clients/requirements.txt, or
 # fails.
 install_python_clients() {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::print;
 use super::surroundings::Surroundings;
+use crate::audit::AuditStatus;
 use crate::cli::{AddArgs, DaemonCommandArgs, RefreshArgs, RemoveArgs, StatusArgs, UnmountArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::AddedMount;
@@ -58,17 +59,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
 fn metrics(runtime_dir: &Path, mountpoint: Option<&Path>) -> Result<ExitCode> {
     let socket = match mountpoint {
         Some(mountpoint) => socket_of(runtime_dir, mountpoint)?,
-        None => {
-            let (mut daemons, failed) = all_daemons(runtime_dir)?;
-            ensure!(failed.is_empty(), failed.join("\n"));
-            match (daemons.pop(), daemons.len()) {
-                (Some((socket, _)), 0) => socket,
-                (None, _) => bail!("no daemon is running"),
-                (Some(_), others) => {
-                    bail!("there are {} daemons; say which by one of its mounts", others + 1)
-                }
-            }
-        }
+        None => only_daemon(runtime_dir)?,
     };
     match ask(&socket, &Request::Metrics {})? {
         Response::Done(text) => print(|out| out.write_all(text.as_bytes()))?,
@@ -76,6 +67,19 @@ fn metrics(runtime_dir: &Path, mountpoint: Option<&Path>) -> Result<ExitCode> {
         Response::Status(_) => bail!("the daemon at {} gave no metrics", socket.display()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The socket of the only daemon of this user.
+fn only_daemon(runtime_dir: &Path) -> Result<PathBuf> {
+    let (mut daemons, failed) = all_daemons(runtime_dir)?;
+    ensure!(failed.is_empty(), failed.join("\n"));
+    match (daemons.pop(), daemons.len()) {
+        (Some((socket, _)), 0) => Ok(socket),
+        (None, _) => bail!("no daemon is running"),
+        (Some(_), others) => {
+            bail!("there are {} daemons; say which by one of its mounts", others + 1)
+        }
+    }
 }
 
 /// `credmount refresh [MOUNTPOINT] [--role NAME]`.
@@ -147,8 +151,8 @@ pub(super) fn remove(args: &RemoveArgs) -> Result<ExitCode> {
     let (daemons, failed) = all_daemons(&runtime_dir)?;
     let has = |it: &DaemonStatus| it.mounts.iter().any(|it| it.name.as_ref() == Some(&args.name));
     let Some((socket, _)) = daemons.iter().find(|(_, it)| has(it)) else {
-        let failed: String = failed.iter().map(|failed| format!("\n{failed}")).collect();
-        bail!("there is no mount {}; credmount status lists all{failed}", args.name);
+        let told = format!("there is no mount {}; credmount status lists all", args.name);
+        bail!([vec![told], failed].concat().join("\n"));
     };
     told(ask(socket, &request)?)
 }
@@ -164,11 +168,9 @@ fn only_of_configuration(runtime_dir: &Path) -> Result<PathBuf> {
              --daemon MOUNTPOINT"
         ),
         (None, _) => {
-            let failed: String = failed.iter().map(|failed| format!("\n{failed}")).collect();
-            bail!(
-                "no daemon serves the mounts of a configuration, to which one could be added; \
-                 start it with: credmount --config FILE{failed}"
-            )
+            let told = "no daemon serves the mounts of a configuration, to which one could be \
+                        added; start it with: credmount --config FILE";
+            bail!([vec![told.to_owned()], failed].concat().join("\n"))
         }
     }
 }
@@ -182,7 +184,7 @@ fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
 pub(super) fn audit_log() -> Result<Option<PathBuf>> {
     let (daemons, _) = all_daemons(&runtime_dir()?)?;
     let logs = daemons.iter().flat_map(|(_, it)| &it.mounts).filter_map(|it| it.audit.as_ref());
-    let mut files: Vec<PathBuf> = logs.filter_map(|audit| audit.file()).collect();
+    let mut files: Vec<PathBuf> = logs.filter_map(AuditStatus::file).collect();
     files.sort();
     files.dedup();
     ensure!(
@@ -206,8 +208,11 @@ fn runtime_dir() -> Result<PathBuf> {
     }
 }
 
+/// Daemons by their sockets, and why others do not answer.
+type Daemons = (Vec<(PathBuf, DaemonStatus)>, Vec<String>);
+
 /// All daemons of this user that answer, and why others do not.
-fn all_daemons(runtime_dir: &Path) -> Result<(Vec<(PathBuf, DaemonStatus)>, Vec<String>)> {
+fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
     let (mut serving, mut failed) = (Vec::new(), Vec::new());
     for socket in live_sockets(runtime_dir).context("looking for daemons")? {
         match status_of(&socket, None) {

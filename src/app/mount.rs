@@ -108,7 +108,7 @@ fn serve(
 ) -> Result<()> {
     let served = runtime()?.block_on(daemon::run(blueprint, settings, log_file, ready));
     served.map_err(|error| match error.downcast::<NoRole>() {
-        Ok(no_role) => with_advice(no_role),
+        Ok(no_role) => with_advice(&no_role),
         Err(error) => error,
     })
 }

@@ -1,9 +1,10 @@
 //! The journal of systemd: one datagram for each record, with the fields of the record as fields
 //! of the journal (systemd.io, "Native Journal Protocol").
 //!
-//! The names are those of the JSON with `CREDMOUNT_` before them. What there are several of is
-//! repeated, so that `journalctl CREDMOUNT_ROLE=prod` and `journalctl CREDMOUNT_ACCESS_KEY_ID=…`
-//! find every record that has it.
+//! The names are those of the JSON with `CREDMOUNT_` before them. `CREDMOUNT_ROLES` is JSON, and
+//! each name and key in it also stands in a field of its own, so that
+//! `journalctl CREDMOUNT_ROLE=prod` and `journalctl CREDMOUNT_ACCESS_KEY_ID=…` find every record
+//! that has it.
 //!
 //! journald itself drops what exceeds its rate limit (journald.conf(5), `RateLimitBurst`) and
 //! tells the sender nothing of it; `LogRateLimitIntervalSec=0` in the daemon's unit
@@ -28,6 +29,10 @@ use super::sink::Sink;
 
 /// Where journald listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// How many roles of one record get fields of their own: journald drops entries of more than 1024
+/// fields (`ENTRY_FIELD_COUNT_MAX` in `journal-importer.h` of systemd).
+const ROLES: usize = 256;
 
 /// The journal.
 #[derive(Debug)]
@@ -105,26 +110,31 @@ fn entry(event: &Event) -> io::Result<Vec<u8>> {
     put(&mut entry, "PRIORITY", if event.is_failure() { "4" } else { "6" });
     put(&mut entry, "SYSLOG_IDENTIFIER", "credmount");
     put_fields(&mut entry, "", &serde_json::to_value(event)?);
+    if let Event::Open(open) = event {
+        put(&mut entry, "CREDMOUNT_ROLES", &serde_json::to_string(&open.roles)?);
+        for role in open.roles.iter().take(ROLES) {
+            put(&mut entry, "CREDMOUNT_ROLE", role.name.as_str());
+            if let Some(id) = &role.access_key_id {
+                put(&mut entry, "CREDMOUNT_ACCESS_KEY_ID", id.as_str());
+            }
+        }
+    }
     Ok(entry)
 }
 
+/// The fields of the JSON; those of an object in it have its name before their own.
 fn put_fields(entry: &mut Vec<u8>, name: &str, value: &Value) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                match (name, key.as_str()) {
-                    // The name of a role; its key is named as that of an AssumeRole.
-                    ("roles", "name") => put_fields(entry, "role", value),
-                    ("" | "roles", key) => put_fields(entry, key, value),
-                    (outer, key) => put_fields(entry, &format!("{outer}_{key}"), value),
-                }
+                let name = if name.is_empty() { key } else { &format!("{name}_{key}") };
+                put_fields(entry, name, value);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| put_fields(entry, name, item)),
         Value::String(text) => put(entry, &field(name), text),
-        Value::Number(number) => put(entry, &field(name), &number.to_string()),
-        Value::Bool(truth) => put(entry, &field(name), &truth.to_string()),
-        Value::Null => {}
+        Value::Number(_) | Value::Bool(_) => put(entry, &field(name), &value.to_string()),
+        // The one array, of roles, is put as a whole.
+        Value::Array(_) | Value::Null => {}
     }
 }
 
@@ -212,7 +222,13 @@ mod tests {
             ("CREDMOUNT_RULE", &["allow[1]"]),
             ("CREDMOUNT_ROLE", &["prod", "dev"]),
             ("CREDMOUNT_ACCESS_KEY_ID", &["ASIAIOSFODNN7EXAMPLE"]),
-            ("CREDMOUNT_EXPIRATION", &["2026-09-21T15:13:20Z"]),
+            (
+                "CREDMOUNT_ROLES",
+                &[concat!(
+                    r#"[{"name":"prod","access_key_id":"ASIAIOSFODNN7EXAMPLE","#,
+                    r#""expiration":"2026-09-21T15:13:20Z"},{"name":"dev"}]"#
+                )],
+            ),
             ("CREDMOUNT_UID", &["1000"]),
             ("CREDMOUNT_TGID", &["4242"]),
             ("CREDMOUNT_EXE", &["/usr/bin/python3.11"]),
@@ -258,7 +274,7 @@ mod tests {
         let role = open.roles[0].clone();
         open.roles = vec![role; 10_000];
         let event = Event::Open(Box::new(open));
-        sink.write(&[event.clone()], &mut [false]).unwrap();
+        sink.write(std::slice::from_ref(&event), &mut [false]).unwrap();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut payload = [0; 16];
@@ -280,6 +296,10 @@ mod tests {
         let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
         file.read_exact_at(&mut bytes, 0).unwrap();
         assert_eq!(bytes, entry(&event).unwrap());
+        let fields = fields(&bytes);
+        assert!(fields.len() < 1000, "journald drops an entry of {} fields", fields.len());
+        let roles = values(&fields, "CREDMOUNT_ROLES")[0];
+        assert_eq!(roles.matches("ASIA").count(), 10_000, "none is left out");
     }
 
     #[test]

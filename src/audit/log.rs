@@ -181,8 +181,8 @@ impl AuditLog {
         }))
     }
 
-    /// Records the event; returns once it is in every sink, and whether it is. A sink that hangs is waited for until
-    /// it has taken nothing for [`SINK_DEADLINE`], and not at all after that.
+    /// Records the event; returns once it is in every sink, and whether it is. A sink that hangs is
+    /// waited for until it has taken nothing for [`SINK_DEADLINE`], and not at all after that.
     ///
     /// If the future is dropped early the event may be recorded all the same.
     ///

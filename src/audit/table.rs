@@ -167,7 +167,7 @@ mod tests {
     fn columns_of_later_lines_stand_below_those_of_earlier_ones() {
         let event = Event::Open(Box::new(opened("prod")));
         let mut table = Table::default();
-        let first = table.lines(&[event.clone()]);
+        let first = table.lines(std::slice::from_ref(&event));
         let mut short = opened("p");
         short.mount = "a".into();
         let second = table.lines(&[Event::Open(Box::new(short))]);

@@ -9,9 +9,8 @@ use tokio::time::{Instant, timeout};
 use super::{PROC_DEADLINE, Requester};
 use crate::audit::{self, Event, Recorder, RoleRead, Text};
 use crate::metrics::{CallMetrics, MountMetrics, OpenOutcome};
-use crate::model::{Caller, ServedKey};
+use crate::model::Caller;
 use crate::policy::{DecidedBy, Decision, Policy};
-
 use crate::tree::{FileId, View};
 
 /// Finds out who asks. Implemented by `os/`.
@@ -107,7 +106,7 @@ impl Gate {
         path: &str,
         caller: &Caller,
         verdict: Verdict,
-        keys: &[ServedKey],
+        roles: Vec<RoleRead>,
         since: Instant,
         now: SystemTime,
     ) -> bool {
@@ -120,7 +119,7 @@ impl Gate {
                 None => audit::Decision::Refused,
             },
             rule: Some(Text::new(&verdict.by.to_string())),
-            roles: keys.iter().map(RoleRead::from).collect(),
+            roles,
             reader: caller.into(),
             latency_us: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }));

@@ -12,10 +12,11 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::audit::RoleRead;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
-use crate::model::RoleChain;
+use crate::model::{ProfileName, RoleChain, ServedKey};
 use crate::publish::Publisher;
 use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
@@ -190,9 +191,11 @@ impl OpenService {
         let handle = opened.map(|(fh, _)| fh);
         if self.gate.records(file, verdict) {
             let keys = handle.map(|fh| self.tree.keys(fh)).unwrap_or_default();
+            let profiles = self.publisher.profiles(file, verdict.view.unwrap_or(View::ALL));
+            let roles = roles_read(&profiles, &keys);
             let path = self.publisher.path(file);
             let now = self.clock.now();
-            if !self.gate.record(&path, &caller, verdict, &keys, requester.at, now).await {
+            if !self.gate.record(&path, &caller, verdict, roles, requester.at, now).await {
                 if let Some(fh) = handle {
                     self.tree.release(fh);
                 }
@@ -200,16 +203,12 @@ impl OpenService {
                 return Err(FsError::Refused);
             }
         }
-        match opened {
-            Some((fh, outcome)) => {
-                self.count(file, outcome, requester);
-                Ok(fh)
-            }
-            None => {
-                self.gate.count(file, OpenOutcome::Refused, requester.at);
-                Err(FsError::Refused)
-            }
-        }
+        let Some((fh, outcome)) = opened else {
+            self.gate.count(file, OpenOutcome::Refused, requester.at);
+            return Err(FsError::Refused);
+        };
+        self.count(file, outcome, requester);
+        Ok(fh)
     }
 
     /// Whether a caller may use the writable directories, if that can be said at once: whoever may
@@ -346,6 +345,15 @@ impl OpenService {
         let seen = seen.ok().and_then(Result::ok).flatten();
         seen.unwrap_or_else(|| self.options.fallback_path.clone())
     }
+}
+
+/// What a record tells of each profile that a file has: the key that was handed out, if any.
+fn roles_read(profiles: &[&ProfileName], keys: &[ServedKey]) -> Vec<RoleRead> {
+    let read = |profile: &&ProfileName| match keys.iter().find(|key| key.profile == **profile) {
+        Some(key) => RoleRead::from(key),
+        None => RoleRead::without_key(profile),
+    };
+    profiles.iter().map(read).collect()
 }
 
 /// A gauge as metrics take it.

@@ -1,6 +1,7 @@
 //! Keeps what the tree serves equal to what the broker holds: renders at renewal, so that an open
 //! only has to pin what is there.
 
+mod files;
 mod served;
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError};
 use crate::clock::Clock;
-use crate::model::{ProfileName, Role, RoleChain, ServedKey};
+use crate::model::{ProfileName, RoleChain, ServedKey};
 use crate::render::{self, Padding, Profile, ProfileState, ReaderPath, Text};
 use crate::tree::{FileId, Ino, Snapshot, Tree, View};
 
@@ -103,43 +104,6 @@ impl Publisher {
     /// Why no role is served at all, if so.
     pub fn closed(&self) -> Option<Cause> {
         *self.closed.lock()
-    }
-
-    /// The chains that the content of a file depends on.
-    pub fn chains(&self, file: FileId, view: View) -> Vec<Arc<RoleChain>> {
-        let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
-        match file {
-            _ if self.closed().is_some() => Vec::new(),
-            FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
-            FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
-            FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
-        }
-    }
-
-    /// The path of a file in the mount, for records.
-    pub fn path(&self, file: FileId) -> String {
-        let name = |index: usize| self.sections[index].name.as_str();
-        match file {
-            FileId::Credentials => "credentials".to_owned(),
-            FileId::Config => "config".to_owned(),
-            FileId::Status => "credmount/status.json".to_owned(),
-            FileId::Metrics => "credmount/metrics".to_owned(),
-            FileId::Process(index) => format!("credmount/process/{}.json", name(index)),
-            FileId::Error(index) => format!("credmount/errors/{}", name(index)),
-        }
-    }
-
-    /// Whether readers of `view` may open a file.
-    pub fn shows(&self, file: FileId, view: View) -> bool {
-        match file {
-            FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
-            FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
-        }
-    }
-
-    /// The view of a file that readers of `view` get: only `credentials` differs.
-    pub fn content_of(file: FileId, view: View) -> View {
-        if file == FileId::Credentials { view } else { View::ALL }
     }
 
     /// Publishes each change until cancelled, also when nobody opens a file.
@@ -245,10 +209,8 @@ impl Publisher {
         let profiles: Vec<_> =
             sections().map(|section| self.profile(section)).zip(states.iter().cloned()).collect();
         let text = render::credentials(&profiles, self.served.live_only);
-        let keys = match self.served.live_only {
-            true => Vec::new(),
-            false => profiles.iter().filter_map(|(it, state)| key_of(it.name, state)).collect(),
-        };
+        let keys = || profiles.iter().filter_map(|(it, state)| key_of(it.name, state)).collect();
+        let keys = if self.served.live_only { Vec::new() } else { keys() };
         *last = states;
         let content = (text, keys, Padding::IniComment);
         Some(self.commit(FileId::Credentials, view, content, until).await)
@@ -277,14 +239,6 @@ impl Publisher {
     /// A text of this moment, such as `credmount/status.json`, padded to the size of its file.
     pub async fn momentary(&self, file: FileId, text: String, padding: Padding) -> Arc<Snapshot> {
         self.fit(file, (Text::new(text), Vec::new(), padding)).await
-    }
-
-    /// The roles of a view, in the order of the mount.
-    pub fn roles(&self, view: View) -> impl Iterator<Item = &Role> {
-        let sections = &self.views[view.0];
-        let shown = move |role: usize| sections.iter().any(|it| self.sections[*it].role == role);
-        let numbered = self.served.roles.iter().enumerate();
-        numbered.filter(move |(index, _)| shown(*index)).map(|(_, role)| role)
     }
 
     /// What this mount serves.

@@ -561,6 +561,15 @@ fn a_closed_terminal_ends_the_daemon_in_it() {
 }
 
 #[test]
+fn without_an_audit_log_one_is_told_how_to_get_it() {
+    let scene = Scene::new();
+    let said = refused(&scene, &["audit"], 1);
+    assert!(said.contains("audit_log =") && said.contains("journalctl"), "{said}");
+    let said = refused(&scene, &["audit", "/nonexistent/audit.jsonl"], 1);
+    assert!(said.starts_with("credmount: /nonexistent/audit.jsonl: "), "{said}");
+}
+
+#[test]
 fn a_mount_under_nohup_outlives_its_terminal() {
     let Some(scene) = Scene::mountable() else { return };
     let live = scene.path("live");
@@ -612,8 +621,9 @@ fn mounting_again_clears_what_a_killed_daemon_left() {
     let again = scene.mount_prod();
     assert!(again.credentials().contains("aws_session_token"));
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mounts = table.lines().filter(|line| line.contains(daemon.argument())).count();
-    assert_eq!(mounts, 1, "no mount is left below the new one");
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let there = points.filter(|point| *point == daemon.argument()).count();
+    assert_eq!(there, 1, "no mount is left below the new one");
 }
 
 #[test]

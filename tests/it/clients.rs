@@ -4,4 +4,4 @@
 mod failing;
 mod identity;
 mod long_running;
-mod rig;
+pub(crate) mod rig;

@@ -60,23 +60,48 @@ fn one_daemon_serves_all_mounts_and_a_role_has_one_session() {
 }
 
 #[test]
-fn each_session_is_fetched_once_when_mounts_appear_together() {
+fn every_role_is_assumed_once_at_the_start_and_by_a_reload_that_adds_mounts() {
     let Some(scene) = Scene::mountable() else { return };
-    let own = TWO.replace(r#"roles = ["prod"]"#, "roles = [\"prod\"]\nsession_name = \"agent\"");
-    let fleet = scene.serve(&own);
-    let calls = || {
-        let calls = scene.emulator.calls();
-        let named: Vec<_> = calls.into_iter().filter_map(|call| call.session_name).collect();
-        ["agent", "late"].map(|wanted| named.iter().filter(|name| *name == wanted).count())
+    let mount = |name: &str, role: &str| {
+        format!("[mounts.{name}]\npath = \"ROOT/{name}\"\nroles = [\"{name}={}\"]\n", arn(role))
     };
-    assert!(key(&fleet.read("agent", "credentials"), "prod").is_some());
-    assert_eq!(calls(), [1, 0]);
-    // One goes, two appear: the second one's session is not lost over the first.
-    let late = own.replace("agent]", "early]").replace("ROOT/agent", "ROOT/early")
-        + "[mounts.late]\npath = \"ROOT/late\"\nroles = [\"prod\"]\nsession_name = \"late\"\n";
-    assert!(succeeds(&fleet.reload(&late)).contains("2 mounts added, 0 changed, 1 ended"));
-    assert!(key(&fleet.read("late", "credentials"), "prod").is_some());
-    assert_eq!(calls(), [1, 1]);
+    let two = [mount("m1", "one"), mount("m2", "two")].concat();
+    let fleet = scene.serve(&two);
+    let four = [&two[..], &mount("m3", "three"), &mount("m4", "four")].concat();
+    succeeds(&fleet.reload(&four));
+    for (name, role) in [("m1", "one"), ("m2", "two"), ("m3", "three"), ("m4", "four")] {
+        assert!(key(&fleet.read(name, "credentials"), name).is_some());
+        assert_eq!(scene.emulator.call_count("AssumeRole", role), 1, "{role}");
+    }
+}
+
+#[test]
+fn mounts_whose_sessions_say_different_things_never_share_one() {
+    let Some(scene) = Scene::mountable() else { return };
+    let policy = r#"{"Statement":[],"Version":"2012-10-17"}"#;
+    let mount = |name: &str, attributes: &str| {
+        let roles = format!("roles = [\"prod={}\"]", arn("prod"));
+        format!("[mounts.{name}]\npath = \"ROOT/{name}\"\n{roles}\n{attributes}\n")
+    };
+    let fleet = scene.serve(
+        &[
+            mount("plain", ""),
+            mount("same", ""),
+            mount("named", "source_identity = \"run-1\"\nsession_name = \"agent\""),
+            mount("tagged", "tags = { run = \"2\" }\ntransitive_tags = [\"run\"]"),
+            mount("bounded", &format!("policy = '{policy}'")),
+        ]
+        .concat(),
+    );
+    let key = |mount: &str| key(&fleet.read(mount, "credentials"), "prod").expect("keys");
+    assert_eq!(key("plain"), key("same"));
+    assert_eq!(scene.emulator.call_count("AssumeRole", "prod"), 4);
+    let session = |mount: &str| scene.emulator.session(&key(mount)).expect("issued here");
+    let attributes = |mount: &str| session(mount).attributes;
+    assert_eq!(attributes("named").source_identity.as_deref(), Some("run-1"));
+    assert_eq!(attributes("tagged").tag("run"), Some("2"));
+    assert_eq!(attributes("bounded").policy.as_deref(), Some(policy));
+    assert_eq!(attributes("plain").source_identity, None);
 }
 
 #[test]

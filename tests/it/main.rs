@@ -13,13 +13,16 @@ mod emulator;
 mod support;
 
 mod architecture;
+mod audit;
 mod cli;
 mod clients;
+mod containers;
 mod failing;
 mod faults;
 mod fleet;
 mod leaks;
 mod namespaces;
+mod readers;
 mod rotation;
 mod semantics;
 mod sources;

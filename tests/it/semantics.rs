@@ -33,13 +33,27 @@ fn the_tree_has_the_documented_files_modes_and_owner() {
         assert!(meta.is_file());
         assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o400, uid), "{name}");
     }
-    let mut listed: Vec<_> = fs::read_dir(&daemon.mountpoint)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    listed.sort();
-    assert_eq!(listed, ["config", "credentials", "credmount"]);
     assert!(!daemon.file("models").exists());
+}
+
+#[test]
+fn the_root_has_writable_directories_where_they_cost_nothing_or_are_wanted() {
+    let Some(scene) = Scene::mountable() else { return };
+    let listed = |name: &str, args: &[&str]| {
+        let role = arn("prod");
+        let daemon = scene.mount_on(scene.path(name), &[&["--role", &role], args].concat());
+        let entries = fs::read_dir(&daemon.mountpoint).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.join(" ")
+    };
+    let (read_only, writable) =
+        ("config credentials credmount", "boto cli config credentials credmount login sso");
+    assert_eq!(listed("off", &["--writable-caches=false"]), read_only);
+    assert_eq!(listed("on", &["--writable-caches"]), writable);
+    let root = rustix::process::geteuid().is_root();
+    assert_eq!(listed("default", &[]), if root { writable } else { read_only });
 }
 
 #[test]
@@ -138,7 +152,7 @@ fn default_can_be_another_role_or_none() {
 #[test]
 fn writes_fail_with_erofs() {
     let Some(scene) = Scene::mountable() else { return };
-    let daemon = scene.mount_prod();
+    let daemon = scene.mount(&["--role", &arn("prod"), "--writable-caches=false"]);
     let path = daemon.file("credentials");
     let erofs = |result: std::io::Result<()>| {
         assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::ReadOnlyFilesystem);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use super::surroundings::Surroundings;
 use super::{daemons, report};
@@ -27,11 +27,11 @@ pub(super) fn run(args: &AuditArgs) -> Result<ExitCode> {
         None => configured()?,
     };
     let Some(path) = path else {
-        bail!(
-            "there is no audit log: name its FILE, or have one written with audit_log = \
-             \"/path/to/audit.jsonl\" in the configuration; what went to the journal is shown by: \
-             journalctl SYSLOG_IDENTIFIER=credmount"
-        );
+        let message = "there is no audit log to read: name its FILE, or have one written with \
+                       audit_log = \"/path/to/audit.jsonl\"; what went to the journal is shown \
+                       by: journalctl SYSLOG_IDENTIFIER=credmount"
+            .to_owned();
+        return Err(ConfigErrors(vec![ConfigError { origin: Origin::Whole, message }]).into());
     };
     let filter = filter(args, SystemClock.now())?;
     let printer = if args.json { Printer::Json } else { Printer::Table(Table::default()) };
@@ -49,8 +49,9 @@ fn configured() -> Result<Option<PathBuf>> {
     if let Some(path) = daemons::audit_log()? {
         return Ok(Some(path));
     }
-    let surroundings = Surroundings::read(None);
-    Ok(surroundings.settings(&Flags::default(), Selection::Configured, &[])?.audit_log)
+    // A configuration that serves nothing, or is wrong, names no log; the caller says what to do then.
+    let settings = Surroundings::read(None).settings(&Flags::default(), Selection::Configured, &[]);
+    Ok(settings.ok().and_then(|settings| settings.audit_log))
 }
 
 fn filter(args: &AuditArgs, now: SystemTime) -> Result<Filter> {

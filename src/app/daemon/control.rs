@@ -26,7 +26,7 @@ use crate::tree::View;
 pub(super) enum Order {
     Unmount(String),
     Reload,
-    Add(AddedMount, LeaseRequest),
+    Add(Box<AddedMount>, LeaseRequest),
     Remove(String),
     Lock,
     Unlock,
@@ -213,7 +213,7 @@ impl Controlled for Control {
                 Request::Unmount { mount } => self.order(Order::Unmount(mount)).await,
                 Request::Metrics {} => Ok(self.roster.metrics()),
                 Request::Reload {} => self.order(Order::Reload).await,
-                Request::Add { mount, lease } => self.order(Order::Add(*mount, lease)).await,
+                Request::Add { mount, lease } => self.order(Order::Add(mount, lease)).await,
                 Request::Remove { name } => self.order(Order::Remove(name)).await,
                 Request::Lock {} => self.order(Order::Lock).await,
                 Request::Unlock {} => self.order(Order::Unlock).await,

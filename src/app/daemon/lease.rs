@@ -98,3 +98,56 @@ fn has_ended(process: &OwnedFd) -> bool {
 
 /// How soon the end of a process is noticed.
 const PROCESS_CHECK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::broker::testing::TestClock;
+
+    /// Why the lease was over, if it was within `limit`.
+    async fn end(lease: &Lease, clock: Arc<TestClock>, limit: Duration) -> Option<UnmountReason> {
+        let (tell, told) = oneshot::channel();
+        lease.watch(clock, move |reason| tell.send(reason).unwrap());
+        timeout(limit, told).await.ok().and_then(Result::ok)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_time_is_told_by_the_wall_clock() {
+        let clock = Arc::new(TestClock::new());
+        let asked = LeaseRequest { for_seconds: Some(8 * 3600), while_pid: None };
+        let lease = Lease::new(&asked, clock.now()).unwrap();
+        assert_eq!(end(&lease, clock.clone(), Duration::from_hours(7)).await, None);
+        let reason = end(&lease, clock, Duration::from_hours(2)).await;
+        assert_eq!(reason, Some(UnmountReason::Expired));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_lease_says_nothing() {
+        let clock = Arc::new(TestClock::new());
+        let asked = LeaseRequest { for_seconds: Some(60), while_pid: None };
+        let lease = Lease::new(&asked, clock.now()).unwrap();
+        lease.cancel();
+        assert_eq!(end(&lease, clock, Duration::from_hours(1)).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_its_process_is_noticed() {
+        let clock = Arc::new(TestClock::new());
+        let mut process = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(process.id()).unwrap();
+        let asked = LeaseRequest { for_seconds: None, while_pid: Some(pid) };
+        let lease = Lease::new(&asked, clock.now()).unwrap();
+        assert!(!has_ended(lease.process.as_ref().unwrap()));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let reason = end(&lease, clock.clone(), Duration::from_secs(30)).await;
+        assert_eq!(reason, Some(UnmountReason::ProcessEnded));
+        let error = Lease::new(&asked, clock.now()).unwrap_err();
+        assert!(format!("{error:#}").contains(&format!("process {pid} of --while-pid")));
+    }
+}

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Shared;
-use super::plan::Plan;
+use crate::app::plan::Plan;
 use crate::broker::Cause;
 use crate::fuse::mount;
 use crate::fuse::{Mounted, OwnMount, Shape};
@@ -128,19 +128,11 @@ impl LiveMount {
         }
     }
 
-    /// Every role fails from now on for this reason; with `None` as the broker has it.
+    /// Every role fails from now on for this reason; with `None` as the broker has it. Readers that
+    /// hold a mount which was ended, such as containers with a bind mount, are told so by every file
+    /// until they let go.
     pub(super) async fn close(&self, cause: Option<Cause>) {
         self.service.get().publisher().close(cause).await;
-    }
-
-    /// Takes the mount off its mount point. Readers that still hold it, such as containers with a
-    /// bind mount, are told by every file that it was ended, until they let go.
-    ///
-    /// # Errors
-    /// If it cannot be unmounted; it serves no keys all the same.
-    pub(super) async fn end(&mut self) -> Result<()> {
-        self.close(Some(Cause::Ended)).await;
-        self.unmount()
     }
 
     /// Takes the mount off its mount point and frees that.

@@ -8,7 +8,6 @@ mod lease;
 mod live;
 mod mounts;
 mod observe;
-mod plan;
 mod reload;
 mod serve;
 mod signals;
@@ -25,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::blueprint::Blueprint;
+use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, Keeper};
@@ -37,9 +37,9 @@ use crate::model::RoleChain;
 use control::{Control, Roster};
 use lease::Lease;
 use live::LiveMount;
+use observe::Audit;
 use signals::Signals;
 
-pub(super) use plan::{Plan, refuse_served};
 pub(super) use start::{NoRole, with_advice};
 
 /// What all mounts of a daemon share.
@@ -56,6 +56,8 @@ struct Shared {
     locked: bool,
     /// Where opens and everything else of note is recorded.
     recorder: Arc<Recorder>,
+    /// What the recorder's log is.
+    audit: Audit,
     /// The AssumeRole calls so far.
     calls: Arc<CallMetrics>,
 }
@@ -87,6 +89,8 @@ struct Daemon {
     keeper: Keeper,
     roster: Arc<Roster>,
     mounts: Vec<Served>,
+    /// What mounts that are about to be made need; their sessions are under way already.
+    expected: Vec<Arc<RoleChain>>,
     /// Ended, but held by readers.
     ended: Vec<Served>,
     next_number: u64,
@@ -114,7 +118,8 @@ pub(super) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
-    recorder.replace(observe::audit_log(&settings)?).await;
+    let audit = Audit::of(&settings);
+    recorder.replace(audit.open()?).await;
     recorder.note(observe::started(clock.now()));
     let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
     let source = Arc::new(source);
@@ -134,14 +139,24 @@ pub(super) async fn run(
     let config = blueprint.config_file();
     let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
     let keeper = Keeper::new(broker.clone());
-    let shared =
-        Shared { broker, clock, runtime_dir, socket, log_file, locked: false, recorder, calls };
+    let shared = Shared {
+        broker,
+        clock,
+        runtime_dir,
+        socket,
+        log_file,
+        locked: false,
+        recorder,
+        audit,
+        calls,
+    };
     let mut daemon = Daemon {
         blueprint,
         shared,
         keeper,
         roster,
         mounts: Vec::new(),
+        expected: chains,
         ended: Vec::new(),
         next_number: 0,
         ends_with_last: !plans.is_empty(),
@@ -155,6 +170,7 @@ pub(super) async fn run(
             return Err(error);
         }
     }
+    daemon.expected.clear();
     daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
     let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), ask);
@@ -179,7 +195,8 @@ impl Daemon {
         let chains = if self.shared.locked {
             Vec::new()
         } else {
-            chains_of(self.mounts.iter().map(|it| &it.mount.plan))
+            let of_mounts = chains_of(self.mounts.iter().map(|it| &it.mount.plan));
+            [of_mounts, self.expected.clone()].concat()
         };
         self.keeper.keep(chains);
         self.roster.set(self.shared.locked, &self.mounts);

@@ -7,16 +7,15 @@ use anyhow::{Context, Result};
 
 use super::lease::Lease;
 use super::live::LiveMount;
-use super::plan::Plan;
 use super::{Daemon, Happening, Served, observe, start, with_advice};
+use crate::app::plan::Plan;
 use crate::audit::{Event, Moment, UnmountReason};
 use crate::broker::Cause;
 use crate::config::AddedMount;
 use crate::control::LeaseRequest;
 
 impl Daemon {
-    /// Makes one mount, whose sessions are under way already. The caller says
-    /// [`Daemon::changed`] once all are made: until then sessions of those to come are nobody's.
+    /// Makes one mount. Its sessions are under way already.
     pub(super) async fn mount(
         &mut self,
         plan: Plan,
@@ -35,6 +34,7 @@ impl Daemon {
         }
         self.note(observe::mounted(&mount.plan, self.now()));
         self.mounts.push(Served { number, mount, added });
+        self.changed();
         Ok(())
     }
 
@@ -56,11 +56,14 @@ impl Daemon {
             let chains = plan.served.chains();
             start::first_sessions(&self.shared.broker, &chains, plan.open_deadline).await;
             start::some_role(&self.shared.broker, &*self.shared.clock, &chains)
-                .map_err(with_advice)?;
+                .map_err(|error| with_advice(&error))?;
         }
-        self.mount(plan, lock, Some((added, lease))).await?;
-        self.changed();
-        Ok(String::new())
+        let made = self.mount(plan, lock, Some((added, lease))).await;
+        if made.is_err() {
+            // Sessions of a mount that was not made are forgotten.
+            self.changed();
+        }
+        made.map(|()| String::new())
     }
 
     pub(super) async fn remove(&mut self, name: &str) -> Result<()> {
@@ -80,18 +83,15 @@ impl Daemon {
 
     /// Ends one mount; the daemon goes on.
     pub(super) async fn end(&mut self, at: usize, reason: UnmountReason) -> Result<()> {
-        let done = self.take_off(at, reason).await;
-        self.changed();
-        done
-    }
-
-    /// The same, where more is to change before [`Daemon::changed`].
-    pub(super) async fn take_off(&mut self, at: usize, reason: UnmountReason) -> Result<()> {
         let mut ended = self.mounts.remove(at);
         if let Some((_, lease)) = &ended.added {
             lease.cancel();
         }
-        let done = ended.mount.end().await;
+        // Readers are told first, then nobody lists it and its sessions are forgotten, and only then
+        // is its mount point free.
+        ended.mount.close(Some(Cause::Ended)).await;
+        self.changed();
+        let done = ended.mount.unmount();
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
         done
@@ -104,6 +104,7 @@ impl Daemon {
         for it in &self.mounts {
             it.mount.close(locked.then_some(Cause::Locked)).await;
         }
+        tracing::info!("{}", if locked { "locked" } else { "unlocked" });
         let moment = Moment { time: self.now() };
         self.note(if locked { Event::Lock(moment) } else { Event::Unlock(moment) });
         Ok(String::new())

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 
-use super::plan::Plan;
+use crate::app::plan::Plan;
 use crate::audit::{
     AssumeRole, AuditLog, Event, MountRecord, OnFailure, Recorder, Sinks, StartRecord, StopRecord,
     Text, UnmountReason, UnmountRecord,
@@ -16,20 +16,34 @@ use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls, Observers};
 use crate::config::{OnAuditFailure, Settings};
 use crate::metrics::CallMetrics;
 
-/// Opens the audit log of these settings; `None` if they want none.
-///
-/// # Errors
-/// If a sink cannot be opened.
-pub(super) fn audit_log(settings: &Settings) -> Result<Option<Arc<AuditLog>>> {
-    let sinks = Sinks { file: settings.audit_log.clone(), journal: settings.audit_journal };
-    if sinks == Sinks::default() {
-        return Ok(None);
+/// The audit log that settings want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Audit {
+    sinks: Sinks,
+    on_failure: OnFailure,
+}
+
+impl Audit {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let sinks = Sinks { file: settings.audit_log.clone(), journal: settings.audit_journal };
+        let on_failure = match settings.on_audit_failure {
+            OnAuditFailure::Serve => OnFailure::Serve,
+            OnAuditFailure::Refuse => OnFailure::Refuse,
+        };
+        Self { sinks, on_failure }
     }
-    let on_failure = match settings.on_audit_failure {
-        OnAuditFailure::Serve => OnFailure::Serve,
-        OnAuditFailure::Refuse => OnFailure::Refuse,
-    };
-    AuditLog::start(sinks, on_failure).map(Some).context("the audit log cannot be opened")
+
+    /// Opens it; `None` if nothing is to be recorded.
+    ///
+    /// # Errors
+    /// If a sink cannot be opened.
+    pub(super) fn open(&self) -> Result<Option<Arc<AuditLog>>> {
+        if self.sinks == Sinks::default() {
+            return Ok(None);
+        }
+        let log = AuditLog::start(self.sinks.clone(), self.on_failure);
+        log.map(Some).context("the audit log cannot be opened")
+    }
 }
 
 /// Who is told of AssumeRole calls.

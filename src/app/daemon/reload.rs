@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::plan::Plan;
-use super::{Daemon, chains_of, observe, start};
+use super::observe::{self, Audit};
+use super::{Daemon, chains_of, start};
+use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
 use crate::config::{AddedMount, ConfigErrors};
 use crate::model::RoleChain;
@@ -108,10 +109,15 @@ impl Daemon {
         let locks = start::prepare(&changes.appear, &self.shared.runtime_dir, &base_files)?;
 
         let clock = self.shared.clock.clone();
-        let audit = observe::audit_log(&settings)?;
+        let audit = Audit::of(&settings);
+        let log = if audit == self.shared.audit { None } else { Some(audit.open()?) };
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
         let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
-        self.shared.recorder.replace(audit).await;
+        match log {
+            Some(log) => self.shared.recorder.replace(log).await,
+            None => self.shared.recorder.reopen(),
+        }
+        self.shared.audit = audit;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         if !self.shared.locked {
             let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));
@@ -123,12 +129,13 @@ impl Daemon {
             start::first_sessions(&self.shared.broker, &new, deadline).await;
         }
         let counts = changes.counts();
+        self.expected = chains_of(changes.appear.iter());
         let mut notes = changes.notes;
         for (at, plan) in changes.change {
             self.mounts[at].mount.replace(plan, &self.shared).await;
         }
         for at in changes.go {
-            if let Err(error) = self.take_off(at, UnmountReason::Reload).await {
+            if let Err(error) = self.end(at, UnmountReason::Reload).await {
                 notes.push(format!("{error:#}"));
             }
         }
@@ -138,6 +145,7 @@ impl Daemon {
                 notes.push(format!("{label}: {error:#}"));
             }
         }
+        self.expected.clear();
         self.changed();
         let Counts { added, changed, removed } = counts;
         tracing::info!(added, changed, removed, "reloaded");

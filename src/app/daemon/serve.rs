@@ -58,7 +58,7 @@ impl Daemon {
                 }
             }
             Order::Reload => self.reload().await,
-            Order::Add(added, lease) => self.add(added, lease).await,
+            Order::Add(added, lease) => self.add(*added, lease).await,
             Order::Remove(name) => self.remove(&name).await.map(|()| String::new()),
             Order::Lock => self.lock(true).await,
             Order::Unlock => self.lock(false).await,

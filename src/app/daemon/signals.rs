@@ -49,9 +49,10 @@ impl Signals {
             _ = self.terminate.recv() => Heard::Stop("SIGTERM"),
             // One signal, two meanings: a daemon in the foreground gets it when its terminal was
             // closed, any daemon from who wants it to reload.
-            () = hangup(&mut self.hangup) => match self.terminal && !has_terminal() {
-                true => Heard::Stop("SIGHUP"),
-                false => Heard::Reload,
+            () = hangup(&mut self.hangup) => if self.terminal && !has_terminal() {
+                Heard::Stop("SIGHUP")
+            } else {
+                Heard::Reload
             },
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-use super::plan::Plan;
+use crate::app::plan::Plan;
 use crate::broker::{Broker, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
 use crate::model::RoleChain;
@@ -87,7 +87,7 @@ pub(super) fn some_role(
 }
 
 /// The failures of all roles with what to do about each, as `check` says it.
-pub(in crate::app) fn with_advice(error: NoRole) -> anyhow::Error {
+pub(in crate::app) fn with_advice(error: &NoRole) -> anyhow::Error {
     let advice = |failure: &SessionError| format!("{failure}\n  {}", failure.cause.advice());
     let told: Vec<_> = error.failures.iter().map(advice).collect();
     anyhow::anyhow!("no role can be had, so nothing was mounted\n{}", told.join("\n"))

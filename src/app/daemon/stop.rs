@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::control::Answer;
 use super::{Daemon, observe};
 use crate::audit::UnmountReason;
+use crate::broker::Cause;
 use crate::control::Conversations;
 
 /// Why the daemon stops.
@@ -55,6 +56,8 @@ impl Daemon {
             }
         }
         for it in &self.mounts {
+            // Whoever still holds the mount gets no keys that nobody records.
+            it.mount.close(Some(Cause::Ended)).await;
             self.note(observe::unmounted(&it.mount.plan, UnmountReason::Stop, self.now()));
         }
         self.note(observe::stopped(self.now()));

@@ -2,6 +2,7 @@
 
 mod chains;
 mod failures;
+mod kept;
 mod renewal;
 
 use std::collections::VecDeque;

@@ -74,28 +74,44 @@ impl<'a> Rig<'a> {
 
     /// The calls of clients, who alone ask for an identity here.
     pub(crate) fn identity_calls(&self) -> Vec<CallRecord> {
-        let mut calls = self.scene.emulator.calls();
-        calls.retain(|call| call.action == "GetCallerIdentity");
-        calls
+        identity_calls(&self.scene.emulator)
     }
 
-    /// Runs `command`, which must succeed and print the ARN of a session of `role`; the emulator
-    /// must have seen one verified call, with a session that it issued for that role.
+    /// As the function of this name.
     #[track_caller]
     pub(crate) fn expect_identity(&self, command: &mut Command, role: &str) {
-        let before = self.identity_calls().len();
-        let output = run(command);
-        let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/");
-        assert!(output.status.success(), "{}\n{}", told(&output), self.daemon.log());
-        assert!(told(&output).contains(&arn), "{}", told(&output));
-        let calls = self.identity_calls();
-        let [call] = &calls[before..] else { panic!("one call, not {:#?}", &calls[before..]) };
-        assert_eq!(call.result.as_deref(), Some("OK"));
-        let sessions = self.scene.emulator.issued_sessions();
-        let caller = call.caller_access_key_id.as_deref();
-        let session = sessions.iter().find(|session| Some(&*session.access_key_id) == caller);
-        assert!(session.expect("a session of ours").arn.starts_with(&arn));
+        expect_identity(&self.scene.emulator, &|| self.daemon.log(), command, role);
     }
+}
+
+/// The calls of clients, who alone ask for an identity in these tests.
+pub(crate) fn identity_calls(emulator: &Emulator) -> Vec<CallRecord> {
+    let mut calls = emulator.calls();
+    calls.retain(|call| call.action == "GetCallerIdentity");
+    calls
+}
+
+/// Runs `command`, which must succeed and print the ARN of a session of `role`; the emulator must
+/// have seen one verified call, with a session that it issued for that role. `log` is shown if not.
+#[track_caller]
+pub(crate) fn expect_identity(
+    emulator: &Emulator,
+    log: &dyn Fn() -> String,
+    command: &mut Command,
+    role: &str,
+) {
+    let before = identity_calls(emulator).len();
+    let output = run(command);
+    let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/");
+    assert!(output.status.success(), "{}\n{}", told(&output), log());
+    assert!(told(&output).contains(&arn), "{}", told(&output));
+    let calls = identity_calls(emulator);
+    let [call] = &calls[before..] else { panic!("one call, not {:#?}", &calls[before..]) };
+    assert_eq!(call.result.as_deref(), Some("OK"));
+    let sessions = emulator.issued_sessions();
+    let caller = call.caller_access_key_id.as_deref();
+    let session = sessions.iter().find(|session| Some(&*session.access_key_id) == caller);
+    assert!(session.expect("a session of ours").arn.starts_with(&arn));
 }
 
 /// The programs in `tests/clients/`, and the AWS CLI.

@@ -17,6 +17,9 @@ use crate::emulator::{Emulator, Options};
 pub(crate) struct Scene {
     pub(crate) emulator: Emulator,
     root: TempDir,
+    /// The words before each command; none for here.
+    enter: Vec<String>,
+    credmount: PathBuf,
 }
 
 /// A mount that serves.
@@ -33,12 +36,18 @@ impl Scene {
     }
 
     pub(crate) fn new() -> Self {
+        Self::elsewhere(Vec::new(), program("credmount", env!("CARGO_BIN_EXE_credmount")))
+    }
+
+    /// A scene whose commands run in other namespaces or as another user: by the words of `enter`,
+    /// with credmount at a path that can be used there.
+    pub(crate) fn elsewhere(enter: Vec<String>, credmount: PathBuf) -> Self {
         let emulator = Emulator::start_with(Options::default()).expect("the emulator starts");
         let root = tempfile::Builder::new().prefix("credmount-it-").tempdir().expect("a directory");
         for dir in ["home", "run"] {
             fs::create_dir(root.path().join(dir)).expect("a directory");
         }
-        Self { emulator, root }
+        Self { emulator, root, enter, credmount }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -47,8 +56,11 @@ impl Scene {
 
     /// The command with an environment that has nothing of the person who runs the tests.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut words: Vec<_> = self.enter.iter().map(AsRef::<std::ffi::OsStr>::as_ref).collect();
+        words.push(program.as_ref());
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .env_clear()
             .env("PATH", variable("PATH").unwrap_or_default())
             .env("HOME", self.path("home"))
@@ -62,7 +74,7 @@ impl Scene {
 
     /// `credmount ARGS` with the emulator's base keys in the environment.
     pub(crate) fn credmount(&self, args: &[&str]) -> Command {
-        let mut command = self.command(program("credmount", env!("CARGO_BIN_EXE_credmount")));
+        let mut command = self.command(&self.credmount);
         command
             .env("AWS_ACCESS_KEY_ID", self.emulator.base_access_key_id())
             .env("AWS_SECRET_ACCESS_KEY", self.emulator.base_secret_access_key())

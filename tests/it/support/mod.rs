@@ -4,6 +4,7 @@
 pub(crate) mod daemon;
 pub(crate) mod fleet;
 pub(crate) mod namespace;
+pub(crate) mod records;
 pub(crate) mod wait;
 
 pub(crate) use daemon::{Daemon, Scene, arn, program, unmount_lazily};

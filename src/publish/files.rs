@@ -1,0 +1,64 @@
+//! What the files of a mount hold, by view: which profiles, and on which chains they depend.
+
+use std::sync::Arc;
+
+use super::Publisher;
+use crate::model::{ProfileName, Role, RoleChain};
+use crate::tree::{FileId, View};
+
+impl Publisher {
+    /// The chains that the content of a file depends on.
+    pub fn chains(&self, file: FileId, view: View) -> Vec<Arc<RoleChain>> {
+        let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
+        match file {
+            _ if self.closed().is_some() => Vec::new(),
+            FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
+            FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
+            FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
+        }
+    }
+
+    /// The profiles that a file has for readers of a view.
+    pub fn profiles(&self, file: FileId, view: View) -> Vec<&ProfileName> {
+        let name = |index: &usize| &self.sections[*index].name;
+        match file {
+            FileId::Credentials => self.views[view.0].iter().map(name).collect(),
+            FileId::Process(index) | FileId::Error(index) => vec![name(&index)],
+            FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
+        }
+    }
+
+    /// The path of a file in the mount, for records.
+    pub fn path(&self, file: FileId) -> String {
+        let name = |index: usize| self.sections[index].name.as_str();
+        match file {
+            FileId::Credentials => "credentials".to_owned(),
+            FileId::Config => "config".to_owned(),
+            FileId::Status => "credmount/status.json".to_owned(),
+            FileId::Metrics => "credmount/metrics".to_owned(),
+            FileId::Process(index) => format!("credmount/process/{}.json", name(index)),
+            FileId::Error(index) => format!("credmount/errors/{}", name(index)),
+        }
+    }
+
+    /// Whether readers of `view` may open a file.
+    pub fn shows(&self, file: FileId, view: View) -> bool {
+        match file {
+            FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
+            FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
+        }
+    }
+
+    /// The view of a file that readers of `view` get: only `credentials` differs.
+    pub fn content_of(file: FileId, view: View) -> View {
+        if file == FileId::Credentials { view } else { View::ALL }
+    }
+
+    /// The roles of a view, in the order of the mount.
+    pub fn roles(&self, view: View) -> impl Iterator<Item = &Role> {
+        let sections = &self.views[view.0];
+        let shown = move |role: usize| sections.iter().any(|it| self.sections[*it].role == role);
+        let numbered = self.served.roles.iter().enumerate();
+        numbered.filter(move |(index, _)| shown(*index)).map(|(_, role)| role)
+    }
+}
