@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rustix::process::getpid;
 
-use super::daemon::Plan;
+use super::plan::Plan;
 use super::surroundings::Surroundings;
 use crate::config::{AddedMount, Flags, Selection, Settings};
 use crate::fuse::mount::MountError;

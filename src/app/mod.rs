@@ -6,6 +6,7 @@ mod blueprint;
 mod daemon;
 mod daemons;
 mod mount;
+mod plan;
 mod sessions;
 mod surroundings;
 

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use tracing::Level;
 
 use super::blueprint::{Blueprint, Wanted};
-use super::daemon::{self, NoRole, refuse_served, with_advice};
+use super::daemon::{self, NoRole, with_advice};
+use super::plan::refuse_served;
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, report};
 use crate::cli::{MountArgs, MountNamedArgs};

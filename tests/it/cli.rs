@@ -563,7 +563,7 @@ fn a_closed_terminal_ends_the_daemon_in_it() {
 #[test]
 fn without_an_audit_log_one_is_told_how_to_get_it() {
     let scene = Scene::new();
-    let said = refused(&scene, &["audit"], 1);
+    let said = refused(&scene, &["audit"], 2);
     assert!(said.contains("audit_log =") && said.contains("journalctl"), "{said}");
     let said = refused(&scene, &["audit", "/nonexistent/audit.jsonl"], 1);
     assert!(said.starts_with("credmount: /nonexistent/audit.jsonl: "), "{said}");

@@ -16,11 +16,11 @@ use crate::render::ReaderPath;
 
 /// What one mount is to be. Two equal plans serve alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::app) struct Plan {
+pub(super) struct Plan {
     /// The name in the configuration; `None` for the mount of a command line.
     pub(super) name: Option<String>,
     /// Where: absolute, its parents free of symlinks.
-    pub(in crate::app) mountpoint: PathBuf,
+    pub(super) mountpoint: PathBuf,
     /// What.
     pub(super) served: Served,
     /// For whom.
@@ -42,7 +42,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`MountError::Mountpoint`] if the path cannot be used.
-    pub(in crate::app) fn new(
+    pub(super) fn new(
         settings: &MountSettings,
         mountpoint: Option<&Path>,
         open_deadline: Duration,
@@ -117,7 +117,7 @@ impl Plan {
 ///
 /// # Errors
 /// If there is such a daemon, also if it does not answer.
-pub(in crate::app) fn refuse_served(path: &Path, runtime_dir: &Path) -> Result<()> {
+pub(super) fn refuse_served(path: &Path, runtime_dir: &Path) -> Result<()> {
     let socket = paths::mount_socket(runtime_dir, path);
     let at = path.display();
     match control::ask(&socket, &Request::Status { mount: Some(path.display().to_string()) }) {
