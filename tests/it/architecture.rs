@@ -1,9 +1,11 @@
 //! The invariants of `src/ARCHITECTURE.md` that can be read off the sources, and that README keeps
 //! up with the program.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use credmount::config::{Flags, Inputs, Selection, SourceText, resolve};
 
 use crate::support::Scene;
 
@@ -306,6 +308,37 @@ fn readme_names_every_command_and_flag() {
         assert!(missing.is_empty(), "README.md says nothing of {missing:?} of {args:?}");
         assert!(readme.contains(&format!("credmount {command}")), "{command}");
     }
+}
+
+#[test]
+fn the_configurations_that_readme_shows_are_right() {
+    let Some(readme) = readme() else { return };
+    let file =
+        |name: &str, text: &str| SourceText { path: name.into(), text: text.to_owned().into() };
+    // Roles that a fragment does not show.
+    let profile =
+        |name| format!("[profile {name}]\nrole_arn = arn:aws:iam::123456789012:role/{name}\n");
+    let aws_config = file("aws", &["prod", "dev", "reports"].map(profile).concat());
+    let environment = BTreeMap::from([("HOME".to_owned(), "/home/jane".to_owned())]);
+    let blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let ours = blocks.filter(|block| block.contains("[mounts.") || block.contains("[roles."));
+    let mut checked = 0;
+    for block in ours {
+        let settings = resolve(&Inputs {
+            flags: &Flags::default(),
+            selection: Selection::Configured,
+            added: &[],
+            environment: &environment,
+            config_file: Some(&file("README.md", block)),
+            aws_config: Some(&aws_config),
+            aws_credentials: None,
+            read_include: &|_| Ok(Vec::new()),
+        });
+        let settings = settings.unwrap_or_else(|errors| panic!("{errors}\n{block}"));
+        assert!(settings.warnings.is_empty(), "{:?}\n{block}", settings.warnings);
+        checked += 1;
+    }
+    assert!(checked >= 4, "README.md shows configurations, but only {checked}");
 }
 
 #[test]
