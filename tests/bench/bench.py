@@ -8,30 +8,43 @@ import json
 import signal
 import sys
 
+import audit
+import caches
 import clients
 import machine
+import mounts
 import opens
 import report
 import roles
 from stage import Stage
 
 
+# In the order of the tables.
+PARTS = ("opens", "clients", "roles", "audit", "caches", "mounts")
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rounds only")
     parser.add_argument("--json", metavar="FILE", help="write all numbers to FILE too")
+    parser.add_argument("--only", choices=PARTS, nargs="+", help="only these parts")
     parser.add_argument("--rounds", type=int, help="rounds of everything [default: 15, quick: 3]")
     return parser.parse_args()
 
 
-def measure(stage, python, rounds):
+def measure(stage, python, rounds, parts):
     sts = stage.emulator()
     mountpoint, _ = stage.credmount("aws", 1, sts)
+    measured = {
+        "opens": lambda: opens.measure(stage, mountpoint, rounds),
+        "clients": lambda: clients.measure(stage, python, mountpoint, rounds),
+        "roles": lambda: roles.measure(stage, sts, rounds),
+        "audit": lambda: audit.measure(stage, sts, rounds),
+        "caches": lambda: caches.measure(stage, sts, rounds),
+        "mounts": lambda: mounts.measure(stage, sts, rounds),
+    }
     result = {"machine": machine.describe(python), "rounds": rounds}
-    result["opens"] = opens.measure(stage, mountpoint, rounds)
-    result["clients"] = clients.measure(stage, python, mountpoint, rounds)
-    result["roles"] = roles.measure(stage, sts, rounds)
-    return result
+    return result | {part: measured[part]() for part in PARTS if part in parts}
 
 
 def end(number, _frame):
@@ -51,7 +64,7 @@ def main():
     rounds = asked.rounds or (3 if asked.quick else 15)
     try:
         with Stage(programs) as stage:
-            result = measure(stage, python, rounds)
+            result = measure(stage, python, rounds, asked.only or PARTS)
     except RuntimeError as error:
         sys.exit(f"scripts/bench: {error}")
     report.show(result)

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from machine import say
+from opens import in_turn
 
 PLAIN, MOUNT, LIVE = "plain file", "credmount", "credmount, NAME@live (cat)"
 CURL, CONTAINER = "credential_process = sh + curl", "container endpoint"
@@ -69,8 +70,7 @@ def measure(stage, python, mountpoint, rounds):
     # Small helpings: the ways of one turn see the same neighbours on the machine.
     for turn in range(rounds):
         say(f"boto3, round {turn + 1} of {rounds}")
-        ways_now = list(processes)
-        for way in ways_now[turn % len(ways_now) :] + ways_now[: turn % len(ways_now)]:
+        for way in in_turn(processes, turn):
             processes[way].stdin.write(f"{SESSIONS}\n")
             processes[way].stdin.flush()
             samples[way].append(ask(processes[way], way))

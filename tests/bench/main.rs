@@ -10,11 +10,10 @@ mod render;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use readers::How;
+use readers::{How, Until};
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -30,16 +29,16 @@ enum Command {
         how: How,
         #[arg(long)]
         readers: usize,
-        #[arg(long, value_parser = humantime::parse_duration)]
-        time: Duration,
+        #[command(flatten)]
+        until: Until,
         file: PathBuf,
     },
     /// One process of `readers`: begins when its standard input ends
     Reader {
         #[arg(long, value_enum)]
         how: How,
-        #[arg(long, value_parser = humantime::parse_duration)]
-        time: Duration,
+        #[command(flatten)]
+        until: Until,
         file: PathBuf,
     },
     /// Serves the bytes of FILE as the file `credentials` of a minimal file system
@@ -55,8 +54,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let outcome = match arguments.command {
-        Command::Readers { how, readers, time, file } => readers::run(how, readers, time, &file),
-        Command::Reader { how, time, file } => readers::reader(how, time, &file),
+        Command::Readers { how, readers, until, file } => readers::run(how, readers, until, &file),
+        Command::Reader { how, until, file } => readers::reader(how, until, &file),
         Command::Hello { file, mountpoint } => hello::serve(&file, &mountpoint),
         Command::Render { roles } => render::run(roles),
     };

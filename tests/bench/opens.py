@@ -17,14 +17,16 @@ SLICE = "100ms"
 C, C_READ_ONLY = "C libfuse", "C libfuse, ro mount"
 
 
-def readers(stage, file, how, count):
-    """One measurement: p50_us, p99_us, per_second, count."""
+def readers(stage, file, how, count, until=("--time", SLICE), program=None, **options):
+    """One measurement: p50_us, p99_us, per_second, and the count and seconds of all. `options` are
+    those of the process."""
     done = subprocess.run(
-        [stage.programs["bench"], "readers", "--how", how, "--readers", str(count)]
-        + ["--time", SLICE, str(file)],
+        [program or stage.programs["bench"], "readers", "--how", how, "--readers", str(count)]
+        + [*until, str(file)],
         capture_output=True,
         text=True,
         check=False,
+        **options,
     )
     if done.returncode != 0:
         raise RuntimeError(f"reading {file}: {done.stderr.strip()}")
@@ -40,6 +42,12 @@ def speed(ours, theirs):
     """How many times as fast, by the typical round of calls; the median of the rounds' ratios. The
     rates would say how busy the neighbours were."""
     return median(b["p50_us"] / a["p50_us"] for a, b in zip(ours, theirs))
+
+
+def in_turn(names, turn):
+    """The names in an order of this turn: nobody always follows the same neighbour."""
+    names = list(names)
+    return names[turn % len(names) :] + names[: turn % len(names)]
 
 
 def measure(stage, mountpoint, rounds):
@@ -62,9 +70,7 @@ def measure(stage, mountpoint, rounds):
     for turn in range(rounds):
         say(f"opens, round {turn + 1} of {rounds}")
         for how, count in cells:
-            # Nobody always follows the same neighbour.
-            names = list(directories)
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            for name in in_turn(directories, turn):
                 file = directories[name] / "credentials"
                 samples[how, count, name].append(readers(stage, file, how, count))
     return {

@@ -32,17 +32,43 @@ impl How {
     }
 }
 
+/// When a reader ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Until {
+    /// After the round during which so much time has passed
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// After so many rounds
+    #[arg(long)]
+    rounds: Option<usize>,
+}
+
+impl Until {
+    fn words(self) -> Vec<String> {
+        let time = self.time.map(|time| ["--time".to_owned(), format!("{}ms", time.as_millis())]);
+        let rounds = self.rounds.map(|rounds| ["--rounds".to_owned(), rounds.to_string()]);
+        time.into_iter().chain(rounds).flatten().collect()
+    }
+
+    fn is_over(self, time: Duration, rounds: usize) -> bool {
+        self.time.is_some_and(|most| time >= most) || self.rounds.is_some_and(|most| rounds >= most)
+    }
+}
+
 /// Starts the readers together and prints what they measured.
-pub(crate) fn run(how: How, readers: usize, time: Duration, file: &Path) -> Result<()> {
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
+pub(crate) fn run(how: How, readers: usize, until: Until, file: &Path) -> Result<()> {
     let mut children = Vec::new();
     for _ in 0..readers {
-        children.push(start(how, time, file)?);
+        children.push(start(how, until, file)?);
     }
     for child in &mut children {
         let output = child.stdout.as_mut().context("no pipe")?;
         let mut ready = [0];
         output.read_exact(&mut ready).context("a reader did not start")?;
     }
+    let begin = Instant::now();
     for child in &mut children {
         drop(child.stdin.take());
     }
@@ -57,9 +83,11 @@ pub(crate) fn run(how: How, readers: usize, time: Duration, file: &Path) -> Resu
         rate += f64::from(u32::try_from(own.len())?) / elapsed;
         samples.extend(own);
     }
+    let seconds = begin.elapsed().as_secs_f64();
     samples.sort_unstable();
     let result = json!({
         "count": samples.len(),
+        "seconds": seconds,
         "per_second": rate,
         "p50_us": percentile(&samples, 50)?,
         "p99_us": percentile(&samples, 99)?,
@@ -68,10 +96,10 @@ pub(crate) fn run(how: How, readers: usize, time: Duration, file: &Path) -> Resu
     Ok(())
 }
 
-fn start(how: How, time: Duration, file: &Path) -> Result<Child> {
-    let time = format!("{}ms", time.as_millis());
+fn start(how: How, until: Until, file: &Path) -> Result<Child> {
     Command::new(env::current_exe()?)
-        .args(["reader", "--how", how.word(), "--time", &time])
+        .args(["reader", "--how", how.word()])
+        .args(until.words())
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -87,7 +115,7 @@ fn percentile(sorted: &[u32], percent: usize) -> Result<f64> {
 
 /// One reader. Its output: one byte when it is ready, then the nanoseconds of each round.
 #[expect(clippy::disallowed_methods, reason = "measures real time")]
-pub(crate) fn reader(how: How, time: Duration, file: &Path) -> Result<()> {
+pub(crate) fn reader(how: How, until: Until, file: &Path) -> Result<()> {
     let mut samples: Vec<u32> = Vec::with_capacity(1 << 20);
     let mut buffer = Vec::new();
     // Once before the start: names are looked up, and the buffer has its pages.
@@ -97,7 +125,7 @@ pub(crate) fn reader(how: How, time: Duration, file: &Path) -> Result<()> {
     io::stdin().read_to_end(&mut Vec::new())?;
     let begin = Instant::now();
     let mut last = begin;
-    while last - begin < time {
+    while !until.is_over(last - begin, samples.len()) {
         round(how, file, &mut buffer)?;
         let now = Instant::now();
         samples.push(u32::try_from((now - last).as_nanos()).unwrap_or(u32::MAX));

@@ -67,44 +67,33 @@ class Stage(ExitStack):
                 exports[found[1]] = found[2]
         return exports
 
-    def credmount(self, name, roles, sts):
+    def credmount(self, name, roles, sts, *flags):
         """Mounts so many roles; returns the mount point and the daemon."""
         mountpoint = self.directory / name
-        definitions = {
-            f"role-{n}": {"role_arn": f"arn:aws:iam::123456789012:role/role-{n}"}
-            for n in range(roles)
-        }
-        daemon = self.mount(
-            [self.programs["credmount"], mountpoint],
-            mountpoint,
-            {
-                **sts,
-                "CREDMOUNT_ROLES": json.dumps(definitions),
-                "AWS_REGION": "eu-west-1",
-            },
-        )
-        return mountpoint, daemon
+        command = [self.programs["credmount"], *flags, mountpoint]
+        return mountpoint, self.mount(command, [mountpoint], {**sts, **settings(roles)})
 
     def fuse(self, name, *command):
         """Mounts a file system of another program at a new directory; returns the directory."""
         mountpoint = self.make(name)
         command = [str(mountpoint) if part == "MOUNTPOINT" else part for part in command]
-        self.mount(command, mountpoint)
+        self.mount(command, [mountpoint])
         return mountpoint
 
-    def mount(self, command, mountpoint, environment=None):
-        log = open(self.directory / f"{mountpoint.name}.log", "w+", encoding="utf-8")
+    def mount(self, command, mountpoints, environment=None, **options):
+        """Starts a daemon; returns it once all is mounted."""
+        log = open(self.directory / f"{mountpoints[0].name}.log", "w+", encoding="utf-8")
         self.enter_context(log)
-        daemon = self.spawn(command, environment, stdout=log, stderr=log)
-        # Runs before the daemon is stopped; by then there may be no mount any more.
-        self.callback(unmount, mountpoint)
+        daemon = self.spawn(command, environment, stdout=log, stderr=log, **options)
+        for mountpoint in mountpoints:
+            # Runs before the daemon is stopped; by then there may be no mount any more.
+            self.callback(unmount, mountpoint)
         give_up = time.monotonic() + DEADLINE_SECONDS
-        while not mounted(mountpoint):
+        while not set(map(str, mountpoints)) <= mounted():
             if daemon.poll() is not None or time.monotonic() > give_up:
                 log.seek(0)
                 raise RuntimeError(f"{command[0]} did not mount:\n{log.read()}")
-            time.sleep(0.02)
-        (mountpoint / "credentials").read_bytes()
+            time.sleep(0.005)
         return daemon
 
     def tmpfs(self, name, content):
@@ -125,13 +114,22 @@ class Stage(ExitStack):
         return f"http://127.0.0.1:{port}", token
 
 
-def mounted(path):
+def settings(roles):
+    """The environment of a daemon of so many roles."""
+    definitions = {
+        f"role-{n}": {"role_arn": f"arn:aws:iam::123456789012:role/role-{n}"} for n in range(roles)
+    }
+    return {"CREDMOUNT_ROLES": json.dumps(definitions), "AWS_REGION": "eu-west-1"}
+
+
+def mounted():
+    """The paths that anything is mounted on."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    return any(line.split(" ")[4] == str(path) for line in lines)
+    return {line.split(" ")[4] for line in lines}
 
 
 def unmount(path):
-    if mounted(path):
+    if str(path) in mounted():
         subprocess.run(["fusermount3", "-u", "-z", str(path)], check=False)
 
 
