@@ -207,15 +207,12 @@ impl OpenService {
                 return Err(FsError::Refused);
             }
         }
-        match opened {
-            Some((fh, outcome)) => {
-                self.count(file, outcome, requester);
-                Ok(fh)
-            }
-            None => {
-                self.gate.count(file, OpenOutcome::Refused, requester.at);
-                Err(FsError::Refused)
-            }
+        if let Some((fh, outcome)) = opened {
+            self.count(file, outcome, requester);
+            Ok(fh)
+        } else {
+            self.gate.count(file, OpenOutcome::Refused, requester.at);
+            Err(FsError::Refused)
         }
     }
 
