@@ -73,7 +73,8 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
     tree.publish(FileId::Credentials, View::ALL, keys, until, clock.now());
     let broker = Broker::new(Arc::new(NoSource), clock.clone(), None, || Jitter::NONE);
     let served = Served::default();
-    let publisher = Publisher::new(served, broker.clone(), clock.clone(), tree.clone());
+    let publisher =
+        Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), Arc::default());
     let options = Opening {
         name: None,
         mountpoint: mountpoint.display().to_string(),

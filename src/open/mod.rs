@@ -17,7 +17,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
 use crate::model::{ProfileName, RoleChain};
-use crate::publish::Publisher;
+use crate::publish::{Closed, Publisher};
 use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
 use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree, View};
@@ -80,12 +80,19 @@ pub struct MountLife {
     reads: AtomicU64,
     /// Where its opens are counted.
     pub metrics: Arc<MountMetrics>,
+    /// Why it serves no role, if so.
+    pub closed: Arc<Closed>,
 }
 
 impl MountLife {
     /// A mount that begins to serve at `since`.
     pub fn new(since: SystemTime) -> Arc<Self> {
-        Arc::new(Self { since, reads: AtomicU64::new(0), metrics: Arc::default() })
+        Arc::new(Self {
+            since,
+            reads: AtomicU64::new(0),
+            metrics: Arc::default(),
+            closed: Arc::default(),
+        })
     }
 }
 

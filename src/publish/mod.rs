@@ -31,6 +31,11 @@ pub trait Invalidate: Debug + Send + Sync + 'static {
     fn forget(&self, parent: Ino, name: &str);
 }
 
+/// Why a mount serves no role, whatever the broker holds; `None` while it serves. All publishers that
+/// a mount has had share one, so that an open which still waits in an earlier one is told too.
+#[derive(Debug, Default)]
+pub struct Closed(Mutex<Option<Cause>>);
+
 /// The states that the files were rendered from.
 #[derive(Debug, Default)]
 struct Rendered {
@@ -51,8 +56,7 @@ pub struct Publisher {
     clock: Arc<dyn Clock>,
     tree: Arc<Tree>,
     kernel: Mutex<Option<Arc<dyn Invalidate>>>,
-    /// Why no role is served, whatever the broker holds.
-    closed: Mutex<Option<Cause>>,
+    closed: Arc<Closed>,
     /// What was rendered last. Held while publishing, so that two never interleave.
     last: tokio::sync::Mutex<Rendered>,
     configs: Mutex<HashMap<(View, ReaderPath), Arc<Snapshot>>>,
@@ -65,6 +69,7 @@ impl Publisher {
         broker: Arc<Broker>,
         clock: Arc<dyn Clock>,
         tree: Arc<Tree>,
+        closed: Arc<Closed>,
     ) -> Arc<Self> {
         let sections = served.sections();
         let views = served.views(&sections);
@@ -79,7 +84,7 @@ impl Publisher {
             clock,
             tree,
             kernel: Mutex::new(None),
-            closed: Mutex::new(None),
+            closed,
             last,
             configs: Mutex::default(),
         })
@@ -93,7 +98,7 @@ impl Publisher {
     /// From now on every role is rendered as failing for this reason, whatever the broker holds;
     /// with `None` as the broker has it. Returns when this is what new opens get.
     pub async fn close(&self, cause: Option<Cause>) {
-        *self.closed.lock() = cause;
+        *self.closed.0.lock() = cause;
         if cause.is_none() {
             // What was said while closed holds no longer, also of roles that are being fetched.
             self.tree.expire(self.clock.now());
@@ -103,7 +108,7 @@ impl Publisher {
 
     /// Why no role is served at all, if so.
     pub fn closed(&self) -> Option<Cause> {
-        *self.closed.lock()
+        *self.closed.0.lock()
     }
 
     /// Publishes each change until cancelled, also when nobody opens a file.

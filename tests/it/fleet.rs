@@ -345,6 +345,32 @@ fn a_locked_daemon_serves_no_keys_until_it_is_unlocked() {
 }
 
 #[test]
+fn an_open_that_waits_while_the_mount_is_reloaded_and_locked_gets_no_keys() {
+    let Some(scene) = Scene::mountable() else { return };
+    scene.emulator.set_session_lifetime(Some(std::time::Duration::from_secs(3)));
+    let fleet = scene.serve(TWO);
+    scene.emulator.set_fault(crate::emulator::Fault::Hang);
+    let file = scene.path("agent/credentials");
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let reads = std::thread::spawn(move || {
+        let mut last = String::new();
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            last = fs::read_to_string(&file).unwrap();
+        }
+        last
+    });
+    eventually("an open to wait", || fleet.status()[1].1["roles"][0]["state"] == "pending");
+    let changed = TWO.replace("[mounts.agent]", "[mounts.agent]\nreader_path = \"/root/.aws\"");
+    assert!(succeeds(&fleet.reload(&changed)).contains("1 changed"));
+    succeeds(&scene.run(&["lock"]));
+    drop(stop);
+    scene.emulator.clear_faults();
+    // The last open began before the lock, and was answered after it.
+    let text = reads.join().unwrap();
+    assert!(!text.contains("ASIA") && text.contains("credmount is locked"), "{text}");
+}
+
+#[test]
 fn a_mount_that_somebody_else_removed_is_listed_no_more() {
     let Some(scene) = Scene::mountable() else { return };
     let fleet = scene.serve(TWO);
