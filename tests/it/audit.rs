@@ -63,7 +63,8 @@ fn key(text: &str) -> String {
     ini_value(text, "prod", "aws_access_key_id").expect("a key")
 }
 
-/// 640 000 opens with `CREDMOUNT_TEST_AUDIT_OPENS=10000`.
+/// 640 000 opens with `CREDMOUNT_TEST_AUDIT_OPENS=10000` and `cargo test`, because nextest ends tests
+/// that take minutes.
 #[test]
 fn a_crowd_of_readers_leaves_as_many_whole_records_as_opens() {
     const READERS: usize = 64;
