@@ -316,8 +316,10 @@ fn the_configurations_that_readme_shows_are_right() {
     let file =
         |name: &str, text: &str| SourceText { path: name.into(), text: text.to_owned().into() };
     // Roles that a fragment does not show.
-    let profile =
-        |name| format!("[profile {name}]\nrole_arn = arn:aws:iam::123456789012:role/{name}\n");
+    let profile = |name| {
+        let role_arn = format!("role_arn = arn:aws:iam::123456789012:role/{name}");
+        format!("[profile {name}]\n{role_arn}\ncredential_source = Environment\n")
+    };
     let aws_config = file("aws", &["prod", "dev", "reports"].map(profile).concat());
     let environment = BTreeMap::from([("HOME".to_owned(), "/home/jane".to_owned())]);
     let blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
