@@ -27,6 +27,7 @@ pub(super) fn launch(log_file: &Path, command: Option<&str>) -> Result<ExitCode>
         // Before the others: behind `--` it would be taken for a directory.
         .arg("--daemon-child")
         .args(std::env::args_os().skip(1 + command.iter().len()))
+        .env(MMAP_THRESHOLD, "131072")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -91,3 +92,8 @@ fn open_log(path: &Path) -> io::Result<File> {
 }
 
 const READY: &str = "ready\n";
+
+/// Keeps glibc (mallopt(3)) from moving its threshold for mappings of their own. Each mount has a
+/// request buffer of 16 MiB, of which it uses a few hundred bytes; once one was freed, later ones
+/// would come from the heap, where every byte of them is touched.
+const MMAP_THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";

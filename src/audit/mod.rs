@@ -9,7 +9,7 @@
 //!
 //! | `event` | fields |
 //! |---|---|
-//! | `open` | `mount`, `file` (its path in the mount), `decision` (`allowed`, `refused`), `rule` (what decided), `roles` (of each: `name`, and if a key was handed out `access_key_id`, `expiration`), `uid`, `gid`, `pid` (the thread that opened), `tgid` (its process), `comm`, `exe`, `cgroup`, `container` (`runtime`, `id`, `pod_uid`, `unit`), `latency_us` |
+//! | `open` | `mount`, `file` (its path in the mount), `decision` (`allowed`, `refused`), `rule` (what decided), `roles` (of each: `name`, and if a key was handed out `access_key_id`, `expiration`), `uid`, `gid`, `pid` (the thread that opened), `tgid` (its process), `start_time` (of the thread, in clock ticks since boot), `comm`, `exe`, `cgroup`, `container` (`runtime`, `id`, `pod_uid`, `unit`), `latency_us` |
 //! | `assume_role` | `role_arn`, `session_name`, `source_identity`, `result` (`ok`, or the kind of failure), `code` (AWS's own word for the failure), `access_key_id`, `expiration`, `request_id`, `latency_ms` |
 //! | `mount` | `mount`, `path` |
 //! | `unmount` | `mount`, `path`, `reason` |

@@ -109,6 +109,9 @@ pub struct Reader {
     /// The id of its process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tgid: Option<u32>,
+    /// When the thread started, in clock ticks since boot; with `pid` it names one thread for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<u64>,
     /// The thread's name. The caller chooses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comm: Option<Text>,
@@ -131,6 +134,7 @@ impl From<&Caller> for Reader {
             gid: caller.gid,
             pid: caller.tid,
             tgid: process.map(|process| process.tgid),
+            start_time: process.map(|process| process.start_time),
             comm: process.map(|process| Text::new(&process.comm)),
             exe: process.and_then(|process| process.exe.as_ref()).map(Text::from),
             cgroup: process.and_then(|process| process.cgroup.as_ref()).map(Text::from),
@@ -400,7 +404,7 @@ mod tests {
             r#""file":"credentials","decision":"allowed","rule":"allow[1]","#,
             r#""roles":[{"name":"prod","access_key_id":"ASIAEXAMPLE","#,
             r#""expiration":"2027-01-15T08:00:00Z"},{"name":"dev"}],"#,
-            r#""uid":1000,"gid":1000,"pid":4243,"tgid":4242,"comm":"python3","#,
+            r#""uid":1000,"gid":1000,"pid":4243,"tgid":4242,"start_time":7,"comm":"python3","#,
             r#""exe":"/usr/bin/python3.11","cgroup":"/docker/0123","#,
             r#""container":{"runtime":"docker","id":"0123"},"latency_us":85}"#,
         );

@@ -34,6 +34,7 @@ pub(super) fn opened(role: &str) -> Open {
             gid: 1000,
             pid: 4243,
             tgid: Some(4242),
+            start_time: Some(1234),
             comm: Some("python3".into()),
             exe: Some("/usr/bin/python3.11".into()),
             cgroup: Some("/system.slice/docker-0123.scope".into()),

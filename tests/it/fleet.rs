@@ -105,6 +105,20 @@ fn mounts_whose_sessions_say_different_things_never_share_one() {
 }
 
 #[test]
+fn twenty_mounts_need_little_more_memory_than_one() {
+    let Some(scene) = Scene::mountable() else { return };
+    let role = arn("prod");
+    let mount = |n| format!("[mounts.m{n}]\npath = \"ROOT/m{n}\"\nroles = [\"prod={role}\"]\n");
+    let fleet = scene.serve(&(0..20).map(mount).collect::<String>());
+    let pid = fleet.pid().as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    // A buffer of each mount that became resident would be 16 MiB.
+    assert!(kib < 100 * 1024, "{kib} KiB");
+}
+
+#[test]
 fn mounts_can_be_picked_by_name() {
     let Some(scene) = Scene::mountable() else { return };
     let config = scene.write_config(TWO);
