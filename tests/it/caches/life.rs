@@ -151,15 +151,17 @@ fn what_is_removed_or_replaced_makes_room() {
         (stat.f_bfree * stat.f_frsize, stat.f_ffree)
     };
     let all = free();
+    let forgotten = || eventually("the kernel to forget", || free() == all);
     let most = vec![b'x'; usize::try_from(all.0).unwrap() / 4 * 3];
     let (old, new) = (daemon.file("cli/old"), daemon.file("cli/new"));
     fs::write(&old, &most).unwrap();
     fs::remove_file(&old).unwrap();
+    forgotten();
     fs::write(&old, &most[..most.len() / 2]).unwrap();
     fs::write(&new, &most[..most.len() / 2]).unwrap();
     fs::rename(&new, &old).unwrap();
     fs::remove_file(&old).unwrap();
     fs::create_dir(&old).unwrap();
     fs::remove_dir(&old).unwrap();
-    eventually("the kernel to forget", || free() == all);
+    forgotten();
 }
