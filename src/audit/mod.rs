@@ -47,6 +47,8 @@ mod log_tests;
 mod query;
 mod queue;
 mod record;
+#[cfg(test)]
+mod record_tests;
 mod recorder;
 mod sentence;
 mod sink;
