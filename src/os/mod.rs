@@ -1,5 +1,6 @@
 //! Adapter to Linux: `/proc`, callers, process limits, well-known directories.
 
+pub mod descriptors;
 pub mod hardening;
 pub mod mountinfo;
 pub mod paths;

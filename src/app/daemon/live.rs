@@ -18,7 +18,7 @@ use super::Shared;
 use crate::app::plan::Plan;
 use crate::broker::Cause;
 use crate::fuse::mount;
-use crate::fuse::{Mounted, OwnMount, Shape};
+use crate::fuse::{Connections, Mounted, OwnMount, Shape};
 use crate::model::Caller;
 use crate::open::{
     CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions, OpenService, Requester,
@@ -70,7 +70,8 @@ impl LiveMount {
         let service = CurrentService::new(service);
         let shape = Shape { allow_other: plan.allow_other, writable: plan.writable_caches };
         let (clock, runtime) = (shared.clock.clone(), Handle::current());
-        let mounted = Mounted::make(&plan.mountpoint, shape, &service, clock, epoch, &runtime)?;
+        let connections = Connections::make(&plan.mountpoint, shape)?;
+        let mounted = Mounted::serve(connections, shape, &service, clock, epoch, &runtime)?;
         let kernel = mounted.kernel();
         let publisher = service.get().publisher().clone();
         publisher.attach(kernel.clone());
