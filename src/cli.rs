@@ -51,6 +51,10 @@ pub struct Cli {
     /// Set by `--background` for the process that stays.
     #[arg(long, hide = true, global = true)]
     pub daemon_child: bool,
+
+    /// Set by `--supervise` for the daemon.
+    #[arg(long, hide = true, global = true)]
+    pub supervised: bool,
 }
 
 /// Everything but the mount of the command line.
@@ -74,6 +78,8 @@ pub enum Command {
     Lock(DaemonCommandArgs),
     /// Hand out keys again.
     Unlock(DaemonCommandArgs),
+    /// Start the daemon again, as after an upgrade; its mounts stay.
+    Restart(DaemonCommandArgs),
     /// Apply what has changed in the configuration, without unmounting.
     Reload(DaemonCommandArgs),
     /// Print credentials once, without mounting.
