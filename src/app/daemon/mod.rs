@@ -183,8 +183,13 @@ pub(super) async fn run(
         unit,
     };
     let base_files = blueprint.surroundings.base_files();
+    let wanted = plans.len();
+    plans.retain(|plan| !start::was_removed(plan, &lifeline));
     let grounds = start::prepare(&mut plans, &shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
+    if plans.is_empty() && wanted > 0 {
+        return Ok(Ended::Stopped);
+    }
     let chains = chains_of(plans.iter());
     // Readers of a mount that was kept wait already; their opens wait for the sessions themselves.
     if !grounds.iter().any(|ground| matches!(ground, Ground::Kept(..))) {

@@ -27,10 +27,20 @@ impl Scene {
 
     /// Serves the mounts of this configuration.
     pub(crate) fn serve(&self, config: &str) -> Fleet<'_> {
+        self.start(config, &[])
+    }
+
+    /// The same under a supervisor.
+    pub(crate) fn supervise(&self, config: &str) -> Fleet<'_> {
+        self.start(config, &["--supervise"])
+    }
+
+    fn start(&self, config: &str, args: &[&str]) -> Fleet<'_> {
         let path = self.write_config(config);
         // Before it starts, so that a mount of a failed start is removed too.
         let fleet = Fleet { scene: self };
-        let output = self.run(&["--background", "--config", path.to_str().expect("UTF-8")]);
+        let config = ["--background", "--config", path.to_str().expect("UTF-8")];
+        let output = self.run(&[args, &config].concat());
         assert!(output.status.success(), "mounting failed: {output:?}");
         fleet
     }
@@ -69,6 +79,14 @@ impl Fleet<'_> {
     /// The names of the mounts.
     pub(crate) fn names(&self) -> Vec<String> {
         self.status().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The same while there may be no daemon.
+    pub(crate) fn try_pid(&self) -> Option<rustix::process::Pid> {
+        let output = self.scene.run(&["status", "--json"]);
+        let all: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let pid = all[0]["pid"].as_i64().and_then(|pid| pid.try_into().ok());
+        pid.and_then(rustix::process::Pid::from_raw)
     }
 
     /// The daemon's process id.
