@@ -101,7 +101,7 @@ impl LiveMount {
         render_all(&next, &plan, shared).await;
         // No content may be larger than what the kernel believes its file to be: the larger sizes
         // are told first, by the service that still answers.
-        before.tree().grow_as(next.tree());
+        before.publisher().grow_as(next.tree()).await;
         self.forget(&[], &before).await;
         let gone = before.tree().gone_in(next.tree());
         self.service.replace(next.clone());
@@ -187,8 +187,8 @@ fn service(
         metrics: life.metrics.clone(),
         calls: shared.calls.clone(),
     };
-    let (locate, life) = (locate.clone(), life.clone());
-    OpenService::new(tree, broker, publisher, clock, options, locate, life, gate)
+    let (locate, life, traffic) = (locate.clone(), life.clone(), shared.traffic.clone());
+    OpenService::new(tree, broker, publisher, clock, options, locate, life, gate, traffic)
 }
 
 /// Finds out who asks by `/proc`.

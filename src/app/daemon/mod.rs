@@ -33,6 +33,7 @@ use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::metrics::CallMetrics;
 use crate::model::RoleChain;
+use crate::open::Traffic;
 
 use control::{Control, Roster};
 use lease::Lease;
@@ -57,6 +58,8 @@ struct Shared {
     recorder: Arc<Recorder>,
     /// The AssumeRole calls so far.
     calls: Arc<CallMetrics>,
+    /// What is under way in all mounts.
+    traffic: Arc<Traffic>,
 }
 
 /// A mount and what ends it.
@@ -135,8 +138,17 @@ pub(super) async fn run(
     let config = blueprint.config_file();
     let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
     let keeper = Keeper::new(broker.clone());
-    let shared =
-        Shared { broker, clock, runtime_dir, socket, log_file, locked: false, recorder, calls };
+    let shared = Shared {
+        broker,
+        clock,
+        runtime_dir,
+        socket,
+        log_file,
+        locked: false,
+        recorder,
+        calls,
+        traffic: Traffic::new(settings.max_waiting_opens),
+    };
     let mut daemon = Daemon {
         blueprint,
         shared,
