@@ -22,6 +22,7 @@ mod failing;
 mod faults;
 mod fleet;
 mod leaks;
+mod load;
 mod namespaces;
 mod readers;
 mod rotation;

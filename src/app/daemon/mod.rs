@@ -37,6 +37,7 @@ use crate::control::Server;
 use crate::fuse::{Connections, Shape};
 use crate::metrics::CallMetrics;
 use crate::model::RoleChain;
+use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
 
@@ -68,6 +69,8 @@ struct Shared {
     manager: Option<Arc<Manager>>,
     /// The systemd unit of this daemon.
     unit: Option<String>,
+    /// What is under way in all mounts.
+    traffic: Arc<Traffic>,
 }
 
 impl Shared {
@@ -181,6 +184,7 @@ pub(super) async fn run(
         calls: calls.clone(),
         manager,
         unit,
+        traffic: Traffic::new(settings.max_waiting_opens),
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -241,7 +245,8 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
-    tasks.spawn(watchdog::feed(daemon.roster.clone(), lifeline.manager, lifeline.watchdog));
+    let (roster, traffic) = (daemon.roster.clone(), daemon.shared.traffic.clone());
+    tasks.spawn(watchdog::feed(roster, traffic, lifeline.manager, lifeline.watchdog));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
 }

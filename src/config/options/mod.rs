@@ -37,6 +37,7 @@ pub(super) struct Options {
     pub(super) session_duration: Layered<Duration>,
     pub(super) min_ttl: Layered<Duration>,
     pub(super) open_deadline: Layered<Duration>,
+    pub(super) max_waiting_opens: Layered<usize>,
     pub(super) external_id: Layered<ExternalId>,
     pub(super) session_name: Layered<RoleSessionName>,
     pub(super) attributes: LayeredAttributes,
@@ -80,6 +81,7 @@ impl Options {
             session_duration: options.text(Key::SessionDuration, value::session_duration),
             min_ttl: options.text(Key::MinTtl, value::duration),
             open_deadline: options.text(Key::OpenDeadline, value::open_deadline),
+            max_waiting_opens: options.each(Key::MaxWaitingOpens, waiting_opens),
             external_id: options.text(Key::ExternalId, external_id),
             session_name: options.text(Key::SessionName, session_name),
             attributes: LayeredAttributes {
@@ -194,9 +196,24 @@ fn switch(key: &str, raw: &Sourced<Raw>) -> Result<bool, Problems> {
 }
 
 fn count(raw: &Sourced<Raw>) -> Result<u8, Problems> {
-    let key = OptionKey::Verbose.name();
+    number(OptionKey::Verbose, "a number, 0 to 3", raw, value::count)
+}
+
+fn waiting_opens(raw: &Sourced<Raw>) -> Result<usize, Problems> {
+    let meant = format!("a number, as in {}", OptionKey::MaxWaitingOpens.example());
+    number(OptionKey::MaxWaitingOpens, &meant, raw, value::waiting_opens)
+}
+
+/// A number, which is `meant` where something else stands.
+fn number<T>(
+    key: OptionKey,
+    meant: &str,
+    raw: &Sourced<Raw>,
+    parse: impl Fn(&str, &str) -> Result<T, String>,
+) -> Result<T, Problems> {
+    let key = key.name();
     match &raw.value {
-        Raw::Integer(text) => value::count(key, text).map_err(|message| raw.problem(message)),
-        other => Err(raw.problem(format!("`{key}` is {}: write a number, 0 to 3", other.kind()))),
+        Raw::Integer(text) => parse(key, text).map_err(|message| raw.problem(message)),
+        other => Err(raw.problem(format!("`{key}` is {}: write {meant}", other.kind()))),
     }
 }

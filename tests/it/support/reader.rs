@@ -30,8 +30,8 @@ impl Reader {
         let mut command = in_mount_namespace(scene, &[(mountpoint.to_owned(), target)], &command);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a reader");
-        let (asks, told) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        Some(Self { child, asks, told })
+        let (asks, told) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        Some(Self { child, asks: asks.expect("a pipe"), told: told.expect("a pipe") })
     }
 
     /// What a file says there; empty if it cannot be read.
