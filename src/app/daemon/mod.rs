@@ -121,6 +121,7 @@ pub(super) async fn run(
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
+    broker.limit_calls(settings.sts_calls_per_second);
     let chains = chains_of(plans.iter());
     tokio::select! {
         () = start::first_sessions(&broker, &chains, settings.open_deadline) => {}

@@ -10,6 +10,7 @@ pub(in crate::config) enum OptionKey {
     SessionDuration,
     MinTtl,
     OpenDeadline,
+    StsCallsPerSecond,
     ExternalId,
     SessionName,
     SourceIdentity,
@@ -46,7 +47,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 27] = [
+    pub(in crate::config) const ALL: [Self; 28] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -54,6 +55,7 @@ impl OptionKey {
         Self::SessionDuration,
         Self::MinTtl,
         Self::OpenDeadline,
+        Self::StsCallsPerSecond,
         Self::ExternalId,
         Self::SessionName,
         Self::SourceIdentity,
@@ -91,6 +93,7 @@ impl OptionKey {
             Self::SessionDuration => "session_duration",
             Self::MinTtl => "min_ttl",
             Self::OpenDeadline => "open_deadline",
+            Self::StsCallsPerSecond => "sts_calls_per_second",
             Self::ExternalId => "external_id",
             Self::SessionName => "session_name",
             Self::SourceIdentity => "source_identity",
@@ -146,7 +149,7 @@ impl OptionKey {
             | Self::AuditJournal
             | Self::Background
             | Self::Quiet => Kind::Switch,
-            Self::Verbose => Kind::Count,
+            Self::Verbose | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
             Self::Tags | Self::TransitiveTags => Kind::List(','),
             Self::Allow => Kind::List(';'),
@@ -162,6 +165,7 @@ impl OptionKey {
             Self::SessionDuration => "1h",
             Self::MinTtl => "20m",
             Self::OpenDeadline => "10s",
+            Self::StsCallsPerSecond => "3",
             Self::ExternalId => "my-external-id",
             Self::SessionName => "my-host",
             Self::SourceIdentity => "jane",
