@@ -1,7 +1,7 @@
 //! How far a clock is from that of AWS.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How far the clock of this machine is from that of AWS. Shown as `10 min behind AWS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ impl ClockSkew {
 
     /// The difference between the clock of this machine and that of AWS at one moment.
     pub fn between(machine: SystemTime, aws: SystemTime) -> Self {
-        let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         Self(match machine.duration_since(aws) {
             Ok(ahead) => seconds(ahead),
             Err(behind) => -seconds(behind.duration()),
@@ -28,6 +28,14 @@ impl ClockSkew {
     /// In seconds; positive if this machine is ahead.
     pub fn seconds(self) -> i64 {
         self.0
+    }
+
+    /// The time of AWS when the clock of this machine says `machine`; `machine` itself where that
+    /// is no instant.
+    pub fn corrected(self, machine: SystemTime) -> SystemTime {
+        let by = Duration::from_secs(self.0.unsigned_abs());
+        let moved = if self.0 < 0 { machine.checked_add(by) } else { machine.checked_sub(by) };
+        moved.unwrap_or(machine)
     }
 
     /// Whether it is worth a word.
@@ -63,6 +71,14 @@ mod tests {
             (12, "12 s ahead of AWS"),
         ] {
             assert_eq!(ClockSkew::from_seconds(seconds).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_skew_takes_from_the_time_of_the_machine_to_that_of_aws() {
+        let aws = SystemTime::UNIX_EPOCH + Duration::from_hours(50);
+        for machine in [aws + Duration::from_mins(10), aws - Duration::from_hours(37), aws] {
+            assert_eq!(ClockSkew::between(machine, aws).corrected(machine), aws);
         }
     }
 

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::audit::RoleRead;
 use crate::broker::Broker;
-use crate::clock::Clock;
+use crate::clock::{Clock, CorrectedClock};
 use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
-use crate::model::{ProfileName, RoleChain};
+use crate::model::{ClockSkew, ProfileName, RoleChain};
 use crate::publish::{Closed, Publisher};
 use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
 use crate::status::role_statuses;
@@ -293,9 +293,15 @@ impl OpenService {
             reads: self.life.reads.load(Ordering::Relaxed),
             ends: None,
             audit: None,
+            clock_skew_seconds: self.clock_skew(),
             log_file: self.options.log_file.clone(),
             roles,
         }
+    }
+
+    fn clock_skew(&self) -> Option<i64> {
+        let skew = self.clock.corrected().and_then(CorrectedClock::skew);
+        skew.map(ClockSkew::seconds)
     }
 
     /// What the gauges of metrics tell of each role that a view shows.

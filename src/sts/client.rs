@@ -19,12 +19,13 @@ use super::classify::{self, Call, base_error, sts_error};
 use super::http::https_client;
 use super::session_name;
 use super::session_name::Stamps;
+use super::timed::{SdkTime, timed};
 use crate::broker::{
     AssumeRoleCall, BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource,
 };
 use crate::check::{CallerIdentity, IdentitySource};
-use crate::clock::Clock;
-use crate::model::{BaseCredentials, RegionName, RoleHop, StsSession};
+use crate::clock::{Clock, CorrectedClock};
+use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -78,8 +79,8 @@ impl StsOptions {
 /// 2. Every call ends within a bounded time: 3 s to connect, 8 s per attempt, 3 attempts and
 ///    25 s in all; base credentials within `base_timeout`.
 /// 3. An answer is read up to 1 MiB.
-/// 4. The clock is not corrected behind the operator's back: expirations are judged by the clock
-///    of this machine, so a wrong clock is an error with its own advice.
+/// 4. Calls are signed with the time of the clock given, which is told the dates of the answers. A
+///    call that AWS refuses for its time is made once more if the answer has put the clock right.
 /// 5. The observer is told of each AssumeRole call once, after its end and before its session is
 ///    given out.
 /// 6. Errors repeat code, message and request id of AWS, never a secret.
@@ -105,10 +106,12 @@ impl StsClient {
         clock: Arc<dyn Clock>,
         http: SharedHttpClient,
     ) -> Self {
+        let http = timed(http, clock.clone());
         let files = base::shared_files(&options.config_file, &options.credentials_file);
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .profile_files(files)
             .http_client(http.clone())
+            .time_source(SdkTime(clock.clone()))
             .no_credentials()
             // Each call brings its region. Without any here, the loader asks the metadata
             // service for one, which costs ten seconds where there is none.
@@ -131,6 +134,14 @@ impl StsClient {
         session: &StsSession,
         region: &RegionName,
     ) -> Result<CallerIdentity, SessionError> {
+        self.timely(|| self.ask_identity(session, region)).await
+    }
+
+    async fn ask_identity(
+        &self,
+        session: &StsSession,
+        region: &RegionName,
+    ) -> Result<CallerIdentity, SessionError> {
         const SUBJECT: &str = "GetCallerIdentity";
         let output = self.sts(region, session).get_caller_identity().send().await;
         let output =
@@ -148,6 +159,7 @@ impl StsClient {
         let resolver = Resolver {
             files: base::shared_files(&self.options.config_file, &self.options.credentials_file),
             http: self.http.clone(),
+            clock: self.clock.clone(),
             timeouts: timeouts(),
             fallback_region: self.options.fallback_region.clone(),
         };
@@ -208,7 +220,23 @@ impl StsClient {
             outcome: assume::told(&outcome, code, request_id),
         };
         self.options.observer.assume_role(&call).await;
+        if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
+            self.options.observer.clock_skew(skew.seconds());
+        }
         outcome
+    }
+
+    /// Does `call`, and once more if AWS refused it for its time and the answer has put the clock
+    /// right.
+    async fn timely<T, F>(&self, call: impl Fn() -> F) -> Result<T, SessionError>
+    where
+        F: Future<Output = Result<T, SessionError>>,
+    {
+        let (then, clock) = (self.clock.now(), Instant::now());
+        let outcome = call().await;
+        let refused = matches!(&outcome, Err(error) if error.cause == Cause::ClockSkew);
+        let moved = ClockSkew::between(self.clock.now(), then + clock.elapsed());
+        if refused && moved.is_notable() { call().await } else { outcome }
     }
 
     /// A client for one call. It is cheap, since the connections belong to `http`, and it leaves
@@ -252,7 +280,7 @@ impl SessionSource for StsClient {
         hop: &'a RoleHop,
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
-        Box::pin(self.assume(hop, with))
+        Box::pin(self.timely(move || self.assume(hop, with)))
     }
 }
 

@@ -10,6 +10,7 @@ mod client;
 mod detail;
 mod http;
 mod session_name;
+mod timed;
 
 #[cfg(test)]
 mod client_tests;

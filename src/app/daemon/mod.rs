@@ -28,7 +28,7 @@ use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, Keeper};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::metrics::CallMetrics;
@@ -112,7 +112,7 @@ pub(super) async fn run(
     let plans = blueprint.plans(&settings)?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let locks = start::prepare(&plans, &runtime_dir, &blueprint.surroundings.base_files())?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
     observe::next_log(&settings, &recorder)?.apply(&recorder).await;
