@@ -2,11 +2,13 @@
 //! the answers of AWS and carries it on by `CLOCK_BOOTTIME`.
 //!
 //! 1. The clock of the machine is believed while it is within [`TOLERANCE`] of the time of AWS.
-//! 2. Beyond that, the time of AWS counts, as the latest answer told it and carried on since.
+//! 2. Beyond that, and where it is certainly behind, the time of AWS counts, as the last answer told
+//!    it and carried on since; as late as it can be, since an answer takes its time and a `Date` has
+//!    whole seconds.
 //! 3. If the clock of the machine was also set forward since that answer, as much is added: the
 //!    machine may have been a virtual one that was stopped, and its `CLOCK_BOOTTIME` with it.
-//! 4. It is never earlier than what AWS said, carried on. So however the clock of the machine is set,
-//!    no expired session is taken for valid; at worst a valid one is renewed too early.
+//! 4. So however the clock of the machine is set, no expired session is taken for valid; at worst a
+//!    valid one is renewed too early.
 //! 5. A date is believed only if what became of the request bears it out: AWS accepts a signature
 //!    of up to 5 minutes before or after its own time.
 
@@ -51,8 +53,10 @@ struct Heard {
     at: Reading,
     /// By the middle of the request.
     aws: SystemTime,
-    /// It was this late at least.
-    at_least: SystemTime,
+    /// It was not earlier,
+    earliest: SystemTime,
+    /// and not later.
+    latest: SystemTime,
 }
 
 impl CorrectedClock {
@@ -82,8 +86,9 @@ impl CorrectedClock {
             return None;
         }
         let took = at.boot.saturating_sub(it.sent.boot);
-        let aws = it.date + DATE_PRECISION / 2 + took / 2;
-        state.heard = Some(Heard { at, aws, at_least: it.date });
+        let latest = it.date + DATE_PRECISION + took;
+        let aws = it.date + (DATE_PRECISION + took) / 2;
+        state.heard = Some(Heard { at, aws, earliest: it.date, latest });
         let skew = ClockSkew::between(at.wall, aws);
         let before = state.reported.unwrap_or_default();
         let changed = match (before.is_notable(), skew.is_notable()) {
@@ -94,6 +99,14 @@ impl CorrectedClock {
             state.reported = Some(skew);
             skew
         })
+    }
+
+    /// Whether the time of AWS is known: it was heard, and the clock of the machine was not set
+    /// forward since to something else.
+    pub fn is_sure(&self) -> bool {
+        let reading = self.read();
+        let heard = self.state.lock().heard;
+        heard.is_some_and(|heard| heard.set_forward(reading).is_zero())
     }
 
     /// How far the clock of the machine is from that of AWS now; `None` before anything was heard.
@@ -129,12 +142,24 @@ impl Heard {
 
     fn now(&self, now: Reading) -> SystemTime {
         let since = self.since(now);
-        let aws = self.aws + since;
-        if apart(now.wall, aws) < TOLERANCE {
-            return now.wall.max(self.at_least + since);
+        if self.is_near(now) && now.wall >= self.earliest + since {
+            return now.wall;
         }
-        let set_forward = now.wall.duration_since(self.at.wall + since).unwrap_or_default();
-        aws + set_forward
+        self.latest + since + self.set_forward(now)
+    }
+
+    fn is_near(&self, now: Reading) -> bool {
+        apart(now.wall, self.aws + self.since(now)) < TOLERANCE
+    }
+
+    /// By how much the clock of the machine was set forward since, but not to the time of AWS.
+    fn set_forward(&self, now: Reading) -> Duration {
+        if self.is_near(now) {
+            return Duration::ZERO;
+        }
+        let by = now.wall.duration_since(self.at.wall + self.since(now)).unwrap_or_default();
+        // Between the two readings of the clocks of a machine passes a moment.
+        if by < DATE_PRECISION { Duration::ZERO } else { by }
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::client_tests::{base, error_answer, hop, now, options, replay, 
 use super::*;
 use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls, SessionError, SessionSource as _};
 use crate::clock::Machine;
-use crate::model::StsSession;
+use crate::model::{BaseCredentials, StsSession};
 
 /// A machine on which no time passes.
 #[derive(Debug)]
@@ -61,6 +61,34 @@ async fn call(ahead: i64, answers: Vec<HttpResponse>) -> Called {
     Called { outcome, record, told, clock }
 }
 
+/// What a client on a machine whose clock is `ahead` seconds ahead makes of base credentials that
+/// end at 02:30.
+async fn base_until_half_past(ahead: u64, answers: Vec<HttpResponse>) -> (Option<Cause>, usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config");
+    let json = r#"{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"s","SessionToken":"t","Expiration":"2026-11-22T02:30:00Z"}"#;
+    std::fs::write(&file, format!("[profile p]\ncredential_process = echo '{json}'\n")).unwrap();
+    let wall = now() + Duration::from_secs(ahead);
+    let machine = Still(Reading { wall, boot: Duration::from_hours(1) });
+    let (http, record) = replay(answers);
+    let clock = Arc::new(CorrectedClock::over(machine));
+    let client = StsClient::with_http(options(&file), clock, http).await;
+    let outcome = client.base(&BaseCredentials::Profile("p".to_owned())).await;
+    (outcome.err().map(|error| error.cause), record.actual_requests().count())
+}
+
+#[tokio::test]
+async fn base_credentials_are_called_expired_only_when_the_time_is_known() {
+    let days = DAYS.unsigned_abs();
+    assert_eq!(base_until_half_past(0, vec![]).await, (None, 0));
+    assert_eq!(base_until_half_past(days, vec![refusal(TWO)]).await, (None, 1));
+    // The clock is right, and they are expired.
+    let message = "The security token included in the request is expired";
+    let late = "Mon, 23 Nov 2026 15:00:00 GMT";
+    let expired = dated(error_answer(403, "ExpiredToken", message), late);
+    assert_eq!(base_until_half_past(days, vec![expired]).await, (Some(Cause::BaseExpired), 1));
+}
+
 /// What STS answers at 02:00 to a signature of another time.
 fn refusal(date: &str) -> HttpResponse {
     let message = "Signature expired: A is now earlier than 20261122T015500Z";
@@ -85,12 +113,12 @@ async fn a_call_refused_for_its_time_is_made_once_more_with_the_time_of_aws() {
     for ahead in [600, -600, DAYS, -DAYS] {
         let called = call(ahead, vec![refusal(TWO), session()]).await;
         let session = called.outcome.unwrap();
-        assert!((3598..=3600).contains(&session.lifetime().as_secs()), "{ahead}");
+        assert!((3598..3600).contains(&session.lifetime().as_secs()), "{ahead}");
         let requests: Vec<_> = called.record.actual_requests().collect();
         assert_eq!(requests.len(), 2);
-        assert_eq!(requests[1].headers().get("x-amz-date"), Some("20261122T020000Z"));
+        assert_eq!(requests[1].headers().get("x-amz-date"), Some("20261122T020001Z"));
         let body = String::from_utf8(requests[1].body().bytes().unwrap().to_vec()).unwrap();
-        assert!(body.contains("credmount-ann-web1-20261122T020000."), "{body}");
+        assert!(body.contains("credmount-ann-web1-20261122T020001."), "{body}");
         let (calls, skew) = called.told;
         assert_eq!(calls, [Some(Cause::ClockSkew), None]);
         assert!((skew.unwrap() - ahead).abs() <= 1, "{skew:?}");

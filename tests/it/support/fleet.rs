@@ -27,10 +27,18 @@ impl Scene {
 
     /// Serves the mounts of this configuration.
     pub(crate) fn serve(&self, config: &str) -> Fleet<'_> {
+        self.serve_at(config, &self.emulator.endpoint())
+    }
+
+    /// The same with an STS elsewhere.
+    pub(crate) fn serve_at(&self, config: &str, endpoint: &str) -> Fleet<'_> {
         let path = self.write_config(config);
         // Before it starts, so that a mount of a failed start is removed too.
         let fleet = Fleet { scene: self };
-        let output = self.run(&["--background", "--config", path.to_str().expect("UTF-8")]);
+        let args = ["--background", "--config", path.to_str().expect("UTF-8")];
+        let mut command = self.credmount(&args);
+        let output = command.env("AWS_ENDPOINT_URL_STS", endpoint).output();
+        let output = output.expect("credmount runs");
         assert!(output.status.success(), "mounting failed: {output:?}");
         fleet
     }
