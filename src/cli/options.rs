@@ -211,6 +211,10 @@ pub struct DaemonArgs {
     #[arg(long, help_heading = MOUNT)]
     pub background: bool,
 
+    /// Start again after a crash or hang, with the same mounts
+    #[arg(long, help_heading = MOUNT)]
+    pub supervise: bool,
+
     /// Record each open of a file with keys, as JSON lines
     #[arg(long, value_name = "FILE", help_heading = AUDIT)]
     pub audit_log: Option<String>,
@@ -230,6 +234,7 @@ impl DaemonArgs {
             min_ttl: self.min_ttl.clone(),
             open_deadline: self.open_deadline.clone(),
             background: self.background,
+            supervise: self.supervise,
             audit_log: self.audit_log.clone(),
             audit_journal: self.audit_journal,
             on_audit_failure: self.on_audit_failure.clone(),

@@ -27,6 +27,7 @@ pub(in crate::config) enum OptionKey {
     AuditJournal,
     OnAuditFailure,
     Background,
+    Supervise,
     LogFormat,
     Verbose,
     Quiet,
@@ -46,7 +47,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 27] = [
+    pub(in crate::config) const ALL: [Self; 28] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -71,6 +72,7 @@ impl OptionKey {
         Self::AuditJournal,
         Self::OnAuditFailure,
         Self::Background,
+        Self::Supervise,
         Self::LogFormat,
         Self::Verbose,
         Self::Quiet,
@@ -108,6 +110,7 @@ impl OptionKey {
             Self::AuditJournal => "audit_journal",
             Self::OnAuditFailure => "on_audit_failure",
             Self::Background => "background",
+            Self::Supervise => "supervise",
             Self::LogFormat => "log_format",
             Self::Verbose => "verbose",
             Self::Quiet => "quiet",
@@ -145,6 +148,7 @@ impl OptionKey {
             | Self::AllowOther
             | Self::AuditJournal
             | Self::Background
+            | Self::Supervise
             | Self::Quiet => Kind::Switch,
             Self::Verbose => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
@@ -181,6 +185,7 @@ impl OptionKey {
             | Self::AllowOther
             | Self::AuditJournal
             | Self::Background
+            | Self::Supervise
             | Self::Quiet => "true",
         }
     }
