@@ -120,6 +120,7 @@ async fn sessions(
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody()).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
+    broker.limit_calls(settings.sts_calls_per_second);
     let mut waits = JoinSet::new();
     for role in roles {
         let (broker, chain) = (broker.clone(), role.chain.clone());

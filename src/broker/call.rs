@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{BoxFuture, Cause};
 
-/// One AssumeRole call that has ended, with all its attempts.
+/// One AssumeRole call that has ended: one request. Another attempt is another call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssumeRoleCall {
     /// The role asked for.
@@ -18,7 +18,7 @@ pub struct AssumeRoleCall {
     pub source_identity: Option<String>,
     /// When the call began, by the wall clock.
     pub started: SystemTime,
-    /// From the first attempt to the end of the last one, pauses included, by the monotonic clock.
+    /// From the request to the end of the answer, by the monotonic clock.
     pub latency: Duration,
     /// What came of it.
     pub outcome: Result<AssumedKey, FailedCall>,

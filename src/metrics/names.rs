@@ -69,7 +69,7 @@ pub(super) const RENEWALS: Family = counter(
 
 pub(super) const STS_DURATION: Family = histogram(
     "credmount_sts_duration_seconds",
-    "Time that an AssumeRole call took with all its attempts, failed ones included.",
+    "Time that an AssumeRole call took, failed ones included.",
 );
 
 pub(super) const CLOCK_SKEW: Family = gauge(

@@ -65,7 +65,7 @@ impl Scene {
         scene.audit.written();
         scene.calls.clock_skew(-600);
         scene.calls.count(&call(PROD, Duration::from_millis(240), None));
-        scene.calls.count(&call(PROD, Duration::from_secs(25), Some(Cause::TimedOut)));
+        scene.calls.count(&call(PROD, Duration::from_secs(8), Some(Cause::TimedOut)));
         scene.calls.count(&call(DEV, Duration::from_millis(80), Some(Cause::AccessDenied)));
         scene
     }

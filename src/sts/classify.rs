@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::detail::{chain, innermost, sanitised};
 use super::http::AnswerTooLarge;
+use super::retry_after::retry_after;
 use super::timed::http_date;
 use crate::broker::{Cause, SessionError};
 use crate::model::StsSession;
@@ -147,7 +148,9 @@ where
         }
         _ => text,
     };
+    let asked = error.raw_response().filter(|_| cause.is_overload());
     SessionError::new(call.subject, cause, &sanitised(&text, call.signed_by))
+        .with_retry_after(asked.and_then(|answer| retry_after(answer.headers(), call.now)))
 }
 
 fn answer_text(status: u16, code: &str, message: &str) -> String {

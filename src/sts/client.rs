@@ -29,9 +29,8 @@ use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
-/// One call with all its attempts and the pauses between them.
+/// One call of a source of base credentials, with all attempts of the SDK and its pauses.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
-const ATTEMPTS: u32 = 3;
 
 /// What the adapter needs to know of its surroundings. `app` reads the environment.
 #[derive(Debug, Clone)]
@@ -76,17 +75,19 @@ impl StsOptions {
 /// Sessions from AWS.
 ///
 /// 1. Every call goes to AWS or to the source of the base credentials; nothing is cached.
-/// 2. Every call ends within a bounded time: 3 s to connect, 8 s per attempt, 3 attempts and
-///    25 s in all; base credentials within `base_timeout`.
-/// 3. An answer is read up to 1 MiB.
-/// 4. Calls are signed with the time of the clock given, which is told the dates of the answers. A
-///    call that AWS refuses for its time is made once more if the answer has put the clock right.
-/// 5. The observer is told of each AssumeRole call once, after its end and before its session is
+/// 2. A call is one request: trying again is the broker's work, which knows who waits. Only a call
+///    that AWS refuses for its time is made once more, if the answer has put the clock right.
+///    Sources of base credentials try again as in every SDK.
+/// 3. Every call ends within a bounded time: 3 s to connect and 8 s in all; base credentials
+///    within `base_timeout`.
+/// 4. An answer is read up to 1 MiB.
+/// 5. Calls are signed with the time of the clock given, which is told the dates of the answers.
+/// 6. The observer is told of each AssumeRole call once, after its end and before its session is
 ///    given out.
-/// 6. Errors repeat code, message and request id of AWS, never a secret.
+/// 7. Errors repeat code, message and request id of AWS, never a secret.
 #[derive(Debug)]
 pub struct StsClient {
-    /// Settings all calls share: endpoint overrides, FIPS, dual stack, retries, timeouts.
+    /// Settings all calls share: endpoint overrides, FIPS, dual stack, timeouts.
     sdk: SdkConfig,
     http: SharedHttpClient,
     options: StsOptions,
@@ -116,7 +117,7 @@ impl StsClient {
             // Each call brings its region. Without any here, the loader asks the metadata
             // service for one, which costs ten seconds where there is none.
             .region(Region::from_static(base::LAST_REGION))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts())
             .disable_clock_skew_correction(true);
         if let Ok(name) = AppName::new(concat!("credmount-", env!("CARGO_PKG_VERSION"))) {

@@ -168,6 +168,7 @@ pub(super) async fn run(
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
+    broker.limit_calls(settings.sts_calls_per_second);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
     let shared = Shared {
