@@ -48,7 +48,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 28] = [
+    pub(in crate::config) const ALL: [Self; 29] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
