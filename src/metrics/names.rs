@@ -77,6 +77,11 @@ pub(super) const STS_DURATION: Family = histogram(
     "Time that an AssumeRole call took, failed ones included.",
 );
 
+pub(super) const CLOCK_SKEW: Family = gauge(
+    "credmount_clock_skew_seconds",
+    "How far the clock of this machine is ahead of that of AWS; negative: behind.",
+);
+
 pub(super) const AUDIT_RECORDS: Family =
     counter("credmount_audit_records_total", "Audit records written, by the mount they are about.");
 

@@ -31,7 +31,7 @@ use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, Keeper};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::fuse::{Connections, Shape};
@@ -160,7 +160,7 @@ pub(super) async fn run(
     let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let added_file = blueprint.added_file(&runtime_dir);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let (settings, mut added) = start::with_added(&blueprint, settings, &added_file, clock.now());
     let mut plans = blueprint.plans(&settings)?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());

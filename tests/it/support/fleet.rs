@@ -27,20 +27,27 @@ impl Scene {
 
     /// Serves the mounts of this configuration.
     pub(crate) fn serve(&self, config: &str) -> Fleet<'_> {
-        self.start(config, &[])
+        self.start(config, &[], &self.emulator.endpoint())
     }
 
-    /// The same under a supervisor.
+    /// The same with an STS elsewhere.
+    pub(crate) fn serve_at(&self, config: &str, endpoint: &str) -> Fleet<'_> {
+        self.start(config, &[], endpoint)
+    }
+
+    /// The same as [`Scene::serve`] under a supervisor.
     pub(crate) fn supervise(&self, config: &str) -> Fleet<'_> {
-        self.start(config, &["--supervise"])
+        self.start(config, &["--supervise"], &self.emulator.endpoint())
     }
 
-    fn start(&self, config: &str, args: &[&str]) -> Fleet<'_> {
+    fn start(&self, config: &str, args: &[&str], endpoint: &str) -> Fleet<'_> {
         let path = self.write_config(config);
         // Before it starts, so that a mount of a failed start is removed too.
         let fleet = Fleet { scene: self };
         let config = ["--background", "--config", path.to_str().expect("UTF-8")];
-        let output = self.run(&[args, &config].concat());
+        let mut command = self.credmount(&[args, &config].concat());
+        let output = command.env("AWS_ENDPOINT_URL_STS", endpoint).output();
+        let output = output.expect("credmount runs");
         assert!(output.status.success(), "mounting failed: {output:?}");
         fleet
     }
