@@ -51,8 +51,8 @@ pub use self::locations::Locations;
 pub use self::mounts::Selection;
 pub use self::options::{AddedMount, Flags};
 pub use self::settings::{
-    DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat, MountSettings, OnAuditFailure,
-    Settings, Verbosity,
+    DEFAULT_MAX_WAITING_OPENS, DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat,
+    MountSettings, OnAuditFailure, Settings, Verbosity,
 };
 pub(crate) use self::value::{duration, meant};
 
@@ -71,6 +71,13 @@ impl fmt::Debug for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SourceText").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// The names below `[mounts]` in the text of a configuration file; none if it cannot be read.
+pub fn mount_names(text: &str) -> Vec<String> {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let mounts = table.get("mounts").and_then(toml::Value::as_table);
+    mounts.map(|mounts| mounts.keys().cloned().collect()).unwrap_or_default()
 }
 
 /// Everything that settings are made of. A file that does not exist is `None`.
