@@ -52,6 +52,11 @@ pub(super) const OPENS_READY: Family = counter(
     "Allowed opens that were answered from what was rendered already, without waiting.",
 );
 
+pub(super) const OPENS_BUSY: Family = counter(
+    "credmount_open_busy_total",
+    "Allowed opens that were not let wait for a session, because too many others waited.",
+);
+
 pub(super) const OPEN_DURATION: Family = histogram(
     "credmount_open_duration_seconds",
     "Time from the request of the kernel to the answer of an open, refused ones included.",

@@ -61,6 +61,7 @@ impl Scene {
         scene.agent.opened(OpenOutcome::Refused, Duration::from_micros(15));
         scene.agent.audit().written();
         scene.build.opened(OpenOutcome::Waited, Duration::from_secs(11));
+        scene.build.opened(OpenOutcome::Busy, Duration::from_millis(1));
         scene.build.audit().failed();
         scene.audit.written();
         scene.calls.clock_skew(-600);
@@ -113,7 +114,9 @@ fn the_daemon_tells_of_all_mounts_and_roles() {
         (1.0, "credmount_opens_total", &[("mount", "agent"), ("decision", "refused")]),
         (2.0, "credmount_open_ready_total", &[("mount", "agent")]),
         (0.0, "credmount_open_ready_total", &[("mount", "build")]),
-        (11.0, "credmount_open_duration_seconds_sum", &[("mount", "build")]),
+        (2.0, "credmount_opens_total", &[("mount", "build"), ("decision", "allowed")]),
+        (1.0, "credmount_open_busy_total", &[("mount", "build")]),
+        (11.001, "credmount_open_duration_seconds_sum", &[("mount", "build")]),
         (1.0, "credmount_renewals_total", &[("role", PROD), ("result", "ok")]),
         (1.0, "credmount_renewals_total", &[("role", PROD), ("result", "TimedOut")]),
         (1.0, "credmount_renewals_total", &[("role", DEV), ("result", "AccessDenied")]),

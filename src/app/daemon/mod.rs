@@ -37,6 +37,7 @@ use crate::control::Server;
 use crate::fuse::{Connections, Shape};
 use crate::metrics::CallMetrics;
 use crate::model::RoleChain;
+use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
 
@@ -68,6 +69,8 @@ struct Shared {
     manager: Option<Arc<Manager>>,
     /// The systemd unit of this daemon.
     unit: Option<String>,
+    /// What is under way in all mounts.
+    traffic: Arc<Traffic>,
 }
 
 impl Shared {
@@ -182,10 +185,16 @@ pub(super) async fn run(
         calls: calls.clone(),
         manager,
         unit,
+        traffic: Traffic::new(settings.max_waiting_opens),
     };
     let base_files = blueprint.surroundings.base_files();
+    let wanted = plans.len();
+    plans.retain(|plan| !start::was_removed(plan, &lifeline));
     let grounds = start::prepare(&mut plans, &shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
+    if plans.is_empty() && wanted > 0 {
+        return Ok(Ended::Stopped);
+    }
     let chains = chains_of(plans.iter());
     // Readers of a mount that was kept wait already; their opens wait for the sessions themselves.
     if !grounds.iter().any(|ground| matches!(ground, Ground::Kept(..))) {
@@ -237,7 +246,8 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
-    tasks.spawn(watchdog::feed(daemon.roster.clone(), lifeline.manager, lifeline.watchdog));
+    let (roster, traffic) = (daemon.roster.clone(), daemon.shared.traffic.clone());
+    tasks.spawn(watchdog::feed(roster, traffic, lifeline.manager, lifeline.watchdog));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
 }
