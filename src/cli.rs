@@ -7,6 +7,7 @@ mod audit;
 mod documents;
 mod mounts;
 mod options;
+mod service;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
 pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
+pub use service::{ServiceArgs, ServiceStep};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +53,10 @@ pub struct Cli {
     /// Set by `--background` for the process that stays.
     #[arg(long, hide = true, global = true)]
     pub daemon_child: bool,
+
+    /// Set by `--supervise` for the daemon.
+    #[arg(long, hide = true, global = true)]
+    pub supervised: bool,
 }
 
 /// Everything but the mount of the command line.
@@ -74,12 +80,16 @@ pub enum Command {
     Lock(DaemonCommandArgs),
     /// Hand out keys again.
     Unlock(DaemonCommandArgs),
+    /// Start the daemon again, as after an upgrade; its mounts stay.
+    Restart(DaemonCommandArgs),
     /// Apply what has changed in the configuration, without unmounting.
     Reload(DaemonCommandArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
     /// Show who read which keys: the records of the audit log.
     Audit(AuditArgs),
+    /// What the systemd units run.
+    Service(Box<ServiceArgs>),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the man page.

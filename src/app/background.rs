@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
@@ -21,7 +21,7 @@ use rustix::stdio::dup2_stdout;
 /// If it cannot be started.
 pub(super) fn launch(log_file: &Path, command: Option<&str>) -> Result<ExitCode> {
     let log = open_log(log_file).with_context(|| format!("log file {}", log_file.display()))?;
-    let program = std::env::current_exe().context("finding this program")?;
+    let program = own_path()?;
     let mut child = Command::new(program)
         .args(command)
         // Before the others: behind `--` it would be taken for a directory.
@@ -51,6 +51,17 @@ pub(super) fn launch(log_file: &Path, command: Option<&str>) -> Result<ExitCode>
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
+/// Where this program is. One that was replaced since it started has ` (deleted)` behind its path in
+/// `/proc` (proc(5)); the new one is where it was.
+///
+/// # Errors
+/// If `/proc` does not tell.
+pub(super) fn own_path() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("finding this program")?;
+    let text = path.to_str().and_then(|path| path.strip_suffix(" (deleted)"));
+    Ok(text.map_or_else(|| path.clone(), PathBuf::from))
+}
+
 /// Leaves the terminal and the directory the command was typed in.
 ///
 /// # Errors
@@ -77,6 +88,11 @@ pub(super) fn failed(error: &anyhow::Error) {
 fn tell(text: &str) {
     let mut stdout = io::stdout();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    leave_stdout();
+}
+
+/// Closes the pipe to the launching process, which listens as long as anybody could speak.
+pub(super) fn leave_stdout() {
     if let Ok(null) = File::options().write(true).open("/dev/null") {
         let _ = dup2_stdout(&null);
     }

@@ -84,6 +84,11 @@ impl Blueprint {
         }
     }
 
+    /// Where mounts that were added to the daemon are written down.
+    pub(super) fn added_file(&self, runtime_dir: &Path) -> PathBuf {
+        self.log_file(runtime_dir).with_extension("added.json")
+    }
+
     fn stem(&self) -> String {
         match &self.wanted {
             Wanted::Mountpoint(path) => paths::mount_stem(path),

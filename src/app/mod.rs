@@ -5,9 +5,12 @@ mod background;
 mod blueprint;
 mod daemon;
 mod daemons;
+mod lifeline;
 mod mount;
 mod plan;
+mod service;
 mod sessions;
+mod supervise;
 mod surroundings;
 
 use std::io::{self, Write};
@@ -17,17 +20,20 @@ use crate::cli::{Cli, Command, write_completions, write_man_page};
 use crate::config::ConfigErrors;
 use crate::control::Request;
 use crate::fuse::mount::MountError;
+use mount::Child;
 
 /// Runs one command to its end and prints its error, if any. Exit codes: 0 ok, 1 failed, 2 usage
 /// or configuration.
 pub fn run(cli: Cli) -> ExitCode {
+    let child = Child { detached: cli.daemon_child, supervised: cli.supervised };
     let done = match cli.command {
-        None => mount::run(&cli.mount, cli.daemon_child),
-        Some(Command::Mount(args)) => mount::run_named(&args, cli.daemon_child),
+        None => mount::run(&cli.mount, child),
+        Some(Command::Mount(args)) => mount::run_named(&args, child),
         Some(Command::Add(args)) => daemons::add(&args),
         Some(Command::Remove(args)) => daemons::remove(&args),
         Some(Command::Lock(args)) => daemons::command(&args, &Request::Lock {}),
         Some(Command::Unlock(args)) => daemons::command(&args, &Request::Unlock {}),
+        Some(Command::Restart(args)) => daemons::command(&args, &Request::Restart {}),
         Some(Command::Reload(args)) => daemons::command(&args, &Request::Reload {}),
         Some(Command::Check(args)) => sessions::check(&args),
         Some(Command::Render(args)) => sessions::render(&args),
@@ -35,6 +41,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Refresh(args)) => daemons::refresh(&args),
         Some(Command::Unmount(args)) => daemons::unmount(&args),
         Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::Service(args)) => service::run(&args),
         Some(Command::Completions(args)) => {
             print(|out| write_completions(args.shell, out)).map(|()| ExitCode::SUCCESS)
         }

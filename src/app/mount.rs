@@ -1,5 +1,6 @@
 //! `credmount [OPTIONS] [MOUNTPOINT]` and `credmount mount [NAME…]`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,8 +8,10 @@ use anyhow::{Context, Result};
 use tracing::Level;
 
 use super::blueprint::{Blueprint, Wanted};
-use super::daemon::{self, NoRole, with_advice};
+use super::daemon::{self, Ended, NoRole, with_advice};
+use super::lifeline::Lifeline;
 use super::plan::refuse_served;
+use super::supervise::{self, RESTART};
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, report};
 use crate::cli::{MountArgs, MountNamedArgs};
@@ -28,37 +31,52 @@ struct Typed<'a> {
     command: Option<&'static str>,
     /// Which mounts of the configuration; all if empty.
     names: &'a [String],
-    /// Whether this is the process that stays.
-    daemon_child: bool,
+    /// What this process is, if it was not typed itself.
+    child: Child,
+}
+
+/// What a process is that another one of ours has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Child {
+    /// The one that stays in the background.
+    pub(super) detached: bool,
+    /// The daemon of a supervisor.
+    pub(super) supervised: bool,
 }
 
 /// `credmount [OPTIONS] [MOUNTPOINT]`.
-pub(super) fn run(args: &MountArgs, daemon_child: bool) -> Result<ExitCode> {
+pub(super) fn run(args: &MountArgs, child: Child) -> Result<ExitCode> {
     serve_typed(Typed {
         config: args.common.log.config.as_deref(),
         flags: args.flags(),
         mountpoint: args.mountpoint.as_deref(),
         command: None,
         names: &[],
-        daemon_child,
+        child,
     })
 }
 
 /// `credmount mount [NAME…]`.
-pub(super) fn run_named(args: &MountNamedArgs, daemon_child: bool) -> Result<ExitCode> {
+pub(super) fn run_named(args: &MountNamedArgs, child: Child) -> Result<ExitCode> {
     serve_typed(Typed {
         config: args.log.config.as_deref(),
         flags: args.flags(),
         mountpoint: None,
         command: Some("mount"),
         names: &args.names,
-        daemon_child,
+        child,
     })
 }
 
 /// Mounts, in this process or in one that stays.
 fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
-    // First of all, because files that hold keys are read soon.
+    // Before anything is opened.
+    let lifeline = if typed.child.supervised {
+        Lifeline::of_supervisor()?
+    } else {
+        Lifeline::of_environment()
+    };
+    // First of all else, because files that hold keys are read soon.
     let memory = hardening::harden().context("forbidding core dumps")?;
     let surroundings = Surroundings::read(typed.config);
     let wanted = match typed.mountpoint {
@@ -70,51 +88,66 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
     let plans = blueprint.plans(&settings)?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let log_file = blueprint.log_file(&runtime_dir);
-    if typed.daemon_child {
-        return stay(blueprint, settings, &log_file);
-    }
-    if settings.background {
-        // Its log is still written to.
+    let Child { detached, supervised } = typed.child;
+    if !detached && !supervised && (settings.background || settings.supervise) {
+        // Told by this process, in the words of a command; the log is still written to.
         for plan in &plans {
             refuse_served(&plan.mountpoint, &runtime_dir)?;
         }
+    }
+    if settings.background && !detached {
         return background::launch(&log_file, typed.command);
+    }
+    if settings.supervise && !supervised {
+        start_logging(&settings, Level::INFO);
+        if detached {
+            background::detach()?;
+        }
+        return supervise::run(&background::own_path()?, &daemon_args(typed.command), detached);
     }
     start_logging(&settings, Level::INFO);
     tracing::debug!(?memory, "process hardened");
-    serve(blueprint, settings, None, || {})?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The process that stays: tells the one that launched it how it went.
-fn stay(blueprint: Blueprint, settings: Settings, log_file: &Path) -> Result<ExitCode> {
-    background::detach()?;
-    start_logging(&settings, Level::INFO);
-    let log_file = Some(log_file.display().to_string());
-    match serve(blueprint, settings, log_file, background::ready) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            background::failed(&error);
-            report(&error);
-            Ok(exit_code(&error))
-        }
+    if !detached {
+        return serve(blueprint, settings, None, lifeline, || {});
     }
-}
-
-fn serve(
-    blueprint: Blueprint,
-    settings: Settings,
-    log_file: Option<String>,
-    ready: impl FnOnce(),
-) -> Result<()> {
-    let served = runtime()?.block_on(daemon::run(blueprint, settings, log_file, ready));
-    served.map_err(|error| match error.downcast::<NoRole>() {
-        Ok(no_role) => with_advice(&no_role),
-        Err(error) => error,
+    if !supervised {
+        background::detach()?;
+    }
+    let log_file = Some(log_file.display().to_string());
+    serve(blueprint, settings, log_file, lifeline, background::ready).or_else(|error| {
+        // The process that stays tells the one that launched it how it went.
+        background::failed(&error);
+        report(&error);
+        Ok(exit_code(&error))
     })
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+/// The arguments of the daemon that a supervisor starts: its own, and what tells them apart.
+fn daemon_args(command: Option<&str>) -> Vec<OsString> {
+    let typed = std::env::args_os().skip(1 + command.iter().len());
+    let head = command.into_iter().chain(["--supervised"]).map(OsString::from);
+    head.chain(typed).collect()
+}
+
+pub(super) fn serve(
+    blueprint: Blueprint,
+    settings: Settings,
+    log_file: Option<String>,
+    lifeline: Lifeline,
+    ready: impl FnOnce(),
+) -> Result<ExitCode> {
+    let served = daemon::run(blueprint, settings, log_file, lifeline, ready);
+    match runtime()?.block_on(served) {
+        Ok(Ended::Stopped) => Ok(ExitCode::SUCCESS),
+        Ok(Ended::Restart) => Ok(ExitCode::from(RESTART)),
+        Err(error) => Err(match error.downcast::<NoRole>() {
+            Ok(no_role) => with_advice(&no_role),
+            Err(error) => error,
+        }),
+    }
+}
+
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(fuse_mount::absolute(path).map_err(|error| {
         let (path, reason) = (path.to_owned(), error.to_string());
         fuse_mount::MountError::Mountpoint { path, reason }

@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::config::MountSettings;
 use crate::control::{self, ClientError, Request, Response};
+use crate::fuse::Shape;
 use crate::fuse::mount::{self, MountError};
 use crate::os::paths;
 use crate::policy::AllowRule;
@@ -89,9 +90,31 @@ impl Plan {
         self.name.clone().unwrap_or_else(|| self.mountpoint.display().to_string())
     }
 
-    /// Whether this plan can take the place of `other` without mounting anew.
-    pub(super) fn fits(&self, other: &Self) -> bool {
-        self.allow_other == other.allow_other && self.writable_caches == other.writable_caches
+    /// How the mount is to be made.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { allow_other: self.allow_other, writable: self.writable_caches }
+    }
+
+    /// What is the same for this mount in every life of a daemon.
+    pub(super) fn stem(&self) -> String {
+        paths::mount_stem(&self.mountpoint)
+    }
+
+    /// Serves a mount of this shape, which cannot be changed, whatever was planned. Tells so if it
+    /// differs.
+    pub(super) fn bow_to(&mut self, present: Shape) -> Option<String> {
+        let planned = self.shape();
+        if planned.allow_other == present.allow_other
+            && planned.is_writable() == present.is_writable()
+        {
+            return None;
+        }
+        (self.allow_other, self.writable_caches) = (present.allow_other, present.writable);
+        let (label, path) = (self.label(), self.mountpoint.display());
+        Some(format!(
+            "{label}: allow_other and writable_caches belong to the mount itself and stay as they \
+             are until it is made anew: credmount unmount {path}, then mount it"
+        ))
     }
 
     /// Makes the mount point ready: refuses one that a live daemon serves or that would hide the
@@ -104,6 +127,12 @@ impl Plan {
         refuse_served(path, runtime_dir)?;
         if mount::mounted_at(path)?.is_some() {
             let mountpoint = path.display();
+            ensure!(
+                mount::is_dead(path),
+                "{mountpoint} is mounted, but the daemon that is to serve it does not run at \
+                 present: its supervisor or systemd will start it again; to have it removed \
+                 instead: credmount unmount {mountpoint}"
+            );
             tracing::warn!(%mountpoint, "removing the mount that a killed daemon left");
             mount::unmount(path)?;
         }

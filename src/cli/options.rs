@@ -216,6 +216,10 @@ pub struct DaemonArgs {
     #[arg(long, help_heading = MOUNT)]
     pub background: bool,
 
+    /// Start again after a crash or hang, with the same mounts
+    #[arg(long, help_heading = MOUNT)]
+    pub supervise: bool,
+
     /// Record each open of a file with keys, as JSON lines
     #[arg(long, value_name = "FILE", help_heading = AUDIT)]
     pub audit_log: Option<String>,
@@ -236,6 +240,7 @@ impl DaemonArgs {
             open_deadline: self.open_deadline.clone(),
             max_waiting_opens: self.max_waiting_opens.clone(),
             background: self.background,
+            supervise: self.supervise,
             audit_log: self.audit_log.clone(),
             audit_journal: self.audit_journal,
             on_audit_failure: self.on_audit_failure.clone(),

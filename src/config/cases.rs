@@ -122,6 +122,7 @@ fn described(settings: &Settings) -> String {
         audit_journal: false,
         on_audit_failure: OnAuditFailure::Serve,
         background: false,
+        supervise: false,
         log_format: LogFormat::Text,
         verbosity: Verbosity::Normal,
         warnings: Vec::new(),

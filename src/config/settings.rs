@@ -42,6 +42,8 @@ pub struct Settings {
     pub on_audit_failure: OnAuditFailure,
     /// Whether the command returns once the mount serves.
     pub background: bool,
+    /// Whether a process of its own keeps the mounts and starts the daemon again after a crash.
+    pub supervise: bool,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// How much is logged.
@@ -156,6 +158,7 @@ pub(super) fn assemble(
         audit_journal: options.audit_journal.value().unwrap_or_default(),
         on_audit_failure: options.on_audit_failure.value().unwrap_or_default(),
         background: options.background.value().unwrap_or_default(),
+        supervise: options.supervise.value().unwrap_or_default(),
         log_format: options.log_format.value().unwrap_or_default(),
         verbosity: verbosity(options),
         warnings: Vec::new(),

@@ -35,6 +35,8 @@ pub enum Request {
     },
     /// Tell counts and durations in the text format of Prometheus.
     Metrics {},
+    /// End, and be started again with the same mounts.
+    Restart {},
     /// Read the configuration anew.
     Reload {},
     /// Serve one mount more.

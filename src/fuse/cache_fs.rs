@@ -35,7 +35,7 @@ pub(super) struct CacheFs {
 impl CacheFs {
     /// Serves `scratch`.
     pub(super) fn new(
-        scratch: Scratch,
+        scratch: Arc<Scratch>,
         clock: Arc<dyn Clock>,
         owner: Owner,
         service: Arc<CurrentService>,

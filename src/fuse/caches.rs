@@ -16,7 +16,7 @@ use crate::tree::{Fh, Ino};
 /// What an operation on the writable directories needs, also when it is decided later.
 #[derive(Debug)]
 pub(super) struct Caches {
-    pub(super) scratch: Scratch,
+    pub(super) scratch: Arc<Scratch>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) owner: Owner,
 }

@@ -6,8 +6,6 @@
 //! have moved.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use fuser::{
     Errno, FileHandle, Filesystem, INodeNo, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty,
@@ -93,26 +91,3 @@ impl Filesystem for KeyFileFs {
         reply.error(Errno::ENOSYS);
     }
 }
-
-/// Lets the open through by which `fusermount3` finds out that an ordinary user may write to the
-/// file that is to be mounted upon. Closed at first.
-#[derive(Debug, Clone, Default)]
-pub(super) struct MountGate(Arc<AtomicBool>);
-
-impl MountGate {
-    /// Opens the gate for as long as `mount` runs. Whoever else opens a file for writing
-    /// meanwhile can still not write to it.
-    pub(super) fn open_during<T>(&self, mount: impl FnOnce() -> T) -> T {
-        self.0.store(true, Ordering::Release);
-        let mounted = mount();
-        self.0.store(false, Ordering::Release);
-        mounted
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// A handle to nothing: reading and writing through it fail. No handle of the tree has this number.
-pub(super) const NO_HANDLE: FileHandle = FileHandle(u64::MAX);

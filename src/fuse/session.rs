@@ -1,35 +1,24 @@
-//! One mount being made and served: the tree, and where it is writable beside it, the file of keys
-//! on a super block of its own.
+//! One mount being served: its connections adopted, its requests answered by threads of its own.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::{io, thread};
 
-use fuser::{Config, Filesystem, INodeNo, Notifier, Session, SessionACL};
+use fuser::{Filesystem, INodeNo, Notifier, SessionACL};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::adapter::CredFs;
+use super::adopt::{adopt, resend};
 use super::key_file::KeyFileFs;
-use super::mount::{self, MountError, MountOptions};
+use super::make::{Connections, Shape};
 use super::writable::WritableFs;
 use crate::clock::Clock;
 use crate::open::CurrentService;
 use crate::publish::Invalidate;
 use crate::scratch::{Quotas, Scratch};
 use crate::tree::{FileId, Ino};
-
-/// How a mount is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Whether the kernel lets other users in.
-    pub allow_other: bool,
-    /// Whether there are directories to write to; `None`: where they cost an open of `credentials`
-    /// nothing.
-    pub writable: Option<bool>,
-}
 
 /// A mount whose requests are answered by threads of its own. Dropping it does not unmount: that is
 /// one explicit call, [`super::mount::unmount`].
@@ -40,54 +29,50 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts on `path` and begins to serve. `epoch` must differ between daemons that serve one
-    /// mount after the other.
+    /// Begins to serve a mount of this shape, made now or by an earlier daemon. What was asked of
+    /// that one and not answered is answered, and the kernel forgets the attributes it was told.
+    /// `epoch` must differ between daemons that serve one mount after the other.
     ///
     /// # Errors
-    /// If it cannot be mounted; nothing is left behind.
-    pub fn make(
-        path: &Path,
+    /// If the system has no descriptor or thread left. The mount stays.
+    pub fn serve(
+        connections: Connections,
         shape: Shape,
         service: &Arc<CurrentService>,
         clock: Arc<dyn Clock>,
         epoch: u32,
         runtime: &Handle,
-    ) -> Result<Self, MountError> {
-        let keys = || CredFs::new(service.clone(), runtime.clone());
+    ) -> io::Result<Self> {
         let acl = if shape.allow_other { SessionACL::All } else { SessionACL::Owner };
-        let inner = MountOptions { read_only: true, allow_other: shape.allow_other };
-        let outer = MountOptions { read_only: false, ..inner };
-        if !shape.writable.unwrap_or(outer.takes_mounts_below()) {
-            let served = serve(keys(), mount::mount(path, inner)?, acl);
-            let (ended, tree) = served.map_err(|error| broken(path, error))?;
-            return Ok(Self {
-                sessions: vec![ended],
-                kernel: Arc::new(Kernel { tree, file: None }),
-            });
-        }
-        let scratch = Scratch::new(Quotas::default(), epoch, clock.now());
-        let filesystem = WritableFs::new(keys(), service.clone(), scratch, clock, runtime.clone());
-        let gate = filesystem.gate();
-        let served = serve(filesystem, mount::mount(path, outer)?, acl);
-        let (ended, tree) = served.map_err(|error| broken(path, error))?;
+        let current = service.get();
+        let keys = {
+            let (service, runtime) = (service.clone(), runtime.clone());
+            move || CredFs::new(service.clone(), runtime.clone())
+        };
+        let stale: Vec<_> = current.tree().inos().into_iter().map(|ino| INodeNo(ino.0)).collect();
+        let Connections { tree, keys: file } = connections;
+        let (ended, tree) = if shape.is_writable() {
+            let scratch = Arc::new(Scratch::new(Quotas::default(), epoch, clock.now()));
+            let (service, runtime, keys) = (service.clone(), runtime.clone(), keys.clone());
+            let filesystem = move || {
+                let (service, scratch) = (service.clone(), scratch.clone());
+                WritableFs::new(keys(), service, scratch, clock.clone(), runtime.clone())
+            };
+            serve(filesystem, tree, acl, &stale)?
+        } else {
+            serve(keys.clone(), tree, acl, &stale)?
+        };
         let mut sessions = vec![ended];
-        let mut file = None;
-        if outer.takes_mounts_below() {
-            // Mounted upon what is served already: fusermount3 looks at it.
-            let fd = gate.open_during(|| mount::mount(&path.join("credentials"), inner));
-            let current = service.get();
-            let served = fd.and_then(|fd| {
-                serve(KeyFileFs::new(keys(), current.tree()), fd, acl)
-                    .map_err(|source| MountError::Io { path: path.to_owned(), source })
-            });
-            match served {
-                Ok((ended, notifier)) => {
-                    sessions.push(ended);
-                    file = Some((current.tree().ino(FileId::Credentials), notifier));
-                }
-                Err(error) => return Err(remove(path, error)),
+        let file = match file {
+            Some(connection) => {
+                let tree = current.clone();
+                let filesystem = move || KeyFileFs::new(keys(), tree.tree());
+                let (ended, notifier) = serve(filesystem, connection, acl, &[KeyFileFs::NODE])?;
+                sessions.push(ended);
+                Some((current.tree().ino(FileId::Credentials), notifier))
             }
-        }
+            None => None,
+        };
         Ok(Self { sessions, kernel: Arc::new(Kernel { tree, file }) })
     }
 
@@ -112,30 +97,50 @@ impl Mounted {
 
 type Served = (oneshot::Receiver<io::Result<()>>, Notifier);
 
-/// Does the INIT handshake on `fd` and begins to serve.
-fn serve(filesystem: impl Filesystem, fd: OwnedFd, acl: SessionACL) -> io::Result<Served> {
-    // `from_fd` never unmounts, so a crash or a panic cannot.
-    let session = Session::from_fd(filesystem, fd, acl, Config::default())?;
+/// Adopts a connection and answers on a thread of its own, until the kernel lets go of it. A request
+/// whose answer panics gets `EIO`, and the session begins anew; what others asked is not lost.
+fn serve<F: Filesystem>(
+    filesystem: impl Fn() -> F + Send + 'static,
+    connection: OwnedFd,
+    acl: SessionACL,
+    stale: &[INodeNo],
+) -> io::Result<Served> {
+    let session = adopt(filesystem(), connection.as_fd(), acl)?;
     let notifier = session.notifier();
+    // Before the first answer, so that no reader meets bytes of ours beside a size that an earlier
+    // daemon told.
+    for ino in stale {
+        forget(&notifier, *ino);
+    }
+    if let Err(error) = resend(connection.as_fd()) {
+        tracing::warn!(%error, "the kernel cannot send again what an earlier daemon left unanswered");
+    }
     let (end, ended) = oneshot::channel();
     thread::Builder::new().name("fuse".to_owned()).spawn(move || {
+        let mut done = session.run();
+        for _ in 0..MOST_PANICS {
+            match &done {
+                // What the system says has a number; what fuser says of a panic has none.
+                Err(error) if error.raw_os_error().is_none() => {
+                    tracing::error!(%error, "a request could not be answered; serving goes on");
+                    let session = adopt(filesystem(), connection.as_fd(), acl);
+                    done = session.and_then(fuser::Session::run);
+                }
+                _ => break,
+            }
+        }
         // Nobody listens any more once the daemon stops.
-        let _ = end.send(session.run());
+        let _ = end.send(done);
     })?;
     Ok((ended, notifier))
 }
 
-/// The handshake failed, so nobody will serve what is mounted.
-fn broken(path: &Path, source: io::Error) -> MountError {
-    remove(path, MountError::Io { path: path.to_owned(), source })
-}
-
-/// Removes the mount because of `error`, which is the one to tell.
-fn remove(path: &Path, error: MountError) -> MountError {
-    if let Err(error) = mount::unmount(path) {
-        tracing::warn!(%error, "the broken mount stays");
+/// Makes the kernel forget the attributes and pages of a node.
+fn forget(kernel: &Notifier, ino: INodeNo) {
+    // Offset 0, length 0: attributes and all pages.
+    if let Err(error) = kernel.inval_inode(ino, 0, 0) {
+        tracing::debug!(ino = ino.0, %error, "invalidation failed");
     }
-    error
 }
 
 #[derive(Debug)]
@@ -147,14 +152,9 @@ struct Kernel {
 
 impl Invalidate for Kernel {
     fn invalidate(&self, ino: Ino) {
-        // Offset 0, length 0: attributes and all pages.
-        if let Err(error) = self.tree.inval_inode(INodeNo(ino.0), 0, 0) {
-            tracing::debug!(ino = ino.0, %error, "invalidation failed");
-        }
-        if let Some((_, file)) = self.file.as_ref().filter(|(file, _)| *file == ino)
-            && let Err(error) = file.inval_inode(KeyFileFs::NODE, 0, 0)
-        {
-            tracing::debug!(ino = ino.0, %error, "invalidation failed");
+        forget(&self.tree, INodeNo(ino.0));
+        if let Some((_, file)) = self.file.as_ref().filter(|(file, _)| *file == ino) {
+            forget(file, KeyFileFs::NODE);
         }
     }
 
@@ -164,3 +164,6 @@ impl Invalidate for Kernel {
         }
     }
 }
+
+/// A thread that panics this often is better replaced with its whole process.
+const MOST_PANICS: usize = 100;

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, LockOwner, OpenAccMode,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 
 use super::adapter::CredFs;
 use super::cache_fs::CacheFs;
 use super::errno::errno;
-use super::key_file::{MountGate, NO_HANDLE};
 use super::owner::{Owner, SHORTLY, file_type};
 use crate::clock::Clock;
 use crate::open::CurrentService;
@@ -30,7 +29,6 @@ pub(super) struct WritableFs {
     caches: CacheFs,
     service: Arc<CurrentService>,
     owner: Owner,
-    gate: MountGate,
 }
 
 impl WritableFs {
@@ -39,18 +37,13 @@ impl WritableFs {
     pub(super) fn new(
         creds: CredFs,
         service: Arc<CurrentService>,
-        scratch: Scratch,
+        scratch: Arc<Scratch>,
         clock: Arc<dyn Clock>,
         runtime: Handle,
     ) -> Self {
         let owner = Owner::current();
         let caches = CacheFs::new(scratch, clock, owner, service.clone(), runtime);
-        Self { creds, caches, service, owner, gate: MountGate::default() }
-    }
-
-    /// The gate for mounting upon `credentials`.
-    pub(super) fn gate(&self) -> MountGate {
-        self.gate.clone()
+        Self { creds, caches, service, owner }
     }
 
     /// The root directory of the tree, with four directories more.
@@ -241,8 +234,6 @@ impl Filesystem for WritableFs {
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if is_scratch(ino) {
             self.caches.open(req, ino, flags, reply);
-        } else if flags.acc_mode() == OpenAccMode::O_WRONLY && self.gate.is_open() {
-            reply.opened(NO_HANDLE, FopenFlags::FOPEN_DIRECT_IO);
         } else {
             self.creds.open(req, ino, flags, reply);
         }

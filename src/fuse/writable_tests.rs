@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use fuser::{Config, Filesystem, INodeNo, Notifier, Session, SessionACL};
+use fuser::{Filesystem, INodeNo, Notifier, SessionACL};
 use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use super::OwnMount;
 use super::adapter::CredFs;
-use super::key_file::{KeyFileFs, MountGate};
-use super::mount::{self, MountError, MountOptions};
+use super::adopt::adopt;
+use super::key_file::KeyFileFs;
+use super::make::{Connections, Shape};
+use super::mount::{self, MountError};
 use super::writable::WritableFs;
 use crate::broker::schedule::Jitter;
 use crate::broker::{BoxFuture, Broker, SessionError, SessionSource};
@@ -111,7 +113,6 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
 #[derive(Debug)]
 struct Mounts {
     path: PathBuf,
-    gate: MountGate,
     service: Arc<CurrentService>,
     /// The writable mount and, where it takes mounts below, that of the file of keys.
     sessions: Vec<Serving>,
@@ -129,23 +130,21 @@ impl Mounts {
         let runtime = Runtime::new().unwrap();
         let service = service(&path, clock.clone());
         let creds = || CredFs::new(service.clone(), runtime.handle().clone());
-        let scratch = Scratch::new(quotas, 1, clock.now());
+        let scratch = Arc::new(Scratch::new(quotas, 1, clock.now()));
 
-        let outer = MountOptions { read_only: false, allow_other: false };
         let writable =
             WritableFs::new(creds(), service.clone(), scratch, clock, runtime.handle().clone());
-        let gate = writable.gate();
-        let mut sessions = match mount::mount(&path, outer) {
-            Ok(fd) => vec![serve(writable, fd)],
+        let shape = Shape { allow_other: false, writable: Some(true) };
+        let Connections { tree, keys } = match Connections::make(&path, shape) {
+            Ok(made) => made,
             Err(MountError::NoDevice(_) | MountError::NoFusermount) => return None,
             Err(error) => panic!("{error}"),
         };
-        if outer.takes_mounts_below() {
-            let inner = MountOptions { read_only: true, ..outer };
-            let fd = gate.open_during(|| mount::mount(&path.join("credentials"), inner)).unwrap();
-            sessions.push(serve(KeyFileFs::new(creds(), service.get().tree()), fd));
+        let mut sessions = vec![serve(writable, &tree)];
+        if let Some(keys) = keys {
+            sessions.push(serve(KeyFileFs::new(creds(), service.get().tree()), &keys));
         }
-        Some(Self { path, gate, service, sessions, _dir: dir, _runtime: runtime })
+        Some(Self { path, service, sessions, _dir: dir, _runtime: runtime })
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -165,8 +164,8 @@ struct Serving {
     kernel: Notifier,
 }
 
-fn serve(filesystem: impl Filesystem, fd: OwnedFd) -> Serving {
-    let session = Session::from_fd(filesystem, fd, SessionACL::Owner, Config::default()).unwrap();
+fn serve(filesystem: impl Filesystem, fd: &OwnedFd) -> Serving {
+    let session = adopt(filesystem, fd.as_fd(), SessionACL::Owner).unwrap();
     let kernel = session.notifier();
     Serving { thread: thread::spawn(move || session.run()), kernel }
 }
@@ -381,13 +380,4 @@ assert open('mapped', 'rb').read()[9000:9005] == b'keys\\0'
         }
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "python3 may be missing"),
     }
-}
-
-#[test]
-fn while_the_gate_is_open_a_file_can_be_opened_but_not_written() {
-    let Some(mounts) = Mounts::new(Quotas::default()) else { return };
-    let open = || OpenOptions::new().write(true).open(mounts.at("config"));
-    let mut file = mounts.gate.open_during(open).unwrap();
-    fails(file.write_all(b"x"), rustix::io::Errno::ROFS);
-    assert_eq!(open().unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
 }

@@ -1,6 +1,8 @@
 //! Adapter to Linux: `/proc`, callers, process limits, well-known directories.
 
+pub mod descriptors;
 pub mod hardening;
+pub mod manager;
 pub mod mountinfo;
 pub mod paths;
 pub mod process;

@@ -150,6 +150,13 @@ impl<'a> Stat<'a> {
     }
 }
 
+/// When a process started, in ticks since the boot (`starttime` of proc(5)): with its number this
+/// tells it apart from every other. `None` if there is no such process.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Stat::parse(&text).map(|stat| stat.start_time)
+}
+
 /// The path in the hierarchy that tells containers apart.
 ///
 /// That is the unified one, or on hosts with cgroups v1 that of systemd: there old runtimes leave

@@ -13,6 +13,9 @@ impl Ino {
     /// The root directory (`FUSE_ROOT_ID` in the kernel's `fuse.h`).
     pub const ROOT: Self = Self(1);
 
+    /// The file `credentials` of every tree.
+    pub const CREDENTIALS: Self = Self(3_323_085_353_554_728);
+
     /// The number of a path relative to the root: its hash folded into 51 bits below 2^52, so that
     /// it is exact in a JavaScript number and never the root's.
     fn of_path(path: &str) -> Self {
@@ -112,7 +115,7 @@ mod tests {
         assert!(matches!(few[&ino], Node::File(FileId::Process(0))));
         assert!(matches!(many[&ino], Node::File(FileId::Process(1))));
         // Pinned: a daemon of a later version has to know the numbers of an earlier one.
-        assert_eq!(Ino::of_path("credentials"), Ino(3_323_085_353_554_728));
+        assert_eq!(Ino::of_path("credentials"), Ino::CREDENTIALS);
     }
 
     #[test]

@@ -152,8 +152,8 @@ fn only_app_reads_the_environment_and_the_command_line() {
 }
 
 #[test]
-fn nothing_is_unsafe() {
-    for source in sources() {
+fn only_descriptors_are_unsafe() {
+    for source in sources().iter().filter(|source| source.name != "os/descriptors.rs") {
         let found: Vec<String> = source
             .lines_with("unsafe")
             .filter(|line| !line.contains("unsafe_code") && !line.contains("unsafe_character"))

@@ -10,6 +10,7 @@ use anyhow::Result;
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Served;
 use crate::audit::Recorder;
@@ -18,14 +19,15 @@ use crate::config::AddedMount;
 use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
 use crate::model::RoleChain;
-use crate::open::{CurrentService, OpenService, role_gauge};
-use crate::render::instant;
+use crate::open::{CurrentService, OpenService, Traffic, role_gauge};
+use crate::render::{RoleStatus, instant};
 use crate::tree::View;
 
 /// What is to be done to the mounts.
 #[derive(Debug)]
 pub(super) enum Order {
     Unmount(String),
+    Restart,
     Reload,
     Add(Box<AddedMount>, LeaseRequest),
     Remove(String),
@@ -64,6 +66,7 @@ pub(super) struct Roster {
     config: Option<PathBuf>,
     recorder: Arc<Recorder>,
     calls: Arc<CallMetrics>,
+    traffic: Arc<Traffic>,
     list: RwLock<List>,
 }
 
@@ -85,8 +88,9 @@ impl Roster {
         config: Option<PathBuf>,
         recorder: Arc<Recorder>,
         calls: Arc<CallMetrics>,
+        traffic: Arc<Traffic>,
     ) -> Self {
-        Self { config, recorder, calls, list: RwLock::default() }
+        Self { config, recorder, calls, traffic, list: RwLock::default() }
     }
 
     /// From now on these are the mounts.
@@ -123,6 +127,25 @@ impl Roster {
         daemon_text(&mounts, &self.calls, &rest)
     }
 
+    /// One line about all roles, as in `prod: 47 min left, dev: failing`.
+    pub(super) fn summary(&self) -> String {
+        let list = self.select(None);
+        let roles: Vec<_> = list.iter().flat_map(|it| it.service.get().status().roles).collect();
+        let mut told: Vec<String> = roles.iter().map(role_summary).collect();
+        // Mounts that share a role say the same of it.
+        let mut seen = HashSet::new();
+        told.retain(|it| seen.insert(it.clone()));
+        let more = told.len().saturating_sub(MOST_IN_SUMMARY);
+        told.truncate(MOST_IN_SUMMARY);
+        told.extend((more > 0).then(|| format!("{more} more")));
+        if self.list.read().locked { "locked".to_owned() } else { told.join(", ") }
+    }
+
+    /// Why requests are not served, if they are not.
+    pub(super) fn stuck(&self) -> Option<String> {
+        self.traffic.stuck(Instant::now())
+    }
+
     fn status(&self, mount: Option<&str>) -> DaemonStatus {
         let mounts = self.select(mount).into_iter().map(|it| {
             let mut status = it.service.get().status();
@@ -138,6 +161,16 @@ impl Roster {
         }
     }
 }
+
+fn role_summary(role: &RoleStatus) -> String {
+    match role.remaining_seconds.filter(|_| role.state == "live") {
+        Some(left) => format!("{}: {} min left", role.profile, left / 60),
+        None => format!("{}: {}", role.profile, role.state),
+    }
+}
+
+/// Roles that fit a line of `systemctl status`.
+const MOST_IN_SUMMARY: usize = 8;
 
 /// The commands of the control socket.
 #[derive(Debug)]
@@ -213,6 +246,7 @@ impl Controlled for Control {
                 }
                 Request::Unmount { mount } => self.order(Order::Unmount(mount)).await,
                 Request::Metrics {} => Ok(self.roster.metrics()),
+                Request::Restart {} => self.order(Order::Restart).await,
                 Request::Reload {} => self.order(Order::Reload).await,
                 Request::Add { mount, lease } => self.order(Order::Add(mount, lease)).await,
                 Request::Remove { name } => self.order(Order::Remove(name)).await,

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,16 +10,21 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::state::AddedState;
 use crate::audit::UnmountReason;
 use crate::broker::CLOCK_CHECK;
 use crate::clock::Clock;
+use crate::config::AddedMount;
 use crate::control::LeaseRequest;
+use crate::os::process;
 
 /// The lease of one mount: over when its time is up or its process has ended, whichever is first.
 #[derive(Debug)]
 pub(super) struct Lease {
     until: Option<SystemTime>,
     process: Option<Arc<OwnedFd>>,
+    /// The number of the process, and when it started.
+    identity: Option<(i32, u64)>,
     cancelled: Arc<Notify>,
 }
 
@@ -30,18 +35,39 @@ impl Lease {
     /// # Errors
     /// If there is no such process.
     pub(super) fn new(asked: &LeaseRequest, now: SystemTime) -> Result<Self> {
-        let process = asked.while_pid.map(|pid| {
+        let held = asked.while_pid.map(|pid| {
             let open = || {
                 let number = Pid::from_raw(pid).context("0 is no process")?;
                 anyhow::Ok(Arc::new(pidfd_open(number, PidfdFlags::empty())?))
             };
             open().with_context(|| format!("process {pid} of --while-pid"))
         });
+        let identity = asked.while_pid.and_then(|pid| Some((pid, process::start_time(pid)?)));
         Ok(Self {
             until: asked.for_seconds.map(|seconds| now + Duration::from_secs(seconds)),
-            process: process.transpose()?,
+            process: held.transpose()?,
+            identity,
             cancelled: Arc::new(Notify::new()),
         })
+    }
+
+    /// The lease that an earlier daemon began; `None` if it is over at `now`.
+    pub(super) fn resume(state: &AddedState, now: SystemTime) -> Option<Self> {
+        let until = state.until.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        if until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        let while_pid = state.process.map(|(pid, _)| pid);
+        let lease = Self::new(&LeaseRequest { for_seconds: None, while_pid }, now).ok()?;
+        // Another process may have got the number since.
+        (lease.identity == state.process).then_some(Self { until, ..lease })
+    }
+
+    /// What a later daemon has to know of it.
+    pub(super) fn state(&self, mount: AddedMount) -> AddedState {
+        let seconds =
+            |until: SystemTime| until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        AddedState { mount, until: self.until.map(seconds), process: self.identity }
     }
 
     /// When it is over at the latest.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Shared;
+use super::state::StateFile;
 use crate::app::plan::Plan;
 use crate::broker::Cause;
 use crate::fuse::mount;
-use crate::fuse::{Mounted, OwnMount, Shape};
+use crate::fuse::{Connections, Mounted, OwnMount, Shape};
 use crate::model::Caller;
 use crate::open::{
     CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions, OpenService, Requester,
@@ -41,36 +42,63 @@ pub(super) struct LiveMount {
     publishing: JoinHandle<()>,
     /// Turns true when the kernel has let go of the mount everywhere.
     gone: watch::Receiver<bool>,
-    /// Until the mount is ended: the way to the control socket, and the lock.
-    held: Option<(SocketLink, OwnedFd)>,
+    /// What a later daemon has to know of it.
+    state: Arc<StateFile>,
+    /// The names under which its connections are kept.
+    kept: Vec<String>,
+    /// Until the mount is ended: the way to the control socket, and the lock of a mount point that
+    /// was free.
+    held: Option<(SocketLink, Option<OwnedFd>)>,
+}
+
+/// What a mount is put on.
+#[derive(Debug)]
+pub(super) enum Ground {
+    /// A mount point where nothing is mounted, and its lock.
+    Free(OwnedFd),
+    /// The mount that an earlier daemon left, so shaped.
+    Kept(Shape, Connections),
 }
 
 impl LiveMount {
-    /// Mounts and serves. `ended` is called when the kernel has let go of the mount, by an unmount
+    /// Mounts, or takes over what is mounted, and serves. `ended` is called when the kernel has let go of the mount, by an unmount
     /// of ours or of somebody else.
     ///
     /// # Errors
-    /// If it cannot be mounted; nothing is left behind.
+    /// If it cannot be mounted; nothing is left behind. If it cannot be taken over; the mount stays.
     pub(super) async fn start(
         plan: Plan,
-        lock: OwnedFd,
+        ground: Ground,
         shared: &Shared,
         ended: impl FnOnce(io::Result<()>) + Send + 'static,
     ) -> Result<Self> {
         let now = shared.clock.now();
-        // Seconds since 1970 modulo 2^31: two daemons of one mount never start in the same second.
-        let epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() & 0x7fff_ffff;
-        let epoch = u32::try_from(epoch).unwrap_or_default();
-        let tree = Tree::new(&plan.served.profile_names(), now, epoch);
+        let path = &plan.mountpoint;
+        let state = StateFile::open(&shared.runtime_dir, path, shared.unit.as_ref(), now);
+        let epoch = state.epoch();
+        let tree = Tree::new(&plan.served.profile_names(), now, epoch).resuming(&state.told());
+        let state = Arc::new(state);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
         let service = service(&plan, tree, shared, &locate, &life);
         // Sizes are known before the first stat.
         render_all(&service, &plan, shared).await;
+        service.publisher().remember_by(state.clone()).await;
         let link = SocketLink::make(&shared.runtime_dir, &plan.mountpoint, &shared.socket)?;
         let service = CurrentService::new(service);
-        let shape = Shape { allow_other: plan.allow_other, writable: plan.writable_caches };
+        let (lock, shape, connections) = match ground {
+            Ground::Free(lock) => {
+                let shape = plan.shape();
+                (Some(lock), shape, Connections::make(&plan.mountpoint, shape)?)
+            }
+            Ground::Kept(shape, connections) => {
+                tracing::info!(mountpoint = %plan.mountpoint.display(), "taking over the mount");
+                (None, shape, connections)
+            }
+        };
+        let kept = shared.keep(&plan.mountpoint, shape, &connections);
         let (clock, runtime) = (shared.clock.clone(), Handle::current());
-        let mounted = Mounted::make(&plan.mountpoint, shape, &service, clock, epoch, &runtime)?;
+        let mounted = Mounted::serve(connections, shape, &service, clock, epoch, &runtime)
+            .with_context(|| format!("serving {}", plan.mountpoint.display()))?;
         let kernel = mounted.kernel();
         let publisher = service.get().publisher().clone();
         publisher.attach(kernel.clone());
@@ -90,7 +118,7 @@ impl LiveMount {
         tracing::info!(mountpoint = %plan.mountpoint.display(), "serving");
         let publishing = tokio::spawn(publisher.run());
         let held = Some((link, lock));
-        Ok(Self { plan, service, locate, life, kernel, publishing, gone, held })
+        Ok(Self { plan, service, locate, life, kernel, publishing, gone, state, kept, held })
     }
 
     /// Serves by another plan from now on, without unmounting: descriptors and bind mounts live.
@@ -103,6 +131,7 @@ impl LiveMount {
         // are told first, by the service that still answers.
         before.publisher().grow_as(next.tree()).await;
         self.forget(&[], &before).await;
+        next.publisher().remember_by(self.state.clone()).await;
         let gone = before.tree().gone_in(next.tree());
         self.service.replace(next.clone());
         next.publisher().attach(self.kernel.clone());
@@ -139,12 +168,19 @@ impl LiveMount {
     ///
     /// # Errors
     /// If it cannot be unmounted.
-    pub(super) fn unmount(&mut self) -> Result<()> {
+    pub(super) fn unmount(&mut self, shared: &Shared) -> Result<()> {
         if self.held.is_some() {
             mount::unmount(&self.plan.mountpoint)?;
-            self.held = None;
+            self.let_go(shared);
         }
         Ok(())
+    }
+
+    /// Nothing of it is mounted on its mount point any more.
+    pub(super) fn let_go(&mut self, shared: &Shared) {
+        shared.release(&self.kept);
+        self.state.remove();
+        self.held = None;
     }
 
     /// Waits until the kernel has let go of the mount everywhere, a little while.

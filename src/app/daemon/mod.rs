@@ -12,10 +12,12 @@ mod reload;
 mod serve;
 mod signals;
 mod start;
+pub(super) mod state;
 mod stop;
+mod watchdog;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::blueprint::Blueprint;
+use super::lifeline::{Lifeline, names};
 use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
@@ -31,16 +34,20 @@ use crate::broker::{Broker, Keeper};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
+use crate::fuse::{Connections, Shape};
 use crate::metrics::CallMetrics;
 use crate::model::RoleChain;
 use crate::open::Traffic;
+use crate::os::manager::Manager;
+use crate::os::paths::mount_stem;
 
 use control::{Control, Roster};
 use lease::Lease;
-use live::LiveMount;
+use live::{Ground, LiveMount};
 use signals::Signals;
 
 pub(super) use start::{NoRole, with_advice};
+pub(super) use stop::Ended;
 
 /// What all mounts of a daemon share.
 #[derive(Debug)]
@@ -60,6 +67,40 @@ struct Shared {
     calls: Arc<CallMetrics>,
     /// What is under way in all mounts.
     traffic: Arc<Traffic>,
+    /// Who starts a daemon in the place of this one, and keeps its mounts meanwhile.
+    manager: Option<Arc<Manager>>,
+    /// The systemd unit of this daemon.
+    unit: Option<String>,
+}
+
+impl Shared {
+    /// Gives the connections of a mount into keeping; returns the names under which they are kept.
+    fn keep(&self, mountpoint: &Path, shape: Shape, connections: &Connections) -> Vec<String> {
+        let Some(manager) = &self.manager else { return Vec::new() };
+        let mut kept = Vec::new();
+        for (name, descriptor) in names(&mount_stem(mountpoint), shape, connections) {
+            match manager.keep(&name, mountpoint, descriptor) {
+                Ok(()) => kept.push(name),
+                Err(error) => tracing::warn!(%error, "the mount would not survive a crash"),
+            }
+        }
+        kept
+    }
+
+    /// Nobody needs what is kept under these names any more.
+    fn release(&self, names: &[String]) {
+        for name in names {
+            let released = self.manager.as_ref().map(|manager| manager.release(name));
+            if let Some(Err(error)) = released {
+                tracing::warn!(name, %error, "a connection is kept in vain");
+            }
+        }
+    }
+
+    /// Tells the service manager, if there is one. One that does not listen cannot be helped.
+    fn tell(&self, state: &str) {
+        let _ = self.manager.as_ref().map(|manager| manager.tell(state));
+    }
 }
 
 /// A mount and what ends it.
@@ -96,12 +137,16 @@ struct Daemon {
     next_number: u64,
     /// Whether the daemon began with a mount, so that it ends with its last one.
     ends_with_last: bool,
+    /// Whether another process unmounts after a signal has ended this one.
+    mounts_stay: bool,
+    /// Where mounts that were added are written down for a later daemon.
+    added_file: PathBuf,
     happen: mpsc::UnboundedSender<Happening>,
     happenings: mpsc::UnboundedReceiver<Happening>,
 }
 
-/// Mounts, calls `ready`, and serves until a signal, or until the last mount is gone by `unmount`
-/// or by the hand of somebody else; then unmounts.
+/// Mounts, or takes over what `lifeline` has kept, calls `ready`, and serves until a signal, or until
+/// the last mount is gone by `unmount` or by the hand of somebody else; then unmounts.
 ///
 /// # Errors
 /// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently.
@@ -109,13 +154,15 @@ pub(super) async fn run(
     blueprint: Blueprint,
     settings: Settings,
     log_file: Option<String>,
+    mut lifeline: Lifeline,
     ready: impl FnOnce(),
-) -> Result<()> {
+) -> Result<Ended> {
     let mut signals = Signals::install()?;
-    let plans = blueprint.plans(&settings)?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
-    let locks = start::prepare(&plans, &runtime_dir, &blueprint.surroundings.base_files())?;
+    let added_file = blueprint.added_file(&runtime_dir);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (settings, mut added) = start::with_added(&blueprint, settings, &added_file, clock.now());
+    let mut plans = blueprint.plans(&settings)?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
     observe::next_log(&settings, &recorder)?.apply(&recorder).await;
@@ -124,31 +171,41 @@ pub(super) async fn run(
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
-    let chains = chains_of(plans.iter());
-    tokio::select! {
-        () = start::first_sessions(&broker, &chains, settings.open_deadline) => {}
-        _ = signals.stop() => return Ok(()),
-    }
-    start::some_role(&broker, &*clock, &chains)?;
-
     let socket = blueprint.socket(&runtime_dir);
-    let (server, conversations) =
-        Server::bind(&socket).with_context(|| format!("binding {}", socket.display()))?;
-    let (happen, happenings) = mpsc::unbounded_channel();
-    let config = blueprint.config_file();
-    let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
-    let keeper = Keeper::new(broker.clone());
+    let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
     let shared = Shared {
-        broker,
-        clock,
+        broker: broker.clone(),
+        clock: clock.clone(),
         runtime_dir,
         socket,
         log_file,
         locked: false,
-        recorder,
-        calls,
+        recorder: recorder.clone(),
+        calls: calls.clone(),
         traffic: Traffic::new(settings.max_waiting_opens),
+        manager,
+        unit,
     };
+    let base_files = blueprint.surroundings.base_files();
+    let grounds = start::prepare(&mut plans, &shared, &base_files, &mut lifeline)?;
+    start::discard(&shared, &mut lifeline);
+    let chains = chains_of(plans.iter());
+    // Readers of a mount that was kept wait already; their opens wait for the sessions themselves.
+    if !grounds.iter().any(|ground| matches!(ground, Ground::Kept(..))) {
+        tokio::select! {
+            () = start::first_sessions(&broker, &chains, settings.open_deadline) => {}
+            _ = signals.stop() => return Ok(Ended::Stopped),
+        }
+        start::some_role(&broker, &*clock, &chains)?;
+    }
+
+    let (server, conversations) = Server::bind(&shared.socket)
+        .with_context(|| format!("binding {}", shared.socket.display()))?;
+    let (happen, happenings) = mpsc::unbounded_channel();
+    let config = blueprint.config_file();
+    let traffic = shared.traffic.clone();
+    let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone(), traffic));
+    let keeper = Keeper::new(broker);
     let mut daemon = Daemon {
         blueprint,
         shared,
@@ -159,13 +216,21 @@ pub(super) async fn run(
         ended: Vec::new(),
         next_number: 0,
         ends_with_last: !plans.is_empty(),
+        mounts_stay: lifeline.mounts_stay,
+        added_file,
         happen,
         happenings,
     };
-    for (plan, lock) in plans.into_iter().zip(locks) {
-        if let Err(error) = daemon.mount(plan, lock, None).await {
-            // The error that led here is the one to tell; others are in the log.
-            let _ = daemon.unmount_all();
+    for (plan, ground) in plans.into_iter().zip(grounds) {
+        let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
+        let own = own.map(|at| added.swap_remove(at));
+        let kept = matches!(ground, Ground::Kept(..));
+        if let Err(error) = daemon.mount(plan, ground, own).await {
+            // What was kept stays so: a later daemon may serve it.
+            if !kept {
+                // The error that led here is the one to tell; others are in the log.
+                let _ = daemon.unmount_all();
+            }
             return Err(error);
         }
     }
@@ -176,6 +241,7 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
+    tasks.spawn(watchdog::feed(daemon.roster.clone(), lifeline.manager, lifeline.watchdog));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
 }

@@ -1,13 +1,11 @@
 //! What is done to mounts while the daemon serves: one is made, added at run time, removed, ended,
 //! or all are locked.
 
-use std::os::fd::OwnedFd;
-
 use anyhow::{Context, Result};
 
 use super::lease::Lease;
-use super::live::LiveMount;
-use super::{Daemon, Happening, Served, observe, start, with_advice};
+use super::live::{Ground, LiveMount};
+use super::{Daemon, Happening, Served, observe, start, state, with_advice};
 use crate::app::plan::Plan;
 use crate::audit::{Event, Moment, UnmountReason};
 use crate::broker::Cause;
@@ -19,14 +17,14 @@ impl Daemon {
     pub(super) async fn mount(
         &mut self,
         plan: Plan,
-        lock: OwnedFd,
+        ground: Ground,
         added: Option<(AddedMount, Lease)>,
     ) -> Result<()> {
         self.next_number += 1;
         let number = self.next_number;
         let happen = self.happen.clone();
         let gone = move |end| drop(happen.send(Happening::Gone(number, end)));
-        let mount = LiveMount::start(plan, lock, &self.shared, gone).await?;
+        let mount = LiveMount::start(plan, ground, &self.shared, gone).await?;
         if let Some((_, lease)) = &added {
             let happen = self.happen.clone();
             let over = move |reason| drop(happen.send(Happening::LeaseOver(number, reason)));
@@ -34,6 +32,7 @@ impl Daemon {
         }
         self.note(observe::mounted(&mount.plan, self.now()));
         self.mounts.push(Served { number, mount, added });
+        self.keep_added();
         self.changed();
         Ok(())
     }
@@ -49,16 +48,15 @@ impl Daemon {
         let plans = self.blueprint.plans(&settings)?;
         let plan = plans.into_iter().find(|plan| plan.name.as_ref() == Some(&name));
         let plan = plan.with_context(|| format!("the mount {name} was not understood"))?;
-        let (dir, base_files) =
-            (self.shared.runtime_dir.clone(), self.blueprint.surroundings.base_files());
-        let lock = plan.prepare(&dir, &base_files)?;
+        let base_files = self.blueprint.surroundings.base_files();
+        let ground = Ground::Free(plan.prepare(&self.shared.runtime_dir, &base_files)?);
         if !self.shared.locked {
             let chains = plan.served.chains();
             start::first_sessions(&self.shared.broker, &chains, plan.open_deadline).await;
             start::some_role(&self.shared.broker, &*self.shared.clock, &chains)
                 .map_err(|error| with_advice(&error))?;
         }
-        let made = self.mount(plan, lock, Some((added, lease))).await;
+        let made = self.mount(plan, ground, Some((added, lease))).await;
         if made.is_err() {
             // Sessions of a mount that was not made are forgotten.
             self.changed();
@@ -90,11 +88,19 @@ impl Daemon {
         // Readers are told first, then nobody lists it and its sessions are forgotten, and only then
         // is its mount point free.
         ended.mount.close(Some(Cause::Ended)).await;
+        self.keep_added();
         self.changed();
-        let done = ended.mount.unmount();
+        let done = ended.mount.unmount(&self.shared);
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
         done
+    }
+
+    /// Has a later daemon know of the mounts that were added.
+    pub(super) fn keep_added(&self) {
+        let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
+        let states: Vec<_> = added.map(|(mount, lease)| lease.state(mount.clone())).collect();
+        state::keep_added(&self.added_file, &states);
     }
 
     pub(super) async fn lock(&mut self, locked: bool) -> Result<String> {

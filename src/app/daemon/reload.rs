@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::{Daemon, chains_of, observe, start};
+use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
 use crate::config::{AddedMount, ConfigErrors};
@@ -35,15 +36,7 @@ impl Changes {
                 changes.appear.push(plan);
                 continue;
             };
-            if !plan.fits(present[at]) {
-                let (label, path) = (plan.label(), plan.mountpoint.display());
-                changes.notes.push(format!(
-                    "{label}: allow_other and writable_caches belong to the mount itself and stay \
-                     as they are until it is made anew: credmount unmount {path}, then mount it"
-                ));
-                plan.allow_other = present[at].allow_other;
-                plan.writable_caches = present[at].writable_caches;
-            }
+            changes.notes.extend(plan.bow_to(present[at].shape()));
             if plan != *present[at] {
                 changes.change.push((at, plan));
             }
@@ -103,9 +96,10 @@ impl Daemon {
         let settings = self.blueprint.settings(&added)?;
         let wanted = self.blueprint.plans(&settings)?;
         let present: Vec<&Plan> = self.mounts.iter().map(|it| &it.mount.plan).collect();
-        let changes = Changes::between(&present, wanted);
+        let mut changes = Changes::between(&present, wanted);
         let base_files = self.blueprint.surroundings.base_files();
-        let locks = start::prepare(&changes.appear, &self.shared.runtime_dir, &base_files)?;
+        let mut nothing = Lifeline::default();
+        let grounds = start::prepare(&mut changes.appear, &self.shared, &base_files, &mut nothing)?;
 
         let clock = self.shared.clock.clone();
         let log = observe::next_log(&settings, &self.shared.recorder)?;
@@ -134,9 +128,9 @@ impl Daemon {
                 notes.push(format!("{error:#}"));
             }
         }
-        for (plan, lock) in changes.appear.into_iter().zip(locks) {
+        for (plan, ground) in changes.appear.into_iter().zip(grounds) {
             let label = plan.label();
-            if let Err(error) = self.mount(plan, lock, None).await {
+            if let Err(error) = self.mount(plan, ground, None).await {
                 notes.push(format!("{label}: {error:#}"));
             }
         }

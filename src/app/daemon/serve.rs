@@ -57,6 +57,11 @@ impl Daemon {
                     None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
                 }
             }
+            Order::Restart if self.shared.manager.is_some() => return Some(Stop::Restart(answer)),
+            Order::Restart => Err(anyhow::anyhow!(
+                "nothing keeps the mounts of this daemon while it restarts; start it with \
+                 --supervise or as a systemd service"
+            )),
             Order::Reload => self.reload().await,
             Order::Add(added, lease) => self.add(*added, lease).await,
             Order::Remove(name) => self.remove(&name).await.map(|()| String::new()),
@@ -73,16 +78,20 @@ impl Daemon {
                 self.ended.retain(|it| it.number != number);
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let mut gone = self.mounts.remove(at);
+                self.keep_added();
                 let mountpoint = gone.mount.plan.mountpoint.display().to_string();
                 let reason =
                     if end.is_ok() { UnmountReason::Foreign } else { UnmountReason::Broken };
                 self.note(observe::unmounted(&gone.mount.plan, reason, self.now()));
                 self.changed();
                 match end {
-                    Ok(()) => tracing::info!(mountpoint, "the mount was removed by somebody else"),
+                    Ok(()) => {
+                        gone.mount.let_go(&self.shared);
+                        tracing::info!(mountpoint, "the mount was removed by somebody else");
+                    }
                     Err(error) => {
                         tracing::error!(mountpoint, %error, "the connection to the kernel broke");
-                        if let Err(error) = gone.mount.unmount() {
+                        if let Err(error) = gone.mount.unmount(&self.shared) {
                             tracing::warn!(%error, "the broken mount stays");
                         }
                         if self.mounts.is_empty() && self.ends_with_last {

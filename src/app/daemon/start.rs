@@ -1,17 +1,25 @@
-//! What is done before the first mount: mount points checked and first sessions fetched.
+//! What is done before the first mount: mount points checked, what an earlier daemon left found
+//! again, and first sessions fetched.
 
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use tokio::task::JoinSet;
 
+use super::lease::Lease;
+use super::live::Ground;
+use super::{Shared, state};
+use crate::app::blueprint::Blueprint;
+use crate::app::lifeline::{self, Lifeline};
 use crate::app::plan::Plan;
 use crate::broker::{Broker, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
+use crate::config::{AddedMount, Settings};
+use crate::fuse::mount;
 use crate::model::RoleChain;
+use crate::os::paths;
 
 /// Every role failed, and waiting will not help.
 #[derive(Debug, thiserror::Error)]
@@ -21,29 +29,94 @@ pub(in crate::app) struct NoRole {
     pub(in crate::app) failures: Vec<SessionError>,
 }
 
-/// Makes all mount points ready, or none.
+/// Finds again what `lifeline` has kept of these mounts, and makes the mount points of all others
+/// ready, or none.
 ///
 /// # Errors
 /// What is wrong with the first one that cannot be used. With several, all that is wrong.
 pub(super) fn prepare(
-    plans: &[Plan],
-    runtime_dir: &Path,
+    plans: &mut [Plan],
+    shared: &Shared,
     base_files: &[PathBuf],
-) -> Result<Vec<OwnedFd>> {
-    let (mut locks, mut errors) = (Vec::new(), Vec::new());
+    lifeline: &mut Lifeline,
+) -> Result<Vec<Ground>> {
+    let (mut grounds, mut errors) = (Vec::new(), Vec::new());
     for plan in plans {
-        match plan.prepare(runtime_dir, base_files) {
-            Ok(lock) => locks.push(lock),
+        match ground(plan, shared, base_files, lifeline) {
+            Ok(ground) => grounds.push(ground),
             Err(error) => errors.push(error),
         }
     }
     match errors.len() {
-        0 => Ok(locks),
+        0 => Ok(grounds),
         1 => Err(errors.remove(0)),
         _ => {
             let all: Vec<String> = errors[1..].iter().map(|error| format!("{error:#}")).collect();
             // The first stays what it is, since the exit code depends on it.
             Err(errors.remove(0).context(all.join("\n")))
+        }
+    }
+}
+
+fn ground(
+    plan: &mut Plan,
+    shared: &Shared,
+    base_files: &[PathBuf],
+    lifeline: &mut Lifeline,
+) -> Result<Ground> {
+    if let Some((shape, connections)) = lifeline.take(&plan.stem()) {
+        if mount::mounted_at(&plan.mountpoint)?.is_some() {
+            if let Some(note) = plan.bow_to(shape) {
+                tracing::warn!("{note}");
+            }
+            return Ok(Ground::Kept(shape, connections));
+        }
+        // Somebody has unmounted it while no daemon lived.
+        let names = lifeline::names(&plan.stem(), shape, &connections);
+        shared.release(&names.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+    }
+    Ok(Ground::Free(plan.prepare(&shared.runtime_dir, base_files)?))
+}
+
+/// Lets go of what was kept of mounts that nobody wants any more.
+pub(super) fn discard(shared: &Shared, lifeline: &mut Lifeline) {
+    let names = lifeline.rest();
+    for state in state::all(&shared.runtime_dir) {
+        let stem = paths::mount_stem(&state.mountpoint);
+        if !names.iter().any(|name| name.strip_prefix(&*stem).is_some_and(|it| it.starts_with('.')))
+        {
+            continue;
+        }
+        let mountpoint = state.mountpoint.display();
+        tracing::warn!(%mountpoint, "the mount is not configured any more and is removed");
+        if let Err(error) = mount::unmount(&state.mountpoint) {
+            tracing::warn!(%error, "it stays");
+        }
+        state::forget(&shared.runtime_dir, &state.mountpoint);
+    }
+    shared.release(&names);
+}
+
+/// The settings with the mounts that were added to an earlier daemon and are not over, and these
+/// mounts. Without them, if they do not fit what is configured now.
+pub(super) fn with_added(
+    blueprint: &Blueprint,
+    settings: Settings,
+    file: &Path,
+    now: SystemTime,
+) -> (Settings, Vec<(AddedMount, Lease)>) {
+    let added = state::added(file).into_iter();
+    let added: Vec<_> =
+        added.filter_map(|it| Some((it.mount.clone(), Lease::resume(&it, now)?))).collect();
+    if added.is_empty() {
+        return (settings, added);
+    }
+    let mounts: Vec<AddedMount> = added.iter().map(|(mount, _)| mount.clone()).collect();
+    match blueprint.settings(&mounts) {
+        Ok(settings) => (settings, added),
+        Err(error) => {
+            tracing::error!("mounts that were added are not served any more: {error:#}");
+            (settings, Vec::new())
         }
     }
 }

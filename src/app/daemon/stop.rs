@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
 use super::control::Answer;
-use super::{Daemon, observe};
+use super::{Daemon, observe, state};
 use crate::audit::UnmountReason;
 use crate::control::Conversations;
 
@@ -18,10 +18,21 @@ pub(super) enum Stop {
     Signal(&'static str),
     /// The last mount was unmounted by command; the answer is still due.
     Asked(Answer),
+    /// Another daemon is to take this one's place; the answer is still due.
+    Restart(Answer),
     /// The last mount was removed by somebody else.
     Removed,
     /// The connection of the last mount to the kernel broke.
     Broken(io::Error),
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum Ended {
+    /// For good.
+    Stopped,
+    /// To be started again; its mounts are kept.
+    Restart,
 }
 
 impl Daemon {
@@ -29,7 +40,7 @@ impl Daemon {
     pub(super) fn unmount_all(&mut self) -> Result<()> {
         let mut first = Ok(());
         for it in &mut self.mounts {
-            if let Err(error) = it.mount.unmount() {
+            if let Err(error) = it.mount.unmount(&self.shared) {
                 tracing::warn!(mount = it.mount.plan.label(), "{error:#}");
                 first = first.and(Err(error));
             }
@@ -37,21 +48,43 @@ impl Daemon {
         first
     }
 
-    /// Unmounts, lets the last readers finish, and answers who asked for it.
+    /// Unmounts, unless the mounts are for a later daemon, lets the last readers finish, and answers
+    /// who asked for it.
     pub(super) async fn stop(
         mut self,
         stop: Stop,
         mut tasks: JoinSet<()>,
         mut conversations: Conversations,
-    ) -> Result<()> {
-        if let Stop::Signal(signal) = &stop {
-            tracing::info!(signal, "stopping");
-        }
-        let reason = match &stop {
-            Stop::Asked(_) => UnmountReason::Command,
-            Stop::Signal(_) | Stop::Removed | Stop::Broken(_) => UnmountReason::Stop,
+    ) -> Result<Ended> {
+        self.shared.tell("STOPPING=1");
+        let (reason, stay) = match &stop {
+            Stop::Signal(signal) => {
+                tracing::info!(signal, mounts_stay = self.mounts_stay, "stopping");
+                (UnmountReason::Stop, self.mounts_stay)
+            }
+            Stop::Restart(_) => {
+                tracing::info!("stopping for another daemon to take over");
+                (UnmountReason::Stop, true)
+            }
+            Stop::Asked(_) => (UnmountReason::Command, false),
+            Stop::Removed | Stop::Broken(_) => (UnmountReason::Stop, false),
         };
+        if stay {
+            // What is asked from now on waits in the kernel.
+            self.note(observe::stopped(self.now()));
+            self.shared.recorder.finish().await;
+            tasks.shutdown().await;
+            if let Stop::Restart(answer) = stop {
+                answer.give(Ok(String::new()));
+                let _ = tokio::time::timeout(ANSWER_GRACE, conversations.ended()).await;
+                return Ok(Ended::Restart);
+            }
+            return Ok(Ended::Stopped);
+        }
         let unmounted = self.unmount_all();
+        if unmounted.is_ok() {
+            state::keep_added(&self.added_file, &[]);
+        }
         if unmounted.is_ok() {
             // Readers inside, and bind mounts in containers, may keep the connection open.
             for it in &mut self.mounts {
@@ -71,15 +104,13 @@ impl Daemon {
                 let done = unmounted.as_ref().map(|()| String::new());
                 answer.give(done.map_err(|error| anyhow::anyhow!("{error:#}")));
                 let _ = tokio::time::timeout(ANSWER_GRACE, conversations.ended()).await;
-                unmounted
+                unmounted?;
             }
-            Stop::Broken(error) => Err(error).context("the connection to the kernel broke"),
-            Stop::Removed => {
-                tracing::info!("no mount is left; stopping");
-                Ok(())
-            }
-            Stop::Signal(_) => unmounted,
+            Stop::Broken(error) => return Err(error).context("the connection to the kernel broke"),
+            Stop::Removed => tracing::info!("no mount is left; stopping"),
+            Stop::Signal(_) | Stop::Restart(_) => unmounted?,
         }
+        Ok(Ended::Stopped)
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Flags {
     pub on_audit_failure: Option<String>,
     /// `--background`.
     pub background: bool,
+    /// `--supervise`.
+    pub supervise: bool,
     /// `--log-format`.
     pub log_format: Option<String>,
     /// How often `-v` was given.
@@ -124,6 +126,7 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                 OptionKey::AuditJournal => switch(flags.audit_journal),
                 OptionKey::OnAuditFailure => text(&flags.on_audit_failure),
                 OptionKey::Background => switch(flags.background),
+                OptionKey::Supervise => switch(flags.supervise),
                 OptionKey::LogFormat => text(&flags.log_format),
                 OptionKey::Verbose => {
                     (flags.verbose > 0).then(|| Raw::Integer(flags.verbose.to_string()))

@@ -28,6 +28,7 @@ pub(in crate::config) enum OptionKey {
     AuditJournal,
     OnAuditFailure,
     Background,
+    Supervise,
     LogFormat,
     Verbose,
     Quiet,
@@ -47,7 +48,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 28] = [
+    pub(in crate::config) const ALL: [Self; 29] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -73,6 +74,7 @@ impl OptionKey {
         Self::AuditJournal,
         Self::OnAuditFailure,
         Self::Background,
+        Self::Supervise,
         Self::LogFormat,
         Self::Verbose,
         Self::Quiet,
@@ -111,6 +113,7 @@ impl OptionKey {
             Self::AuditJournal => "audit_journal",
             Self::OnAuditFailure => "on_audit_failure",
             Self::Background => "background",
+            Self::Supervise => "supervise",
             Self::LogFormat => "log_format",
             Self::Verbose => "verbose",
             Self::Quiet => "quiet",
@@ -148,6 +151,7 @@ impl OptionKey {
             | Self::AllowOther
             | Self::AuditJournal
             | Self::Background
+            | Self::Supervise
             | Self::Quiet => Kind::Switch,
             Self::Verbose | Self::MaxWaitingOpens => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
@@ -185,6 +189,7 @@ impl OptionKey {
             | Self::AllowOther
             | Self::AuditJournal
             | Self::Background
+            | Self::Supervise
             | Self::Quiet => "true",
         }
     }

@@ -1,0 +1,38 @@
+//! Tells the service manager that requests are being served, and of what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::control::Roster;
+use crate::broker::CLOCK_CHECK;
+use crate::os::manager::Manager;
+
+/// Feeds the watchdog for as long as requests are served, and keeps the status text up to date. A
+/// daemon that is not fed is killed and started again by its manager. Returns at once if there is
+/// nobody to tell.
+pub(super) async fn feed(
+    roster: Arc<Roster>,
+    manager: Option<Arc<Manager>>,
+    watchdog: Option<Duration>,
+) {
+    let Some(manager) = manager else { return };
+    let _ = manager.tell(&format!("READY=1\nSTATUS={}", roster.summary()));
+    // Three chances before the time is up.
+    let mut ticks = interval(watchdog.map_or(CLOCK_CHECK, |limit| (limit / 3).min(CLOCK_CHECK)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = Instant::now();
+    loop {
+        ticks.tick().await;
+        if let Some(reason) = roster.stuck() {
+            tracing::error!(reason, "requests are not served; the watchdog is not fed");
+            continue;
+        }
+        let status = (told.elapsed() >= CLOCK_CHECK).then(|| {
+            told = Instant::now();
+            format!("\nSTATUS={}", roster.summary())
+        });
+        let _ = manager.tell(&format!("WATCHDOG=1{}", status.unwrap_or_default()));
+    }
+}

@@ -1,0 +1,162 @@
+//! `--supervise`: a small process that keeps the connections of the mounts, starts the daemon as its
+//! child, and starts it again when it crashes or hangs. It holds no keys and reads no requests.
+//!
+//! It is to the daemon what systemd is to a service, and speaks the same messages.
+
+mod pace;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::background;
+use super::lifeline::WATCHDOG;
+use crate::fuse::mount;
+use crate::os::manager::{Kept, MOUNTPOINT, value};
+use pace::{Next, Pace};
+use worker::{Said, Worker};
+
+/// The exit code by which a daemon asks to be started again, with its mounts kept.
+pub(super) const RESTART: u8 = 75;
+
+/// Runs the program at `program` with `args` as the daemon until it ends for good; returns its exit
+/// code. `detached` is whether this process stays in the background.
+///
+/// # Errors
+/// If the daemon cannot be started at all, or crashes over and over.
+pub(super) fn run(program: &Path, args: &[OsString], detached: bool) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the runtime")?.block_on(async {
+        let mut supervisor = Supervisor {
+            kept: Kept::new(),
+            mountpoints: BTreeMap::new(),
+            signals: Signals::install()?,
+        };
+        let mut pace = Pace::default();
+        let mut first = true;
+        loop {
+            let mut worker = Worker::start(program, args, &supervisor.kept)?;
+            if std::mem::take(&mut first) && detached {
+                // The daemon has a copy, by which it tells how it went; ours would keep it open.
+                background::leave_stdout();
+            }
+            let began = Instant::now();
+            let (end, served) = supervisor.watch(&mut worker).await?;
+            match pace.next(end, served, began.elapsed()) {
+                Next::End(code) => return Ok(ExitCode::from(code)),
+                Next::After(pause) => {
+                    tracing::warn!(%end, "the daemon ended; it is started again");
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        _ = supervisor.signals.next() => {
+                            supervisor.give_up();
+                            return Ok(ExitCode::SUCCESS);
+                        }
+                    }
+                }
+                Next::GiveUp => {
+                    supervisor.give_up();
+                    anyhow::bail!("the daemon ended over and over ({end}); its mounts are removed");
+                }
+            }
+        }
+    })
+}
+
+struct Supervisor {
+    kept: Kept,
+    /// Where the mounts are whose connections are kept, by the names of these.
+    mountpoints: BTreeMap<String, PathBuf>,
+    signals: Signals,
+}
+
+impl Supervisor {
+    /// Watches one daemon to its end: how it ended, and whether it ever served.
+    async fn watch(&mut self, worker: &mut Worker) -> Result<(worker::End, bool)> {
+        let mut served = false;
+        let mut heard = Instant::now();
+        loop {
+            let limit = if served { WATCHDOG } else { START_LIMIT };
+            tokio::select! {
+                // What it has said counts before its silence does, also when we were late ourselves.
+                biased;
+                said = worker.said() => match said? {
+                    Said::Message(text, descriptor) => {
+                        heard = Instant::now();
+                        served |= value(&text, "READY") == Some("1");
+                        let name = value(&text, "FDNAME").map(str::to_owned);
+                        match (name, descriptor) {
+                            (Some(name), Some(descriptor)) => {
+                                let mountpoint = value(&text, MOUNTPOINT).map(PathBuf::from);
+                                self.mountpoints.extend(Some(name.clone()).zip(mountpoint));
+                                self.kept.insert(name, descriptor);
+                            }
+                            (Some(name), None) if value(&text, "FDSTOREREMOVE").is_some() => {
+                                self.kept.remove(&name);
+                                self.mountpoints.remove(&name);
+                            }
+                            // A barrier's descriptor is dropped, which is its answer.
+                            _ => {}
+                        }
+                    }
+                    Said::End(end) => return Ok((end, served)),
+                },
+                signal = self.signals.next() => worker.signal(signal),
+                () = sleep_until(heard + limit) => {
+                    tracing::error!(seconds = limit.as_secs(), "the daemon does not answer; it is killed");
+                    worker.kill();
+                    heard = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Lets go of all mounts. Those who read them get an error rather than wait for ever.
+    fn give_up(&mut self) {
+        let mountpoints: BTreeSet<&PathBuf> = self.mountpoints.values().collect();
+        for mountpoint in mountpoints {
+            if let Err(error) = mount::unmount(mountpoint) {
+                tracing::warn!(%error, "a mount stays");
+            }
+        }
+        self.kept.clear();
+    }
+}
+
+/// The signals that are passed on to the daemon.
+struct Signals(Vec<(rustix::process::Signal, Signal)>);
+
+impl Signals {
+    fn install() -> Result<Self> {
+        use rustix::process::Signal as Number;
+        let hangup =
+            (!crate::os::signals::ignores_hangup()).then_some((Number::HUP, SignalKind::hangup()));
+        let kinds =
+            [(Number::INT, SignalKind::interrupt()), (Number::TERM, SignalKind::terminate())];
+        let install = |(number, kind)| Ok((number, signal(kind).context("catching signals")?));
+        kinds.into_iter().chain(hangup).map(install).collect::<Result<_>>().map(Self)
+    }
+
+    async fn next(&mut self) -> rustix::process::Signal {
+        std::future::poll_fn(|context| {
+            for (number, signal) in &mut self.0 {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*number);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// How long a daemon may take until it serves: base credentials may ask a human.
+const START_LIMIT: Duration = Duration::from_mins(2);
