@@ -162,7 +162,7 @@ fn histograms_are_cumulative_and_agree_with_their_count() {
 fn every_family_is_listed_even_before_anything_happened() {
     let text = daemon_text(&[], &CallMetrics::default(), &AuditCounts::default());
     let families = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
-    assert_eq!(families, 9, "{text}");
+    assert_eq!(families, 10, "{text}");
     parsed(&text);
 }
 

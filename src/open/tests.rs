@@ -43,7 +43,7 @@ impl LocateMount for Nowhere {
     }
 }
 
-fn service(roles: &Roles, rules: Vec<AllowRule>, most_waiting: usize) -> Arc<OpenService> {
+fn service(roles: &Roles, allow: Vec<AllowRule>, most_waiting: usize) -> Arc<OpenService> {
     let fallback_path = ReaderPath::parse("/aws").unwrap();
     let options = OpenOptions {
         name: None,
@@ -56,7 +56,7 @@ fn service(roles: &Roles, rules: Vec<AllowRule>, most_waiting: usize) -> Arc<Ope
     let life = MountLife::new(SystemTime::UNIX_EPOCH);
     let gate = Gate {
         label: "test".to_owned(),
-        policy: Policy::new(rules, OWNER),
+        policy: Policy::new(allow, OWNER),
         identify: Arc::new(ProcFs),
         recorder: Arc::<Recorder>::default(),
         metrics: life.metrics.clone(),

@@ -54,7 +54,7 @@ impl Sts {
         let answer = *self.answer.lock();
         match answer {
             Answer::Session(bytes) => Ok(StsSession {
-                session_token: Some(Secret::new(&"t".repeat(bytes))),
+                session_token: Some(Secret::new("t".repeat(bytes))),
                 ..session_of(&format!("ASIA{number}"), self.clock.now(), Duration::from_hours(1))
             }),
             Answer::Fail => Err(SessionError::new("", Cause::AccessDenied, "")),
