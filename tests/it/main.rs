@@ -21,6 +21,7 @@ mod containers;
 mod failing;
 mod faults;
 mod fleet;
+mod handles;
 mod leaks;
 mod load;
 mod namespaces;
