@@ -23,6 +23,7 @@ mod faults;
 mod fleet;
 mod leaks;
 mod namespaces;
+mod packaging;
 mod readers;
 mod rotation;
 mod semantics;
