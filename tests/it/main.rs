@@ -25,6 +25,7 @@ mod handles;
 mod leaks;
 mod load;
 mod namespaces;
+mod packaging;
 mod readers;
 mod rotation;
 mod semantics;

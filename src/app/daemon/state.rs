@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,34 +28,32 @@ pub(in crate::app) struct MountState {
     /// The systemd unit whose daemon serves it.
     #[serde(default)]
     pub(in crate::app) unit: Option<String>,
-    /// Which daemon of this mount it is, counted up.
+    /// Which daemon of this mount it was, counted up.
     #[serde(default)]
-    epoch: u32,
-    /// The size that readers were told of each file, by inode number.
+    pub(super) epoch: u32,
+    /// The largest size that readers were told of each file, by inode number.
     #[serde(default)]
-    sizes: BTreeMap<u64, u64>,
-    /// The latest modification time that they were told, in milliseconds since 1970, rounded up.
+    pub(super) sizes: BTreeMap<u64, u64>,
+    /// The latest modification time that they may have been told, in milliseconds since 1970.
     #[serde(default)]
-    mtime: u64,
+    pub(super) mtime: u64,
 }
 
-/// Where the state of one mount is kept.
+/// The state of one mount and its file.
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
-    mountpoint: PathBuf,
-    unit: Option<String>,
+    state: Mutex<MountState>,
 }
 
 impl StateFile {
-    /// The file for a mount that is about to be served at `now`, what an earlier daemon has told of
-    /// it, and the number of this daemon in the life of the mount, below 2^31.
+    /// The state of a mount that is about to be served, following on that of an earlier daemon.
     pub(super) fn open(
         runtime_dir: &Path,
         mountpoint: &Path,
         unit: Option<&String>,
         now: SystemTime,
-    ) -> (Self, Told, u32) {
+    ) -> Self {
         let path = path_of(runtime_dir, mountpoint);
         let earlier = read::<MountState>(&path).filter(|state| state.mountpoint == mountpoint);
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -168,19 +167,12 @@ fn write(path: &Path, content: &impl Serialize) {
 
 const SUFFIX: &str = ".state.json";
 
-/// Epochs are below 2^31.
-const EPOCHS: u64 = 0x7fff_ffff;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn now() -> SystemTime {
         UNIX_EPOCH + Duration::from_hours(500_000)
-    }
-
-    fn told(epoch: u32) -> Told {
-        Told { sizes: BTreeMap::from([(Ino(7), 512)]), mtime: now(), epoch }
     }
 
     #[test]
