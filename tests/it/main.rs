@@ -15,6 +15,7 @@ mod support;
 mod architecture;
 mod audit;
 mod caches;
+mod chaos;
 mod cli;
 mod clients;
 mod containers;
