@@ -1,5 +1,7 @@
 //! Why a session could not be had, split by what to do about it.
 
+use std::time::Duration;
+
 /// Why a session could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {}{detail}", cause.sentence())]
@@ -11,13 +13,21 @@ pub struct SessionError {
     /// What the service answered (code, message, request id), led by `": "`, or empty. Free of
     /// secrets; for the operator, never for readers of the mount.
     pub detail: String,
+    /// How long not to ask again, as the answer said (Retry-After).
+    pub retry_after: Option<Duration>,
 }
 
 impl SessionError {
     /// An error with the service's own words.
     pub fn new(subject: impl Into<String>, cause: Cause, detail: &str) -> Self {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        Self { subject: subject.into(), cause, detail }
+        Self { subject: subject.into(), cause, detail, retry_after: None }
+    }
+
+    /// The same, told not to ask again for so long.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
     }
 }
 
@@ -166,6 +176,11 @@ impl Cause {
             | Self::BadAnswer
             | Self::Busy => RetryClass::Transient,
         }
+    }
+
+    /// Whether STS itself has more to do than it can, so that asking at once makes it worse.
+    pub fn is_overload(self) -> bool {
+        matches!(self, Self::Throttled | Self::ServiceUnavailable)
     }
 
     /// One clause that says what happened. It stands in files that readers of the mount see, so

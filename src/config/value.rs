@@ -1,5 +1,6 @@
 //! Texts → values, with messages. Knows no place of origin; the caller adds it.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 /// The shortest session that STS gives.
@@ -109,6 +110,12 @@ pub(super) fn count(key: &str, text: &str) -> Result<u8, String> {
     text.trim().parse().map_err(|_| format!("{key} is {}: write a number, 0 to 3", shown(text)))
 }
 
+/// A limit of calls: 1 to 100.
+pub(super) fn calls_per_second(key: &str, text: &str) -> Result<NonZeroU8, String> {
+    let number = text.trim().parse().ok().filter(|number: &NonZeroU8| number.get() <= 100);
+    number.ok_or_else(|| format!("{key} is {}: write a number, 1 to 100", shown(text)))
+}
+
 /// `text` in quotes, cut where it is long and with control characters escaped.
 pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
@@ -187,6 +194,16 @@ mod tests {
             let told = parse(wrong).unwrap_err();
             let expected = "write a number, 1 to 1000000";
             assert_eq!(told, format!("max_waiting_opens is `{wrong}`: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_limit_of_calls_is_1_to_100() {
+        let parse = |text| calls_per_second("sts_calls_per_second", text).map(NonZeroU8::get);
+        assert_eq!((parse("1"), parse("100")), (Ok(1), Ok(100)));
+        for text in ["0", "101", "300", "-1", "2.5", "many", ""] {
+            let problem = format!("sts_calls_per_second is `{text}`: write a number, 1 to 100");
+            assert_eq!(parse(text), Err(problem));
         }
     }
 

@@ -74,7 +74,12 @@ pub(super) const RENEWALS: Family = counter(
 
 pub(super) const STS_DURATION: Family = histogram(
     "credmount_sts_duration_seconds",
-    "Time that an AssumeRole call took with all its attempts, failed ones included.",
+    "Time that an AssumeRole call took, failed ones included.",
+);
+
+pub(super) const CLOCK_SKEW: Family = gauge(
+    "credmount_clock_skew_seconds",
+    "How far the clock of this machine is ahead of that of AWS; negative: behind.",
 );
 
 pub(super) const AUDIT_RECORDS: Family =

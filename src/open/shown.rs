@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::OpenService;
+use crate::clock::CorrectedClock;
 use crate::metrics::{MountView, RoleGauge, mount_text};
+use crate::model::ClockSkew;
 use crate::render::{MountStatus, RoleStatus, instant};
 use crate::status::role_statuses;
 use crate::tree::View;
@@ -28,6 +30,7 @@ impl OpenService {
             reads: self.life.reads.load(Ordering::Relaxed),
             ends: None,
             audit: None,
+            clock_skew_seconds: self.clock_skew(),
             log_file: self.options.log_file.clone(),
             roles,
         }
@@ -47,6 +50,11 @@ impl OpenService {
     /// `credmount/metrics` for readers of all roles.
     pub fn metrics(&self) -> String {
         self.metrics_of(View::ALL)
+    }
+
+    fn clock_skew(&self) -> Option<i64> {
+        let skew = self.clock.corrected().and_then(CorrectedClock::skew);
+        skew.map(ClockSkew::seconds)
     }
 
     /// The same for readers of a view.

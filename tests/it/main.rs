@@ -29,3 +29,4 @@ mod readers;
 mod rotation;
 mod semantics;
 mod sources;
+mod survive;

@@ -10,7 +10,6 @@ use anyhow::Result;
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::Served;
 use crate::audit::Recorder;
@@ -19,7 +18,7 @@ use crate::config::AddedMount;
 use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
 use crate::model::RoleChain;
-use crate::open::{CurrentService, OpenService, Traffic, role_gauge};
+use crate::open::{CurrentService, OpenService, role_gauge};
 use crate::render::{RoleStatus, instant};
 use crate::tree::View;
 
@@ -66,7 +65,6 @@ pub(super) struct Roster {
     config: Option<PathBuf>,
     recorder: Arc<Recorder>,
     calls: Arc<CallMetrics>,
-    traffic: Arc<Traffic>,
     list: RwLock<List>,
 }
 
@@ -88,9 +86,8 @@ impl Roster {
         config: Option<PathBuf>,
         recorder: Arc<Recorder>,
         calls: Arc<CallMetrics>,
-        traffic: Arc<Traffic>,
     ) -> Self {
-        Self { config, recorder, calls, traffic, list: RwLock::default() }
+        Self { config, recorder, calls, list: RwLock::default() }
     }
 
     /// From now on these are the mounts.
@@ -139,11 +136,6 @@ impl Roster {
         told.truncate(MOST_IN_SUMMARY);
         told.extend((more > 0).then(|| format!("{more} more")));
         if self.list.read().locked { "locked".to_owned() } else { told.join(", ") }
-    }
-
-    /// Why requests are not served, if they are not.
-    pub(super) fn stuck(&self) -> Option<String> {
-        self.traffic.stuck(Instant::now())
     }
 
     fn status(&self, mount: Option<&str>) -> DaemonStatus {
