@@ -78,7 +78,6 @@ async fn the_next_daemon_goes_on_from_what_was_told() {
     next.fetch().await;
     let content = next.published(FileId::Credentials).unwrap();
     assert_eq!(content.len() as u64, told.sizes[&ino], "padded to what the kernel believes");
-    assert!(next.tree.told().epoch > told.epoch);
 }
 
 #[tokio::test(start_paused = true)]
