@@ -11,8 +11,14 @@ use std::time::{Duration, SystemTime};
 use credmount::clock::{Clock, Machine, Reading};
 use credmount::model::{Secret, StsSession};
 
-/// Found in a message, it proves that a secret has leaked. No input is likely to hold it by chance.
+/// Found in a message, it proves that a secret has leaked.
 pub const PLANTED: &str = "PlantedSecret/wJalrXUtnFEMI";
+
+/// Whether an input already holds [`PLANTED`], as libFuzzer writes what it sees compared. It would
+/// prove nothing.
+pub fn is_spoilt(input: &[u8]) -> bool {
+    input.windows(PLANTED.len()).any(|bytes| bytes == PLANTED.as_bytes())
+}
 
 /// A clock that stands still, so that an input does the same whenever it is tried.
 #[derive(Debug, Clone, Copy, Default)]

@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 
 use credmount::config::{Flags, Selection};
-use credmount_fuzz::PLANTED;
 use credmount_fuzz::settings::{Texts, resolved};
+use credmount_fuzz::{PLANTED, is_spoilt};
 use libfuzzer_sys::fuzz_target;
 
 // The config file, and after a NUL the credentials file.
 fuzz_target!(|text: &str| {
+    if is_spoilt(text.as_bytes()) {
+        return;
+    }
     let text = planted(text);
     let (config, credentials) = text.split_once('\0').unwrap_or((&text, ""));
     let roles = ["a", "prod", "default"];
