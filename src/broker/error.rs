@@ -75,6 +75,8 @@ pub enum Cause {
     TimedOut,
     /// The answer could not be understood, or its session is already expired.
     BadAnswer,
+    /// Not a failure of AWS: more programs wait for sessions than may.
+    Busy,
     /// Not a failure of AWS: the user locked the daemon.
     Locked,
     /// Not a failure of AWS: the mount was ended; whoever still holds it gets no keys.
@@ -92,7 +94,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -113,6 +115,7 @@ impl Cause {
         Self::Network,
         Self::TimedOut,
         Self::BadAnswer,
+        Self::Busy,
         Self::Locked,
         Self::Ended,
     ];
@@ -140,6 +143,7 @@ impl Cause {
             Self::Network => "Network",
             Self::TimedOut => "TimedOut",
             Self::BadAnswer => "BadAnswer",
+            Self::Busy => "Busy",
             Self::Locked => "Locked",
             Self::Ended => "Ended",
         }
@@ -169,7 +173,8 @@ impl Cause {
             | Self::ServiceUnavailable
             | Self::Network
             | Self::TimedOut
-            | Self::BadAnswer => RetryClass::Transient,
+            | Self::BadAnswer
+            | Self::Busy => RetryClass::Transient,
         }
     }
 
@@ -202,6 +207,7 @@ impl Cause {
             Self::Network => "AWS STS cannot be reached",
             Self::TimedOut => "no answer came in time",
             Self::BadAnswer => "the answer of AWS STS was unusable",
+            Self::Busy => "too many programs wait for this role",
             Self::Locked => "credmount is locked",
             Self::Ended => "this mount was ended",
         }
@@ -312,6 +318,10 @@ impl Cause {
             Self::BadAnswer => {
                 "Something other than STS may have answered: a proxy, a captive portal, a wrong \
                  endpoint URL. If the session arrived expired, check the clock of this machine."
+            }
+            Self::Busy => {
+                "Find out why so many programs read at once while there is no session, or why AWS \
+                 does not answer; max_waiting_opens is how many may wait."
             }
             Self::Locked => "credmount unlock serves again.",
             Self::Ended => "Start the container or program anew with a mount that is served.",

@@ -16,6 +16,10 @@ pub const DEFAULT_SESSION_DURATION: Duration = Duration::from_hours(1);
 /// How long one open waits for sessions when nothing says otherwise.
 pub const DEFAULT_OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How many opens may wait for sessions at a time when nothing says otherwise. Ten times as many
+/// programs as machines have, and a few MB.
+pub const DEFAULT_MAX_WAITING_OPENS: usize = 4096;
+
 /// Everything that flags, environment and files said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -28,6 +32,8 @@ pub struct Settings {
     pub min_ttl: Option<Duration>,
     /// How long one open waits for sessions: 100 ms to 50 s, default 10 s.
     pub open_deadline: Duration,
+    /// How many opens may wait for sessions at a time: 1 to 1,000,000, default 4096.
+    pub max_waiting_opens: usize,
     /// How many AssumeRole calls the daemon makes in any second at most: 1 to 100; `None`: as
     /// many as the broker thinks good.
     pub sts_calls_per_second: Option<NonZeroU8>,
@@ -151,6 +157,7 @@ pub(super) fn assemble(
         session_duration: options.session_duration.value().unwrap_or(DEFAULT_SESSION_DURATION),
         min_ttl: options.min_ttl.value(),
         open_deadline: options.open_deadline.value().unwrap_or(DEFAULT_OPEN_DEADLINE),
+        max_waiting_opens: options.max_waiting_opens.value().unwrap_or(DEFAULT_MAX_WAITING_OPENS),
         sts_calls_per_second: options.sts_calls_per_second.value(),
         audit_log: options.audit_log.value(),
         audit_journal: options.audit_journal.value().unwrap_or_default(),

@@ -11,12 +11,11 @@ use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 
 use super::detail::{chain, innermost, sanitised};
 use super::http::AnswerTooLarge;
 use super::retry_after::retry_after;
+use super::timed::http_date;
 use crate::broker::{Cause, SessionError};
 use crate::model::StsSession;
 
@@ -35,7 +34,7 @@ pub(super) struct Call<'a> {
 
 /// The cause of an error answer: its HTTP status, and the code and message of its body, empty
 /// where the body has none. The first row that fits counts.
-fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
+pub(super) fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
     let message = message.to_ascii_lowercase();
     let says = |text: &str| message.contains(text);
     match code {
@@ -127,7 +126,7 @@ where
                 text = format!("{text} (request id {id})");
             }
             if cause == Cause::ClockSkew
-                && let Some(skew) = answer.raw().headers().get("date").and_then(server_time)
+                && let Some(skew) = answer.raw().headers().get("date").and_then(http_date)
             {
                 text.push_str(&skew_text(skew, call.now));
             }
@@ -178,10 +177,6 @@ fn connector_error(error: &ConnectorError) -> (Cause, String) {
         Cause::BadAnswer
     };
     (cause, text)
-}
-
-fn server_time(date: &str) -> Option<SystemTime> {
-    DateTime::from_str(date, Format::HttpDate).ok()?.try_into().ok()
 }
 
 fn skew_text(server: SystemTime, now: SystemTime) -> String {

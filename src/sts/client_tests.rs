@@ -358,7 +358,7 @@ async fn secrets_that_an_answer_repeats_stay_out_of_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clock_skew_is_measured_and_not_hidden_by_a_correction() {
+async fn a_clock_that_cannot_be_told_the_time_is_an_error_with_the_size_of_the_skew() {
     let message = "Signature expired: 20261122T020000Z is now earlier than 20261122T021500Z";
     let mut skewed = error_answer(403, "SignatureDoesNotMatch", message);
     skewed.headers_mut().insert("date", "Sun, 22 Nov 2026 02:20:00 GMT");

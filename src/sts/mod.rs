@@ -11,6 +11,7 @@ mod detail;
 mod http;
 mod retry_after;
 mod session_name;
+mod timed;
 
 #[cfg(test)]
 mod client_tests;

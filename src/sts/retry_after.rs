@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::http::Headers;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
+
+use super::timed::http_date;
 
 /// The `Retry-After` of an answer that came at `now`: seconds, or a date (RFC 9110, 10.2.3). A date
 /// is compared with the clock of whoever answered, where the answer tells it. `None` without the
@@ -15,12 +15,8 @@ pub(super) fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration
         let seconds = text.parse().ok().filter(|seconds| *seconds > 0)?;
         return Some(Duration::from_secs(seconds));
     }
-    let answered = headers.get("date").and_then(instant).unwrap_or(now);
-    instant(text)?.duration_since(answered).ok().filter(|wait| !wait.is_zero())
-}
-
-fn instant(date: &str) -> Option<SystemTime> {
-    DateTime::from_str(date, Format::HttpDate).ok()?.try_into().ok()
+    let answered = headers.get("date").and_then(http_date).unwrap_or(now);
+    http_date(text)?.duration_since(answered).ok().filter(|wait| !wait.is_zero())
 }
 
 #[cfg(test)]

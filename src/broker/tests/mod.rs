@@ -2,6 +2,7 @@
 
 mod chains;
 mod failures;
+mod faults;
 mod fleet;
 mod kept;
 mod renewal;

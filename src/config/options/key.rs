@@ -10,6 +10,7 @@ pub(in crate::config) enum OptionKey {
     SessionDuration,
     MinTtl,
     OpenDeadline,
+    MaxWaitingOpens,
     StsCallsPerSecond,
     ExternalId,
     SessionName,
@@ -48,7 +49,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 29] = [
+    pub(in crate::config) const ALL: [Self; 30] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -56,6 +57,7 @@ impl OptionKey {
         Self::SessionDuration,
         Self::MinTtl,
         Self::OpenDeadline,
+        Self::MaxWaitingOpens,
         Self::StsCallsPerSecond,
         Self::ExternalId,
         Self::SessionName,
@@ -95,6 +97,7 @@ impl OptionKey {
             Self::SessionDuration => "session_duration",
             Self::MinTtl => "min_ttl",
             Self::OpenDeadline => "open_deadline",
+            Self::MaxWaitingOpens => "max_waiting_opens",
             Self::StsCallsPerSecond => "sts_calls_per_second",
             Self::ExternalId => "external_id",
             Self::SessionName => "session_name",
@@ -153,7 +156,7 @@ impl OptionKey {
             | Self::Background
             | Self::Supervise
             | Self::Quiet => Kind::Switch,
-            Self::Verbose | Self::StsCallsPerSecond => Kind::Count,
+            Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
             Self::Tags | Self::TransitiveTags => Kind::List(','),
             Self::Allow => Kind::List(';'),
@@ -169,6 +172,7 @@ impl OptionKey {
             Self::SessionDuration => "1h",
             Self::MinTtl => "20m",
             Self::OpenDeadline => "10s",
+            Self::MaxWaitingOpens => "4096",
             Self::StsCallsPerSecond => "3",
             Self::ExternalId => "my-external-id",
             Self::SessionName => "my-host",
