@@ -27,3 +27,4 @@ mod readers;
 mod rotation;
 mod semantics;
 mod sources;
+mod systemd;
