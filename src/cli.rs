@@ -7,6 +7,7 @@ mod audit;
 mod documents;
 mod mounts;
 mod options;
+mod service;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
 pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
+pub use service::{ServiceArgs, ServiceStep};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,6 +88,8 @@ pub enum Command {
     Render(RenderArgs),
     /// Show who read which keys: the records of the audit log.
     Audit(AuditArgs),
+    /// What the systemd units run.
+    Service(Box<ServiceArgs>),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the man page.

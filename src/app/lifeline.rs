@@ -52,6 +52,11 @@ impl Lifeline {
         Ok(Self { manager, kept, watchdog: Some(WATCHDOG), ..Self::default() })
     }
 
+    /// That of a service whose unit unmounts after it was stopped.
+    pub(super) fn of_unit(self, unit: &str) -> Self {
+        Self { mounts_stay: true, unit: Some(unit.to_owned()), ..self }
+    }
+
     /// Takes the connections of the mount with this [stem](crate::os::paths::mount_stem), and how
     /// it was made.
     pub(super) fn take(&mut self, stem: &str) -> Option<(Shape, Connections)> {

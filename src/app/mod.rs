@@ -8,6 +8,7 @@ mod daemons;
 mod lifeline;
 mod mount;
 mod plan;
+mod service;
 mod sessions;
 mod supervise;
 mod surroundings;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Refresh(args)) => daemons::refresh(&args),
         Some(Command::Unmount(args)) => daemons::unmount(&args),
         Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::Service(args)) => service::run(&args),
         Some(Command::Completions(args)) => {
             print(|out| write_completions(args.shell, out)).map(|()| ExitCode::SUCCESS)
         }

@@ -129,7 +129,7 @@ fn daemon_args(command: Option<&str>) -> Vec<OsString> {
     head.chain(typed).collect()
 }
 
-fn serve(
+pub(super) fn serve(
     blueprint: Blueprint,
     settings: Settings,
     log_file: Option<String>,
@@ -147,7 +147,7 @@ fn serve(
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     Ok(fuse_mount::absolute(path).map_err(|error| {
         let (path, reason) = (path.to_owned(), error.to_string());
         fuse_mount::MountError::Mountpoint { path, reason }

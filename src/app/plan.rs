@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::config::MountSettings;
 use crate::control::{self, ClientError, Request, Response};
@@ -127,6 +127,12 @@ impl Plan {
         refuse_served(path, runtime_dir)?;
         if mount::mounted_at(path)?.is_some() {
             let mountpoint = path.display();
+            ensure!(
+                mount::is_dead(path),
+                "{mountpoint} is mounted, but the daemon that is to serve it does not run at \
+                 present: its supervisor or systemd will start it again; to have it removed \
+                 instead: credmount unmount {mountpoint}"
+            );
             tracing::warn!(%mountpoint, "removing the mount that a killed daemon left");
             mount::unmount(path)?;
         }

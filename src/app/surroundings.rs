@@ -97,6 +97,31 @@ impl Surroundings {
         self.locations.config_file.as_deref()
     }
 
+    /// The names of the mounts in the configuration file. What is wrong with the file is told when
+    /// it is resolved.
+    ///
+    /// # Errors
+    /// If it exists but cannot be read.
+    pub(super) fn mount_names(&self) -> Result<Vec<String>> {
+        let file = read_text(self.locations.config_file.as_deref())?;
+        Ok(file.map(|file| config::mount_names(&file.text)).unwrap_or_default())
+    }
+
+    /// `HOME`.
+    pub(super) fn home(&self) -> Option<&str> {
+        self.variable("HOME").filter(|home| home.starts_with('/'))
+    }
+
+    /// One variable of the environment.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
+    /// Whether a variable says which roles are meant.
+    pub(super) fn names_roles(&self) -> bool {
+        self.environment.contains_key("CREDMOUNT_ROLE")
+    }
+
     /// The files that base credentials may be read from.
     pub(super) fn base_files(&self) -> Vec<PathBuf> {
         let locations = &self.locations;

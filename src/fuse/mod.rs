@@ -5,6 +5,7 @@ mod adopt;
 mod cache_fs;
 mod caches;
 mod errno;
+mod fusermount;
 mod handshake;
 mod key_file;
 mod locate;

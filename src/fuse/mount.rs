@@ -6,9 +6,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statfs};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
@@ -16,6 +19,7 @@ use rustix::net::{
 };
 use rustix::process::geteuid;
 
+use super::fusermount::fusermount;
 use crate::os::mountinfo::{self, MountEntry};
 
 /// Why a mount could not be made or removed.
@@ -186,10 +190,9 @@ pub fn mount(path: &Path, options: MountOptions) -> Result<OwnedFd, MountError> 
             .map_err(|error| failed(error.into()))?;
     // fusermount3 finds its end of the pair by number. As its stdin the end survives the exec
     // without ever being inheritable here, where a credential process may be started meanwhile.
-    let child = fusermount()
+    let child = fusermount(true)
         .args(["-o", &options.as_text(), "--"])
         .arg(path)
-        .env("_FUSE_COMMFD", "0")
         .stdin(theirs)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -209,7 +212,7 @@ pub fn mount(path: &Path, options: MountOptions) -> Result<OwnedFd, MountError> 
 /// See [`MountError`].
 pub fn unmount(path: &Path) -> Result<(), MountError> {
     // Lazy: with readers inside, the mount point is free at once and the rest goes with them.
-    let output = fusermount()
+    let output = fusermount(false)
         .args(["-u", "-z", "--"])
         .arg(path)
         .stdin(Stdio::null())
@@ -226,14 +229,19 @@ pub fn mounted_at(path: &Path) -> io::Result<Option<MountEntry>> {
     Ok(mountinfo::at(path)?.filter(MountEntry::is_ours))
 }
 
-/// The helper, without the base credentials that our environment may hold: it needs none.
-fn fusermount() -> Command {
-    let mut command = Command::new("fusermount3");
-    for secret in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
-        command.env_remove(secret);
-    }
-    command
+/// Whether the mount at this path is left over: its connection is gone, so that nobody can ever
+/// serve it again. One that nobody serves at present does not answer, and is not.
+pub fn is_dead(path: &Path) -> bool {
+    let (tell, told) = mpsc::channel();
+    let path = path.to_owned();
+    // A thread of its own: it may wait until somebody serves.
+    thread::spawn(move || tell.send(statfs(&path).err()));
+    let gone = [Errno::NOTCONN, Errno::CONNABORTED, Errno::CONNREFUSED];
+    matches!(told.recv_timeout(PROBE), Ok(Some(error)) if gone.contains(&error))
 }
+
+/// A connection that is gone is told at once.
+const PROBE: Duration = Duration::from_millis(250);
 
 fn receive_fd(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -76,6 +76,8 @@ impl LiveMount {
         let path = &plan.mountpoint;
         let state = StateFile::open(&shared.runtime_dir, path, shared.unit.as_ref(), now);
         let epoch = state.epoch();
+        let (sizes, mtime) = state.told();
+        state.keep(sizes, mtime);
         let state = Arc::new(state);
         let tree = Tree::new(&plan.served.profile_names(), now, epoch);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
