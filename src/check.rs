@@ -18,7 +18,8 @@ use tokio::time::Instant;
 pub use report::{all_succeeded, text};
 
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
-use crate::model::{BaseCredentials, RegionName, Role, StsSession};
+use crate::clock::{Clock, CorrectedClock};
+use crate::model::{BaseCredentials, ClockSkew, RegionName, Role, StsSession};
 
 /// How many roles are walked at once: enough to be quick, few enough not to be throttled.
 const AT_ONCE: usize = 16;
@@ -56,6 +57,10 @@ pub struct RoleCheck {
     /// What came out.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// How many seconds the clock of this machine is ahead of that of AWS, negative if it is
+    /// behind; absent if that is not worth a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_skew_seconds: Option<i64>,
 }
 
 /// One call on the way.
@@ -108,11 +113,13 @@ impl RoleCheck {
 
 /// Checks all roles, several at a time; the answers keep their order. Base credentials that
 /// several roles share are resolved once: their source may ask a human. `fallback_region` is where
-/// GetCallerIdentity is called for a role that names no region.
+/// GetCallerIdentity is called for a role that names no region; `clock` is the one that `source`
+/// tells the time of AWS.
 pub async fn check_roles(
     source: Arc<dyn IdentitySource>,
     roles: &[Role],
     fallback_region: &RegionName,
+    clock: &dyn Clock,
 ) -> Vec<RoleCheck> {
     let bases = Arc::new(resolve_bases(&source, roles).await);
     let permits = Arc::new(Semaphore::new(AT_ONCE));
@@ -128,7 +135,10 @@ pub async fn check_roles(
     }
     let mut checks = tasks.join_all().await;
     checks.sort_by_key(|(index, _)| *index);
-    checks.into_iter().map(|(_, check)| check).collect()
+    let skew = clock.corrected().and_then(CorrectedClock::skew).filter(|skew| skew.is_notable());
+    let clock_skew_seconds = skew.map(ClockSkew::seconds);
+    let told = |(_, check)| RoleCheck { clock_skew_seconds, ..check };
+    checks.into_iter().map(told).collect()
 }
 
 /// An outcome and how long it took.
@@ -181,6 +191,7 @@ async fn check_role(
         role_arn: role.chain.role_arn().map(ToString::to_string),
         steps,
         outcome,
+        clock_skew_seconds: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -98,7 +99,20 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
     let path = absolute(&args.mountpoint)?;
     let request = Request::Unmount { mount: named(&path) };
-    match ask(&paths::mount_socket(&runtime_dir, &path), &request) {
+    let socket = paths::mount_socket(&runtime_dir, &path);
+    let mut answer = ask(&socket, &request);
+    // A daemon that crashed may be about to be started again; it is to end, too.
+    for _ in 0..SUCCESSOR_CHECKS {
+        let awaited = matches!(answer, Err(ClientError::NoDaemon(_)))
+            && mount::mounted_at(&path)?.is_some()
+            && !mount::is_dead(&path);
+        if !awaited {
+            break;
+        }
+        std::thread::sleep(SUCCESSOR_CHECK);
+        answer = ask(&socket, &request);
+    }
+    match answer {
         Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
             mount::unmount(&path)?;
@@ -108,6 +122,10 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// How often, and how often in all, a daemon is looked for that is about to be started again.
+const SUCCESSOR_CHECK: Duration = Duration::from_millis(100);
+const SUCCESSOR_CHECKS: u32 = 20;
 
 /// `credmount reload`, `lock` and `unlock`: asks the daemon that is meant, else every daemon of this
 /// user.

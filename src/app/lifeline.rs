@@ -57,6 +57,11 @@ impl Lifeline {
         Self { mounts_stay: true, unit: Some(unit.to_owned()), ..self }
     }
 
+    /// Whether connections of the mount with this [stem](crate::os::paths::mount_stem) are kept.
+    pub(super) fn holds(&self, stem: &str) -> bool {
+        SHAPES.iter().any(|(suffix, _)| self.kept.contains_key(&name(stem, suffix)))
+    }
+
     /// Takes the connections of the mount with this [stem](crate::os::paths::mount_stem), and how
     /// it was made.
     pub(super) fn take(&mut self, stem: &str) -> Option<(Shape, Connections)> {

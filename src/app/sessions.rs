@@ -13,7 +13,7 @@ use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, ObserveCalls, Observers, Serving};
 use crate::check::{all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CorrectedClock};
 use crate::config::{ConfigError, ConfigErrors, Origin, Selection, Settings};
 use crate::model::{Partition, RegionName, Role, StsSession};
 use crate::os::hardening;
@@ -24,9 +24,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
     let roles = distinct(&settings);
     let checks = runtime()?.block_on(async {
-        let sts = Arc::new(surroundings.sts(&settings, Arc::new(SystemClock), nobody()).await);
+        let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
+        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), nobody()).await);
         let region = fallback_region(&settings);
-        check_roles(sts, &roles, &region).await
+        check_roles(sts, &roles, &region, &*clock).await
     });
     let report = if args.json { serde_json::to_string(&checks)? + "\n" } else { text(&checks) };
     print(|out| out.write_all(report.as_bytes()))?;
@@ -116,9 +117,10 @@ async fn sessions(
     settings: &Settings,
     roles: &[Role],
 ) -> Result<Vec<Arc<StsSession>>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody()).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
+    broker.limit_calls(settings.sts_calls_per_second);
     let mut waits = JoinSet::new();
     for role in roles {
         let (broker, chain) = (broker.clone(), role.chain.clone());

@@ -32,6 +32,10 @@ use super::writer::Writer;
 /// most half a second later.
 pub const SINK_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long anybody waits for a record to be written, also while the sinks move: a crowd may have
+/// come before.
+pub const RECORD_DEADLINE: Duration = SINK_DEADLINE.saturating_add(Duration::from_secs(1));
+
 /// How often those who wait look whether the sinks still answer.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -198,6 +202,22 @@ impl AuditLog {
         if self.names.is_empty() || self.is_recorded(event).await {
             return Ok(true);
         }
+        self.without_record()
+    }
+
+    /// Counts a record as failed for which somebody has stopped waiting.
+    ///
+    /// # Errors
+    /// As [`AuditLog::record`].
+    pub(super) fn gave_up(&self) -> Result<bool, NotRecorded> {
+        if self.names.is_empty() {
+            return Ok(true);
+        }
+        self.shared.failed.fetch_add(1, Ordering::Relaxed);
+        self.without_record()
+    }
+
+    fn without_record(&self) -> Result<bool, NotRecorded> {
         match self.shared.on_failure {
             OnFailure::Serve => Ok(false),
             OnFailure::Refuse => Err(NotRecorded),

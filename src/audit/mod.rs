@@ -59,7 +59,9 @@ mod text;
 mod writer;
 
 pub use counts::Counts;
-pub use log::{AuditLog, AuditStatus, NotRecorded, OnFailure, SINK_DEADLINE, Sinks};
+pub use log::{
+    AuditLog, AuditStatus, NotRecorded, OnFailure, RECORD_DEADLINE, SINK_DEADLINE, Sinks,
+};
 pub use query::{Filter, Line, parse};
 pub use record::{
     AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
+use tokio::time::timeout;
 
+use super::log::RECORD_DEADLINE;
 use super::{AuditLog, AuditStatus, Counts, Event, NotRecorded, OnFailure, Sinks};
 
 /// Where records go at present.
@@ -24,11 +26,23 @@ impl Recorder {
     }
 
     /// As [`AuditLog::record`]; without a log there is nothing to wait for. While a log takes the
-    /// place of another, this waits for it; after [`Recorder::finish`] for ever.
+    /// place of another, this waits for it; after [`Recorder::finish`] for ever. What takes longer
+    /// than [`RECORD_DEADLINE`], as with a sink that is slow and a crowd before us, has failed.
     ///
     /// # Errors
     /// As [`AuditLog::record`].
     pub async fn record(&self, event: Event) -> Result<bool, NotRecorded> {
+        if let Ok(recorded) = timeout(RECORD_DEADLINE, self.recorded(event)).await {
+            return recorded;
+        }
+        if self.is_finished.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
+        let log = self.log.read().clone();
+        log.map_or(Ok(true), |log| log.gave_up())
+    }
+
+    async fn recorded(&self, event: Event) -> Result<bool, NotRecorded> {
         let _in_use = self.in_use.read().await;
         if self.is_finished.load(Ordering::Relaxed) {
             return std::future::pending().await;
@@ -87,6 +101,39 @@ impl Recorder {
         if let Some(log) = log {
             self.is_finished.store(true, Ordering::Relaxed);
             log.close().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::audit::testing::numbered;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_record_longer_than_its_deadline_save_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        for (on_failure, expected) in
+            [(OnFailure::Serve, Ok(false)), (OnFailure::Refuse, Err(NotRecorded))]
+        {
+            let file = Some(dir.path().join("audit.jsonl"));
+            let log = AuditLog::start(Sinks { file, journal: false }, on_failure).unwrap();
+            let recorder = Recorder::default();
+            recorder.replace(Some(log)).await;
+            // As while another log takes its place, and the one before hangs.
+            let replacing = recorder.in_use.write().await;
+            let start = Instant::now();
+            assert_eq!(recorder.record(numbered(1, 0)).await, expected);
+            assert_eq!(start.elapsed(), RECORD_DEADLINE);
+            assert_eq!(recorder.status().unwrap().failed, 1);
+            drop(replacing);
+            recorder.finish().await;
+            let late = timeout(Duration::from_hours(1), recorder.record(numbered(1, 1))).await;
+            assert!(late.is_err(), "an open that would go unrecorded is not answered");
         }
     }
 }

@@ -1,15 +1,17 @@
-//! The shell around the slots: one flight per role, shared by all who wait, and the background
-//! renewal.
+//! The shell around the slots: who waits for which flight, and the background renewal.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::pace::{DEFAULT_CALLS_PER_SECOND, Pacer};
 use super::schedule::Jitter;
 use super::slot::{Serving, Slot, SlotStatus};
 use super::{Cause, SessionError, SessionSource};
@@ -18,31 +20,36 @@ use crate::model::{RoleChain, StsSession};
 
 /// Keeps the sessions of all roles fresh. See the module documentation for its rules.
 pub struct Broker {
-    configured: RwLock<Configured>,
-    clock: Arc<dyn Clock>,
-    jitter: Box<dyn Fn() -> Jitter + Send + Sync>,
+    pub(super) configured: RwLock<Configured>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) jitter: Box<dyn Fn() -> Jitter + Send + Sync>,
+    pub(super) pacer: Pacer,
     entries: Mutex<HashMap<Arc<RoleChain>, Arc<Entry>>>,
     changes: watch::Sender<u64>,
 }
 
 /// What a reload may replace.
 #[derive(Debug, Clone)]
-struct Configured {
-    source: Arc<dyn SessionSource>,
-    min_ttl: Option<Duration>,
+pub(super) struct Configured {
+    pub(super) source: Arc<dyn SessionSource>,
+    pub(super) min_ttl: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    chain: Arc<RoleChain>,
-    slot: Mutex<Slot>,
+pub(super) struct Entry {
+    pub(super) chain: Arc<RoleChain>,
+    pub(super) slot: Mutex<Slot>,
+    /// Whether somebody waits for the flight under way; changed under the lock of the slot.
+    pub(super) urgent: watch::Sender<bool>,
+    /// Whether the flight under way waits for its turn to call.
+    pub(super) queued: AtomicBool,
     /// Counts the ends of flights, and deadlines missed.
     turn: watch::Sender<u64>,
 }
 
 impl Broker {
-    /// A broker with no sessions yet. `min_ttl` is the configured floor, `None` the default one;
-    /// `jitter` is asked once for each end of a flight.
+    /// A broker with no sessions yet, that makes at most [`DEFAULT_CALLS_PER_SECOND`]. `min_ttl` is
+    /// the configured floor, `None` the default one; `jitter` is asked for each pause.
     pub fn new(
         source: Arc<dyn SessionSource>,
         clock: Arc<dyn Clock>,
@@ -53,6 +60,7 @@ impl Broker {
             configured: RwLock::new(Configured { source, min_ttl }),
             clock,
             jitter: Box::new(jitter),
+            pacer: Pacer::new(DEFAULT_CALLS_PER_SECOND),
             entries: Mutex::default(),
             changes: watch::Sender::new(0),
         })
@@ -61,6 +69,12 @@ impl Broker {
     /// From now on asks `source`, with this floor. Sessions held are kept.
     pub fn configure(&self, source: Arc<dyn SessionSource>, min_ttl: Option<Duration>) {
         *self.configured.write() = Configured { source, min_ttl };
+    }
+
+    /// From now on makes at most so many AssumeRole calls in any second; `None`:
+    /// [`DEFAULT_CALLS_PER_SECOND`].
+    pub fn limit_calls(&self, per_second: Option<NonZeroU8>) {
+        self.pacer.limit(per_second.unwrap_or(DEFAULT_CALLS_PER_SECOND));
     }
 
     /// Forgets the sessions of all chains but these and those that lead to them. A flight under
@@ -90,11 +104,13 @@ impl Broker {
     }
 
     /// Waits until [`Broker::serving`] is no longer pending, starting a flight if none is under
-    /// way; at most until `deadline`, after which the role counts as failing.
+    /// way, and with more haste than those that nobody waits for; at most until `deadline`, after
+    /// which the role counts as failing.
     pub async fn settled(self: &Arc<Self>, chain: &Arc<RoleChain>, deadline: Duration) {
         let entry = self.entry(chain);
         if timeout(deadline, self.wait_settled(&entry)).await.is_err() {
-            let error = SessionError::new(entry.subject(), Cause::TimedOut, "");
+            let detail = if entry.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
+            let error = SessionError::new(entry.subject(), Cause::TimedOut, detail);
             entry.slot.lock().overdue(error, self.clock.now());
             self.announce(&entry);
         }
@@ -107,7 +123,7 @@ impl Broker {
     pub async fn refresh(self: &Arc<Self>, chain: &Arc<RoleChain>) -> Result<(), SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
-        self.launch(&entry, |_| true);
+        self.launch(&entry, true, |_| true);
         while entry.slot.lock().in_flight() && turn.changed().await.is_ok() {}
         match entry.slot.lock().status().failure {
             Some(failure) => Err(failure.error),
@@ -123,7 +139,7 @@ impl Broker {
         let mut turn = entry.turn.subscribe();
         loop {
             let now = self.clock.now();
-            self.launch(&entry, |slot| slot.is_due(now));
+            self.launch(&entry, false, |slot| slot.is_due(now));
             let due_at = entry.slot.lock().due_at();
             let until_due = due_at.and_then(|at| at.duration_since(now).ok());
             tokio::select! {
@@ -139,6 +155,8 @@ impl Broker {
             Arc::new(Entry {
                 chain: chain.clone(),
                 slot: Mutex::default(),
+                urgent: watch::Sender::new(false),
+                queued: AtomicBool::new(false),
                 turn: watch::Sender::new(0),
             })
         });
@@ -149,7 +167,7 @@ impl Broker {
         let mut turn = entry.turn.subscribe();
         loop {
             let now = self.clock.now();
-            self.launch(entry, |slot| matches!(slot.serving(now), Serving::Pending));
+            self.launch(entry, true, |slot| matches!(slot.serving(now), Serving::Pending));
             if !matches!(entry.slot.lock().serving(now), Serving::Pending) {
                 return;
             }
@@ -159,17 +177,19 @@ impl Broker {
         }
     }
 
-    /// A session to sign the next hop with. Unlike an open it waits for a retry that is due: it is
-    /// asked by a flight, never by a reader.
-    async fn session(
+    /// A session to sign the next hop with, as `urgent` as the flight that asks for it. Unlike an
+    /// open it waits for a retry that is due: it is asked by a flight, never by a reader.
+    pub(super) async fn session(
         self: &Arc<Self>,
         chain: &Arc<RoleChain>,
+        mut urgent: watch::Receiver<bool>,
     ) -> Result<Arc<StsSession>, SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
         loop {
             let now = self.clock.now();
-            self.launch(&entry, |slot| slot.is_due(now));
+            let hurry = *urgent.borrow_and_update();
+            self.launch(&entry, hurry, |slot| slot.in_flight() || slot.is_due(now));
             {
                 let slot = entry.slot.lock();
                 if let Serving::Live(session, _) = slot.serving(now) {
@@ -183,73 +203,16 @@ impl Broker {
                     };
                 }
             }
-            if turn.changed().await.is_err() {
-                return Err(SessionError::new(entry.subject(), Cause::TimedOut, ""));
+            tokio::select! {
+                changed = turn.changed() => if changed.is_err() {
+                    return Err(SessionError::new(entry.subject(), Cause::TimedOut, ""));
+                },
+                Ok(()) = urgent.changed() => {}
             }
         }
     }
 
-    /// Starts a flight if the slot `needs` one and none is under way. Both are decided under one
-    /// lock: between a look at the slot and the start, a flight may land that answers the need.
-    /// The flight is a task of its own: a reader that gives up does not cancel what others wait
-    /// for.
-    fn launch(self: &Arc<Self>, entry: &Arc<Entry>, needs: impl FnOnce(&Slot) -> bool) {
-        {
-            let mut slot = entry.slot.lock();
-            if !needs(&slot) || !slot.start() {
-                return;
-            }
-        }
-        let broker = self.clone();
-        let entry = entry.clone();
-        tokio::spawn(async move {
-            let load = {
-                let (broker, chain) = (broker.clone(), entry.chain.clone());
-                // A task of its own, so that a panic in it ends the flight as a failure.
-                tokio::spawn(async move { timeout(FLIGHT_LIMIT, broker.load(&chain)).await })
-            };
-            let outcome = match load.await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(SessionError::new(entry.subject(), Cause::TimedOut, "")),
-                Err(_) => {
-                    let detail = "internal error while asking for a session";
-                    Err(SessionError::new(entry.subject(), Cause::BadAnswer, detail))
-                }
-            };
-            broker.land(&entry, outcome);
-        });
-    }
-
-    async fn load(self: &Arc<Self>, chain: &RoleChain) -> Result<StsSession, SessionError> {
-        let source = self.configured.read().source.clone();
-        let Some(hop) = chain.hops.last() else {
-            return source.base(&chain.base).await;
-        };
-        let with = match chain.parent() {
-            Some(parent) => Box::pin(self.session(&Arc::new(parent))).await?,
-            None => Arc::new(source.base(&chain.base).await?),
-        };
-        source.assume_role(hop, &with).await
-    }
-
-    fn land(&self, entry: &Entry, outcome: Result<StsSession, SessionError>) {
-        let now = self.clock.now();
-        let role = entry.subject();
-        match &outcome {
-            Ok(session) => tracing::info!(
-                %role,
-                access_key_id = %session.access_key_id,
-                lifetime_seconds = session.lifetime().as_secs(),
-                "session received"
-            ),
-            Err(error) => tracing::warn!(%role, %error, "no session"),
-        }
-        let min_ttl = self.configured.read().min_ttl;
-        entry.slot.lock().finish(outcome, min_ttl, now, (self.jitter)());
-        self.announce(entry);
-    }
-
-    fn announce(&self, entry: &Entry) {
+    pub(super) fn announce(&self, entry: &Entry) {
         entry.turn.send_modify(|turn| *turn += 1);
         self.changes.send_modify(|change| *change += 1);
     }
@@ -262,7 +225,7 @@ impl fmt::Debug for Broker {
 }
 
 impl Entry {
-    fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         match self.chain.role_arn() {
             Some(arn) => arn.to_string(),
             None => format!("base credentials ({})", self.chain.base),
@@ -273,5 +236,5 @@ impl Entry {
 /// The longest time between two looks at the wall clock.
 pub const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
-/// A flight that has not ended by itself is given up after this time.
-const FLIGHT_LIMIT: Duration = Duration::from_mins(1);
+const STILL_QUEUED: &str =
+    "AWS was not asked yet: more calls wait than sts_calls_per_second lets go in that time";

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{BoxFuture, Cause};
 
-/// One AssumeRole call that has ended, with all its attempts.
+/// One AssumeRole call that has ended: one request. Another attempt is another call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssumeRoleCall {
     /// The role asked for.
@@ -18,7 +18,7 @@ pub struct AssumeRoleCall {
     pub source_identity: Option<String>,
     /// When the call began, by the wall clock.
     pub started: SystemTime,
-    /// From the first attempt to the end of the last one, pauses included, by the monotonic clock.
+    /// From the request to the end of the answer, by the monotonic clock.
     pub latency: Duration,
     /// What came of it.
     pub outcome: Result<AssumedKey, FailedCall>,
@@ -54,6 +54,10 @@ pub trait ObserveCalls: Debug + Send + Sync + 'static {
     /// Takes note of `call`. It is called once for each call, after its end and before its session
     /// is used; the session waits until the future is done.
     fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()>;
+
+    /// Takes note of how many seconds the clock of this machine is ahead of that of AWS. It is
+    /// called after each call, once AWS has told its time.
+    fn clock_skew(&self, _seconds: i64) {}
 }
 
 /// Several observers, told one after the other in this order. The default is nobody.
@@ -67,5 +71,11 @@ impl ObserveCalls for Observers {
                 observer.assume_role(call).await;
             }
         })
+    }
+
+    fn clock_skew(&self, seconds: i64) {
+        for observer in &self.0 {
+            observer.clock_skew(seconds);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Why a session could not be had, split by what to do about it.
 
+use std::time::Duration;
+
 /// Why a session could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {}{detail}", cause.sentence())]
@@ -11,13 +13,21 @@ pub struct SessionError {
     /// What the service answered (code, message, request id), led by `": "`, or empty. Free of
     /// secrets; for the operator, never for readers of the mount.
     pub detail: String,
+    /// How long not to ask again, as the answer said (Retry-After).
+    pub retry_after: Option<Duration>,
 }
 
 impl SessionError {
     /// An error with the service's own words.
     pub fn new(subject: impl Into<String>, cause: Cause, detail: &str) -> Self {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        Self { subject: subject.into(), cause, detail }
+        Self { subject: subject.into(), cause, detail, retry_after: None }
+    }
+
+    /// The same, told not to ask again for so long.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
     }
 }
 
@@ -65,6 +75,8 @@ pub enum Cause {
     TimedOut,
     /// The answer could not be understood, or its session is already expired.
     BadAnswer,
+    /// Not a failure of AWS: more programs wait for sessions than may.
+    Busy,
     /// Not a failure of AWS: the user locked the daemon.
     Locked,
     /// Not a failure of AWS: the mount was ended; whoever still holds it gets no keys.
@@ -82,7 +94,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -103,6 +115,7 @@ impl Cause {
         Self::Network,
         Self::TimedOut,
         Self::BadAnswer,
+        Self::Busy,
         Self::Locked,
         Self::Ended,
     ];
@@ -130,6 +143,7 @@ impl Cause {
             Self::Network => "Network",
             Self::TimedOut => "TimedOut",
             Self::BadAnswer => "BadAnswer",
+            Self::Busy => "Busy",
             Self::Locked => "Locked",
             Self::Ended => "Ended",
         }
@@ -159,8 +173,14 @@ impl Cause {
             | Self::ServiceUnavailable
             | Self::Network
             | Self::TimedOut
-            | Self::BadAnswer => RetryClass::Transient,
+            | Self::BadAnswer
+            | Self::Busy => RetryClass::Transient,
         }
+    }
+
+    /// Whether STS itself has more to do than it can, so that asking at once makes it worse.
+    pub fn is_overload(self) -> bool {
+        matches!(self, Self::Throttled | Self::ServiceUnavailable)
     }
 
     /// One clause that says what happened. It stands in files that readers of the mount see, so
@@ -187,6 +207,7 @@ impl Cause {
             Self::Network => "AWS STS cannot be reached",
             Self::TimedOut => "no answer came in time",
             Self::BadAnswer => "the answer of AWS STS was unusable",
+            Self::Busy => "too many programs wait for this role",
             Self::Locked => "credmount is locked",
             Self::Ended => "this mount was ended",
         }
@@ -297,6 +318,10 @@ impl Cause {
             Self::BadAnswer => {
                 "Something other than STS may have answered: a proxy, a captive portal, a wrong \
                  endpoint URL. If the session arrived expired, check the clock of this machine."
+            }
+            Self::Busy => {
+                "Find out why so many programs read at once while there is no session, or why AWS \
+                 does not answer; max_waiting_opens is how many may wait."
             }
             Self::Locked => "credmount unlock serves again.",
             Self::Ended => "Start the container or program anew with a mount that is served.",

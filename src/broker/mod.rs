@@ -1,7 +1,8 @@
 //! Sessions over time. Knows nothing of the AWS SDK, of file formats and of FUSE.
 //!
 //! 1. There is one session per role chain, however many readers and mounts use it.
-//! 2. A session is renewed in the background at half of the lifetime received, spread by jitter.
+//! 2. A session is renewed in the background around half of the lifetime received, spread by
+//!    jitter.
 //! 3. An open gets a session above its floor at once. Below the floor it waits for a renewal.
 //! 4. One flight per chain: all who wait share its session, or its failure.
 //! 5. A failure is remembered until its retry, which happens in the background. No open waits for
@@ -9,14 +10,20 @@
 //! 6. A reader's deadline ends its wait, not the flight; the role then counts as failing.
 //! 7. A session still valid is served although its renewal fails; an expired one never is.
 //! 8. Expirations are judged by the wall clock, which is read again at least every 30 s.
-//! 9. The hops of a role chain have sessions of their own, shared by the roles behind them.
+//! 9. At most so many AssumeRole calls are made in any second ([`pace`]), in the order asked; those
+//!    that somebody waits for go first. A turn that is waited for takes no time from the call.
+//! 10. A flight makes up to three calls where that may help those who wait. When STS says how long
+//!     not to ask, it is not asked, within bounds ([`schedule`]).
+//! 11. The hops of a role chain have sessions of their own, shared by the roles behind them.
 
 #![forbid(unsafe_code)]
 
 mod cache;
 mod call;
 mod error;
+mod flight;
 mod keeper;
+pub mod pace;
 mod port;
 pub mod schedule;
 mod slot;

@@ -19,7 +19,7 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
 
-    /// Calls AssumeRole once, signed by `with`.
+    /// Calls AssumeRole once, signed by `with`: one request, without further attempts.
     fn assume_role<'a>(
         &'a self,
         hop: &'a RoleHop,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::schedule::{Jitter, LONGEST_RETRY, Schedule, retry_after, schedule};
+use super::schedule::{Jitter, Reserve, Schedule, retry_wait, schedule};
 use super::{Cause, SessionError};
 use crate::model::StsSession;
 
@@ -91,13 +91,13 @@ impl Slot {
 
     /// Whether a flight should start at `now`: none is under way, and the renewal or the retry is
     /// due, or nothing was ever fetched. A clock that was set back would put either out of reach,
-    /// so a session from the future and a retry beyond [`LONGEST_RETRY`] are due as well.
+    /// so it is due as well if the session or the failure is from the future.
     pub fn is_due(&self, now: SystemTime) -> bool {
         if self.in_flight {
             return false;
         }
         match (&self.failure, &self.held) {
-            (Some(failure), _) => failure.retry_at <= now || failure.retry_at > now + LONGEST_RETRY,
+            (Some(failure), _) => failure.retry_at <= now || now + CLOCK_TOLERANCE < failure.at,
             (None, Some(held)) => {
                 held.schedule.refresh_at <= now || now + CLOCK_TOLERANCE < held.session.issued
             }
@@ -149,7 +149,7 @@ impl Slot {
     /// failing, so that no later open waits for the same flight; the flight itself goes on.
     pub fn overdue(&mut self, error: SessionError, now: SystemTime) {
         if self.in_flight && self.failure.is_none() {
-            let retry_at = now + retry_after(error.cause.retry(), 1, Jitter::NONE);
+            let retry_at = now + retry_wait(&error, 1, self.reserve(now), Jitter::NONE);
             self.failure = Some(Failure { error, at: now, retry_at, in_a_row: 0 });
         }
     }
@@ -184,7 +184,7 @@ impl Slot {
             // nobody should wait for what cannot come, and asking again has to slow down no
             // further than the lifetime demands.
             schedule.floor_at = session.expiration;
-            let pause = (session.remaining(now) / 2).clamp(SHORTEST_PAUSE, LONGEST_RETRY);
+            let pause = (session.remaining(now) / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             schedule.refresh_at = now + pause;
         }
         // However short the session, no busy loop.
@@ -195,14 +195,24 @@ impl Slot {
     fn fail(&mut self, error: SessionError, now: SystemTime, jitter: Jitter) {
         self.failures += 1;
         let in_a_row = self.failure.as_ref().map_or(0, |failure| failure.in_a_row) + 1;
-        let retry_at = now + retry_after(error.cause.retry(), in_a_row, jitter);
+        let retry_at = now + retry_wait(&error, in_a_row, self.reserve(now), jitter);
         self.failure = Some(Failure { error, at: now, retry_at, in_a_row });
+    }
+
+    /// What is left to serve at `now` while the role fails.
+    fn reserve(&self, now: SystemTime) -> Option<Reserve> {
+        let held = self.held.as_ref().filter(|held| held.session.is_valid(now))?;
+        let above_floor = now < held.schedule.floor_at;
+        Some(Reserve { left: held.session.remaining(now), above_floor })
     }
 }
 
-/// How far the wall clock may run behind the instant a session was received before the session is
-/// renewed for that alone.
+/// How far the wall clock may run behind the instant of a session or a failure before it is tried
+/// again for that alone.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
 /// The shortest time between a session and the background renewal of it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest time until a source that had no newer keys is asked again.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);

@@ -4,9 +4,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Outcome, RoleCheck};
+use crate::model::ClockSkew;
 
 /// The widest line, in characters; a longer word stands on a line of its own.
 const WIDTH: usize = 96;
+/// What to do about a clock with which `credmount` gets along.
+const CLOCK_ADVICE: &str = "Set the clock of this machine right (timedatectl set-ntp true). credmount \
+     goes by the time of AWS, but AWS refuses what other programs sign, and they take sessions for \
+     expired, or for valid, that are not.";
 /// Where the values start.
 const COLUMN: usize = 16;
 
@@ -20,6 +25,11 @@ pub fn text(checks: &[RoleCheck]) -> String {
     let mut out = String::new();
     for check in checks {
         block(&mut out, check);
+    }
+    if let Some(seconds) = checks.iter().find_map(|check| check.clock_skew_seconds) {
+        let skew = ClockSkew::from_seconds(seconds);
+        line(&mut out, "clock", &skew.to_string());
+        field(&mut out, "advice", CLOCK_ADVICE);
     }
     out
 }

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::model::{
     AccountId, ExternalId, ProfileName, RoleArn, RoleChain, RoleHop, Secret, SessionAttributes,
 };
@@ -112,7 +113,7 @@ fn role(profile: &str, hops: &[&str]) -> Role {
 async fn run(aws: ScriptedAws, roles: &[Role]) -> (Vec<RoleCheck>, Vec<String>) {
     let aws = Arc::new(aws);
     let region = RegionName::parse("us-east-2").unwrap();
-    let checks = check_roles(aws.clone(), roles, &region).await;
+    let checks = check_roles(aws.clone(), roles, &region, &SystemClock).await;
     let calls = aws.calls.lock().clone();
     (checks, calls)
 }
@@ -302,4 +303,15 @@ async fn text_has_one_block_per_role() {
                     endpoint, proxy), or the source of the base credentials takes too long.
         latency     base credentials 7 ms
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_is_told_with_advice_once() {
+    let (checks, _) = run(ScriptedAws::default(), &[role("a", &["first"])]).await;
+    let wrong = |check| RoleCheck { clock_skew_seconds: Some(-600), ..check };
+    let checks: Vec<_> = [checks.clone(), checks].concat().into_iter().map(wrong).collect();
+    let told = text(&checks);
+    assert_eq!(told.matches("clock: 10 min behind AWS").count(), 1, "{told}");
+    assert!(told.contains("timedatectl"), "{told}");
+    assert_eq!(serde_json::to_value(&checks).unwrap()[0]["clock_skew_seconds"], -600);
 }

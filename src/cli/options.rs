@@ -207,6 +207,15 @@ pub struct DaemonArgs {
     #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
     pub open_deadline: Option<String>,
 
+    /// How many opens may wait for AWS at a time [default: 4096]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
+    pub max_waiting_opens: Option<String>,
+    /// How many AssumeRole calls to make in any second at most, 1 to 100; 3 if not given
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    #[arg(help_heading = SESSIONS, display_order = AFTER_COMMON)]
+    pub sts_calls_per_second: Option<String>,
+
     /// Return to the shell once all is mounted
     #[arg(long, help_heading = MOUNT)]
     pub background: bool,
@@ -233,6 +242,8 @@ impl DaemonArgs {
         Flags {
             min_ttl: self.min_ttl.clone(),
             open_deadline: self.open_deadline.clone(),
+            max_waiting_opens: self.max_waiting_opens.clone(),
+            sts_calls_per_second: self.sts_calls_per_second.clone(),
             background: self.background,
             supervise: self.supervise,
             audit_log: self.audit_log.clone(),

@@ -117,6 +117,8 @@ fn described(settings: &Settings) -> String {
         session_duration: DEFAULT_SESSION_DURATION,
         min_ttl: None,
         open_deadline: DEFAULT_OPEN_DEADLINE,
+        max_waiting_opens: DEFAULT_MAX_WAITING_OPENS,
+        sts_calls_per_second: None,
         audit_log: None,
         audit_journal: false,
         on_audit_failure: OnAuditFailure::Serve,

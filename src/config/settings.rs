@@ -1,5 +1,6 @@
 //! The checked settings: what every other module may rely on.
 
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ pub const DEFAULT_SESSION_DURATION: Duration = Duration::from_hours(1);
 /// How long one open waits for sessions when nothing says otherwise.
 pub const DEFAULT_OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How many opens may wait for sessions at a time when nothing says otherwise. Ten times as many
+/// programs as machines have, and a few MB.
+pub const DEFAULT_MAX_WAITING_OPENS: usize = 4096;
+
 /// Everything that flags, environment and files said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -27,6 +32,11 @@ pub struct Settings {
     pub min_ttl: Option<Duration>,
     /// How long one open waits for sessions: 100 ms to 50 s, default 10 s.
     pub open_deadline: Duration,
+    /// How many opens may wait for sessions at a time: 1 to 1,000,000, default 4096.
+    pub max_waiting_opens: usize,
+    /// How many AssumeRole calls the daemon makes in any second at most: 1 to 100; `None`: as
+    /// many as the broker thinks good.
+    pub sts_calls_per_second: Option<NonZeroU8>,
     /// Where each open of a file with keys is recorded, one JSON object per line; absolute. `None`:
     /// nowhere.
     pub audit_log: Option<PathBuf>,
@@ -147,6 +157,8 @@ pub(super) fn assemble(
         session_duration: options.session_duration.value().unwrap_or(DEFAULT_SESSION_DURATION),
         min_ttl: options.min_ttl.value(),
         open_deadline: options.open_deadline.value().unwrap_or(DEFAULT_OPEN_DEADLINE),
+        max_waiting_opens: options.max_waiting_opens.value().unwrap_or(DEFAULT_MAX_WAITING_OPENS),
+        sts_calls_per_second: options.sts_calls_per_second.value(),
         audit_log: options.audit_log.value(),
         audit_journal: options.audit_journal.value().unwrap_or_default(),
         on_audit_failure: options.on_audit_failure.value().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Texts → values, with messages. Knows no place of origin; the caller adds it.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 /// The shortest session that STS gives.
@@ -69,6 +70,12 @@ pub(super) fn open_deadline(key: &str, text: &str) -> Result<Duration, String> {
     Err(format!("{key} {} is out of range: use 100ms to 50s", shown(text)))
 }
 
+/// How many opens may wait at a time: at least one, and no more than any machine has readers.
+pub(super) fn waiting_opens(key: &str, text: &str) -> Result<usize, String> {
+    let number = text.trim().parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| format!("{key} is {}: write a number, 1 to 1000000", shown(text)))
+}
+
 /// A directory as a reader sees it. It stands in `credential_process` lines, which some SDKs
 /// split at spaces without knowing quotes, others give to a shell, and PHP cuts at `;`.
 pub(super) fn reader_path(key: &str, text: &str) -> Result<String, String> {
@@ -101,6 +108,12 @@ pub(super) fn boolean(key: &str, text: &str) -> Result<bool, String> {
 /// A small count.
 pub(super) fn count(key: &str, text: &str) -> Result<u8, String> {
     text.trim().parse().map_err(|_| format!("{key} is {}: write a number, 0 to 3", shown(text)))
+}
+
+/// A limit of calls: 1 to 100.
+pub(super) fn calls_per_second(key: &str, text: &str) -> Result<NonZeroU8, String> {
+    let number = text.trim().parse().ok().filter(|number: &NonZeroU8| number.get() <= 100);
+    number.ok_or_else(|| format!("{key} is {}: write a number, 1 to 100", shown(text)))
 }
 
 /// `text` in quotes, cut where it is long and with control characters escaped.
@@ -174,6 +187,27 @@ mod tests {
     }
 
     #[test]
+    fn at_least_one_open_may_wait() {
+        let parse = |text| waiting_opens("max_waiting_opens", text);
+        assert_eq!((parse("1"), parse("4096")), (Ok(1), Ok(4096)));
+        for wrong in ["0", "-1", "1000001", "many", "", "1.5"] {
+            let told = parse(wrong).unwrap_err();
+            let expected = "write a number, 1 to 1000000";
+            assert_eq!(told, format!("max_waiting_opens is `{wrong}`: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_limit_of_calls_is_1_to_100() {
+        let parse = |text| calls_per_second("sts_calls_per_second", text).map(NonZeroU8::get);
+        assert_eq!((parse("1"), parse("100")), (Ok(1), Ok(100)));
+        for text in ["0", "101", "300", "-1", "2.5", "many", ""] {
+            let problem = format!("sts_calls_per_second is `{text}`: write a number, 1 to 100");
+            assert_eq!(parse(text), Err(problem));
+        }
+    }
+
+    #[test]
     fn reader_paths_survive_every_way_to_run_a_process() {
         assert_eq!(reader_path("reader_path", "/root/.aws/"), Ok("/root/.aws".to_owned()));
         assert_eq!(reader_path("reader_path", "/"), Ok("/".to_owned()));
@@ -195,6 +229,7 @@ mod tests {
         fn no_text_panics(text in ".*") {
             let _ = session_duration("k", &text);
             let _ = open_deadline("k", &text);
+            let _ = waiting_opens("k", &text);
             let _ = reader_path("k", &text);
             let _ = meant(&text, ["region"]);
         }

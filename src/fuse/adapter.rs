@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::errno::errno;
-use crate::open::{CurrentService, First, Requester};
+use crate::open::{Beat, CurrentService, First, OpenService, Requester, Resumed};
 use crate::tree::{Attr, Fh, FsError, Ino, Kind};
 
 /// The file system as fuser calls it.
@@ -22,6 +22,8 @@ use crate::tree::{Attr, Fh, FsError, Ino, Kind};
 pub(super) struct CredFs {
     service: Arc<CurrentService>,
     runtime: Handle,
+    /// Of the thread that calls: there is one for each file system.
+    beat: Arc<Beat>,
     uid: u32,
     gid: u32,
 }
@@ -29,7 +31,26 @@ pub(super) struct CredFs {
 impl CredFs {
     /// Serves `service`; opens that have to wait run on `runtime`.
     pub(super) fn new(service: Arc<CurrentService>, runtime: Handle) -> Self {
-        Self { service, runtime, uid: geteuid().as_raw(), gid: getegid().as_raw() }
+        let beat = service.get().traffic().beat();
+        Self { service, runtime, beat, uid: geteuid().as_raw(), gid: getegid().as_raw() }
+    }
+
+    /// A READ by a handle of an earlier daemon: as much as is left of its file, or all of it anew.
+    fn read_again(&self, read: Read, requester: Requester, reply: ReplyData) {
+        let service = self.service.get();
+        match service.resume(read.ino, read.fh, read.offset) {
+            Ok(Resumed::AtEnd) => reply.data(&[]),
+            Ok(Resumed::FromStart(file)) => {
+                // As with an open, a reply that is dropped answers EIO.
+                self.runtime.spawn(async move {
+                    match service.open_again(file, read.fh, requester).await {
+                        Ok(()) => read_pinned(&service, read, reply),
+                        Err(error) => reply.error(errno(error)),
+                    }
+                });
+            }
+            Err(error) => reply.error(errno(error)),
+        }
     }
 
     fn file_attr(&self, attr: Attr) -> FileAttr {
@@ -59,6 +80,7 @@ impl CredFs {
 
 impl Filesystem for CredFs {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _busy = self.beat.busy();
         let found = match name.to_str() {
             Some(name) => self.service.get().tree().lookup(Ino(parent.0), name),
             None => Err(FsError::NotFound),
@@ -70,6 +92,7 @@ impl Filesystem for CredFs {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _busy = self.beat.busy();
         match self.service.get().tree().attr(Ino(ino.0)) {
             Ok(attr) => reply.attr(&FOREVER, &self.file_attr(attr)),
             Err(error) => reply.error(errno(error)),
@@ -77,6 +100,7 @@ impl Filesystem for CredFs {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let _busy = self.beat.busy();
         // The kernel refuses writers of a read-only superblock itself.
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(errno(FsError::ReadOnly));
@@ -85,7 +109,8 @@ impl Filesystem for CredFs {
         match service.open(Ino(ino.0), requester) {
             Ok(First::Ready(fh)) => opened(reply, fh),
             Ok(First::Later(file)) => {
-                // Dropping the reply unanswered, as a panic would, answers EIO.
+                // The service answers in time and catches panics where it can; beyond that, a reply
+                // dropped unanswered answers EIO.
                 self.runtime.spawn(async move {
                     match service.open_later(file, requester).await {
                         Ok(fh) => opened(reply, fh),
@@ -99,8 +124,8 @@ impl Filesystem for CredFs {
 
     fn read(
         &self,
-        _req: &Request,
-        _ino: INodeNo,
+        req: &Request,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -108,8 +133,12 @@ impl Filesystem for CredFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.service.get().tree().read(Fh(fh.0), offset, size) {
+        let _busy = self.beat.busy();
+        let service = self.service.get();
+        let read = Read { ino: Ino(ino.0), fh: Fh(fh.0), offset, size };
+        match service.tree().read(read.fh, offset, size) {
             Ok(slice) => reply.data(slice.bytes()),
+            Err(FsError::StaleHandle) => self.read_again(read, requester(req), reply),
             Err(error) => reply.error(errno(error)),
         }
     }
@@ -124,6 +153,7 @@ impl Filesystem for CredFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let _busy = self.beat.busy();
         self.service.get().tree().release(Fh(fh.0));
         reply.ok();
     }
@@ -136,6 +166,7 @@ impl Filesystem for CredFs {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let _busy = self.beat.busy();
         let entries = match self.service.get().tree().entries(Ino(ino.0)) {
             Ok(entries) => entries,
             Err(error) => return reply.error(errno(error)),
@@ -171,6 +202,22 @@ impl Filesystem for CredFs {
 
     fn listxattr(&self, _req: &Request, _ino: INodeNo, _size: u32, reply: ReplyXattr) {
         reply.error(Errno::ENOSYS);
+    }
+}
+
+/// What is to be read.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    ino: Ino,
+    fh: Fh,
+    offset: u64,
+    size: u32,
+}
+
+fn read_pinned(service: &OpenService, read: Read, reply: ReplyData) {
+    match service.tree().read(read.fh, read.offset, read.size) {
+        Ok(slice) => reply.data(slice.bytes()),
+        Err(error) => reply.error(errno(error)),
     }
 }
 

@@ -18,7 +18,7 @@ use super::caches::{Asked, Caches, permissions};
 use super::errno::{errno, scratch_errno};
 use super::owner::{Owner, SHORTLY, file_type};
 use crate::clock::Clock;
-use crate::open::CurrentService;
+use crate::open::{Beat, CurrentService};
 use crate::scratch::{Existing, Scratch};
 use crate::tree::{Fh, FsError, Ino};
 
@@ -28,6 +28,8 @@ pub(super) struct CacheFs {
     caches: Arc<Caches>,
     service: Arc<CurrentService>,
     runtime: Handle,
+    /// Of the thread that calls.
+    beat: Arc<Beat>,
 }
 
 impl CacheFs {
@@ -39,7 +41,8 @@ impl CacheFs {
         service: Arc<CurrentService>,
         runtime: Handle,
     ) -> Self {
-        Self { caches: Arc::new(Caches { scratch, clock, owner }), service, runtime }
+        let beat = service.get().traffic().beat();
+        Self { caches: Arc::new(Caches { scratch, clock, owner }), service, runtime, beat }
     }
 
     /// Answers a lookup of one of the four directories.
@@ -65,15 +68,18 @@ impl CacheFs {
 
 impl Filesystem for CacheFs {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _busy = self.beat.busy();
         let found = self.caches.scratch.lookup(Ino(parent.0), name);
         self.caches.reply_entry(reply, found);
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, times: u64) {
+        let _busy = self.beat.busy();
         self.caches.scratch.forget(Ino(ino.0), times);
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _busy = self.beat.busy();
         self.caches.reply_attr(reply, self.caches.scratch.attr(Ino(ino.0)));
     }
 
@@ -95,6 +101,7 @@ impl Filesystem for CacheFs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let _busy = self.beat.busy();
         let asked = Asked { mode, uid, gid, size, atime, mtime };
         if fh.is_some() {
             return self.caches.change(ino, asked, reply);
@@ -115,6 +122,7 @@ impl Filesystem for CacheFs {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
+        let _busy = self.beat.busy();
         let name = name.to_owned();
         self.admitted(req, move |caches| {
             let (caches, kind) = match caches {
@@ -140,6 +148,7 @@ impl Filesystem for CacheFs {
         _umask: u32,
         reply: ReplyEntry,
     ) {
+        let _busy = self.beat.busy();
         let name = name.to_owned();
         self.admitted(req, move |caches| {
             let caches = match caches {
@@ -153,6 +162,7 @@ impl Filesystem for CacheFs {
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _busy = self.beat.busy();
         let name = name.to_owned();
         self.admitted(req, move |caches| {
             done(
@@ -166,6 +176,7 @@ impl Filesystem for CacheFs {
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _busy = self.beat.busy();
         let name = name.to_owned();
         self.admitted(req, move |caches| {
             done(
@@ -210,6 +221,7 @@ impl Filesystem for CacheFs {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let _busy = self.beat.busy();
         let existing = if flags.is_empty() {
             Existing::Replace
         } else if flags == RenameFlags::RENAME_NOREPLACE {
@@ -230,6 +242,7 @@ impl Filesystem for CacheFs {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _busy = self.beat.busy();
         self.admitted(req, move |caches| {
             let opened =
                 caches.and_then(|caches| caches.scratch.open(Ino(ino.0)).map_err(scratch_errno));
@@ -250,6 +263,7 @@ impl Filesystem for CacheFs {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let _busy = self.beat.busy();
         let name = name.to_owned();
         let flags = OFlags::from_bits_retain(flags.cast_unsigned());
         self.admitted(req, move |caches| {
@@ -277,6 +291,7 @@ impl Filesystem for CacheFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _busy = self.beat.busy();
         match self.caches.scratch.read(Fh(fh.0), offset, size) {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(scratch_errno(error)),
@@ -295,6 +310,7 @@ impl Filesystem for CacheFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _busy = self.beat.busy();
         let (caches, now) = (&self.caches, self.caches.now());
         match (caches.scratch.write(Fh(fh.0), offset, data, now), u32::try_from(data.len())) {
             (Ok(()), Ok(written)) => reply.written(written),
@@ -313,11 +329,13 @@ impl Filesystem for CacheFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let _busy = self.beat.busy();
         self.caches.scratch.release(Fh(fh.0));
         reply.ok();
     }
 
     fn opendir(&self, req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _busy = self.beat.busy();
         self.admitted(req, move |caches| match caches {
             Ok(_) => reply.opened(FileHandle(0), FopenFlags::empty()),
             Err(error) => reply.error(error),
@@ -332,6 +350,7 @@ impl Filesystem for CacheFs {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let _busy = self.beat.busy();
         let scratch = &self.caches.scratch;
         let listed = scratch
             .entries(Ino(ino.0), offset)
@@ -355,6 +374,7 @@ impl Filesystem for CacheFs {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let _busy = self.beat.busy();
         let usage = self.caches.scratch.usage();
         let block = u64::from(BLOCK);
         let blocks = usage.quotas.bytes / block;

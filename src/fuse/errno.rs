@@ -15,7 +15,9 @@ pub(super) fn errno(error: FsError) -> Errno {
         FsError::ReadOnly => Errno::EROFS,
         FsError::Refused => Errno::EACCES,
         // As for a file that was removed on a network file system: open it again.
+        // For an inode number it makes the kernel look the name up again.
         FsError::StaleHandle => Errno::ESTALE,
+        FsError::Failed => Errno::EIO,
     }
 }
 

@@ -27,7 +27,8 @@ use crate::broker::{BoxFuture, Broker, SessionError, SessionSource};
 use crate::clock::{Clock, SystemClock};
 use crate::model::{BaseCredentials, Caller, RoleHop, StsSession};
 use crate::open::{
-    CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions as Opening, OpenService, Requester,
+    CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions as Opening, OpenService,
+    Requester, Traffic,
 };
 use crate::policy::Policy;
 use crate::publish::{Publisher, Served};
@@ -94,7 +95,17 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
         calls: Arc::default(),
     };
     let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(clock.now()));
-    let service = OpenService::new(tree, broker, publisher, clock, options, locate, life, gate);
+    let service = OpenService::new(
+        tree,
+        broker,
+        publisher,
+        clock,
+        options,
+        locate,
+        life,
+        gate,
+        Traffic::new(1),
+    );
     CurrentService::new(service)
 }
 

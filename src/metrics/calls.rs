@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::histogram::{Histogram, STS_BOUNDS};
-use super::names::{RENEWALS, STS_DURATION};
+use super::names::{CLOCK_SKEW, RENEWALS, STS_DURATION};
 use super::text::Exposition;
 use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls};
 
-/// The counts of a daemon's AssumeRole calls, from its start on.
+/// The counts of a daemon's AssumeRole calls, from its start on, and what their answers told of the
+/// time.
 #[derive(Debug, Default)]
-pub struct CallMetrics(Mutex<BTreeMap<String, RoleCalls>>);
+pub struct CallMetrics {
+    roles: Mutex<BTreeMap<String, RoleCalls>>,
+    clock_skew: Mutex<Option<i64>>,
+}
 
 #[derive(Debug)]
 struct RoleCalls {
@@ -31,7 +35,7 @@ impl CallMetrics {
     /// Counts one call.
     pub fn count(&self, call: &AssumeRoleCall) {
         let result = call.outcome.as_ref().map_or_else(|failed| failed.cause.name(), |_| "ok");
-        let mut roles = self.0.lock();
+        let mut roles = self.roles.lock();
         let role = roles.entry(call.role_arn.clone()).or_default();
         *role.results.entry(result).or_default() += 1;
         role.duration.observe(call.latency);
@@ -39,7 +43,7 @@ impl CallMetrics {
 
     /// The families of calls, with the roles that `shows` lets through.
     pub(super) fn write(&self, text: &mut Exposition, shows: &dyn Fn(&str) -> bool) {
-        let roles = self.0.lock();
+        let roles = self.roles.lock();
         let visible = || roles.iter().filter(|(role_arn, _)| shows(role_arn));
         text.family(&RENEWALS);
         for (role_arn, role) in visible() {
@@ -51,6 +55,10 @@ impl CallMetrics {
         for (role_arn, role) in visible() {
             role.duration.write(text, &STS_DURATION, &[("role", role_arn)]);
         }
+        text.family(&CLOCK_SKEW);
+        if let Some(seconds) = *self.clock_skew.lock() {
+            text.sample(&CLOCK_SKEW, &[], seconds);
+        }
     }
 }
 
@@ -58,5 +66,9 @@ impl ObserveCalls for CallMetrics {
     fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
         self.count(call);
         Box::pin(std::future::ready(()))
+    }
+
+    fn clock_skew(&self, seconds: i64) {
+        *self.clock_skew.lock() = Some(seconds);
     }
 }

@@ -27,7 +27,7 @@ pub(super) const OPEN_BOUNDS: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
-/// Upper bounds for calls to STS: from a near endpoint to three attempts that time out.
+/// Upper bounds for calls to STS: from a near endpoint to one that gives no answer in time.
 pub(super) const STS_BOUNDS: &[Duration] = &[
     Duration::from_millis(10),
     Duration::from_millis(20),
@@ -39,8 +39,6 @@ pub(super) const STS_BOUNDS: &[Duration] = &[
     Duration::from_secs(2),
     Duration::from_secs(5),
     Duration::from_secs(10),
-    Duration::from_secs(20),
-    Duration::from_secs(30),
 ];
 
 /// Durations, counted by the smallest bound that is not below them.

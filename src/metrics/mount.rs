@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::MountView;
 use super::histogram::{Histogram, OPEN_BOUNDS};
 use super::names::{
-    AUDIT_FAILURES, AUDIT_RECORDS, OPEN_DURATION, OPENS, OPENS_READY, SESSION_REMAINING,
+    AUDIT_FAILURES, AUDIT_RECORDS, OPEN_DURATION, OPENS, OPENS_BUSY, OPENS_READY, SESSION_REMAINING,
 };
 use super::text::Exposition;
 
@@ -17,6 +17,8 @@ pub enum OpenOutcome {
     Ready,
     /// Allowed, after waiting for a session or for its rendering.
     Waited,
+    /// Allowed, and answered with what was there, because too many others waited.
+    Busy,
     /// Refused by the rules of the mount.
     Refused,
 }
@@ -26,6 +28,7 @@ pub enum OpenOutcome {
 pub struct MountMetrics {
     ready: AtomicU64,
     waited: AtomicU64,
+    busy: AtomicU64,
     refused: AtomicU64,
     duration: Histogram,
     audit: AuditCounts,
@@ -36,6 +39,7 @@ impl Default for MountMetrics {
         Self {
             ready: AtomicU64::default(),
             waited: AtomicU64::default(),
+            busy: AtomicU64::default(),
             refused: AtomicU64::default(),
             duration: Histogram::new(OPEN_BOUNDS),
             audit: AuditCounts::default(),
@@ -49,6 +53,7 @@ impl MountMetrics {
         let count = match outcome {
             OpenOutcome::Ready => &self.ready,
             OpenOutcome::Waited => &self.waited,
+            OpenOutcome::Busy => &self.busy,
             OpenOutcome::Refused => &self.refused,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +99,7 @@ impl AuditCounts {
 pub(super) fn write(text: &mut Exposition, mounts: &[MountView<'_>]) {
     text.family(&OPENS);
     for MountView { label, metrics, .. } in mounts {
-        let allowed = load(&metrics.ready) + load(&metrics.waited);
+        let allowed = load(&metrics.ready) + load(&metrics.waited) + load(&metrics.busy);
         for (decision, count) in [("allowed", allowed), ("refused", load(&metrics.refused))] {
             text.sample(&OPENS, &[("mount", label), ("decision", decision)], count);
         }
@@ -102,6 +107,10 @@ pub(super) fn write(text: &mut Exposition, mounts: &[MountView<'_>]) {
     text.family(&OPENS_READY);
     for MountView { label, metrics, .. } in mounts {
         text.sample(&OPENS_READY, &[("mount", label)], load(&metrics.ready));
+    }
+    text.family(&OPENS_BUSY);
+    for MountView { label, metrics, .. } in mounts {
+        text.sample(&OPENS_BUSY, &[("mount", label)], load(&metrics.busy));
     }
     text.family(&OPEN_DURATION);
     for MountView { label, metrics, .. } in mounts {

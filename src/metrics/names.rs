@@ -52,6 +52,11 @@ pub(super) const OPENS_READY: Family = counter(
     "Allowed opens that were answered from what was rendered already, without waiting.",
 );
 
+pub(super) const OPENS_BUSY: Family = counter(
+    "credmount_open_busy_total",
+    "Allowed opens that were not let wait for a session, because too many others waited.",
+);
+
 pub(super) const OPEN_DURATION: Family = histogram(
     "credmount_open_duration_seconds",
     "Time from the request of the kernel to the answer of an open, refused ones included.",
@@ -69,7 +74,12 @@ pub(super) const RENEWALS: Family = counter(
 
 pub(super) const STS_DURATION: Family = histogram(
     "credmount_sts_duration_seconds",
-    "Time that an AssumeRole call took with all its attempts, failed ones included.",
+    "Time that an AssumeRole call took, failed ones included.",
+);
+
+pub(super) const CLOCK_SKEW: Family = gauge(
+    "credmount_clock_skew_seconds",
+    "How far the clock of this machine is ahead of that of AWS; negative: behind.",
 );
 
 pub(super) const AUDIT_RECORDS: Family =

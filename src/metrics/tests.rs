@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::{AssumeRoleCall, AssumedKey, Cause, FailedCall};
+use crate::broker::{AssumeRoleCall, AssumedKey, Cause, FailedCall, ObserveCalls as _};
 
 const PROD: &str = "arn:aws:iam::123456789012:role/prod";
 const DEV: &str = "arn:aws:iam::123456789012:role/dev";
@@ -61,10 +61,12 @@ impl Scene {
         scene.agent.opened(OpenOutcome::Refused, Duration::from_micros(15));
         scene.agent.audit().written();
         scene.build.opened(OpenOutcome::Waited, Duration::from_secs(11));
+        scene.build.opened(OpenOutcome::Busy, Duration::from_millis(1));
         scene.build.audit().failed();
         scene.audit.written();
+        scene.calls.clock_skew(-600);
         scene.calls.count(&call(PROD, Duration::from_millis(240), None));
-        scene.calls.count(&call(PROD, Duration::from_secs(25), Some(Cause::TimedOut)));
+        scene.calls.count(&call(PROD, Duration::from_secs(8), Some(Cause::TimedOut)));
         scene.calls.count(&call(DEV, Duration::from_millis(80), Some(Cause::AccessDenied)));
         scene
     }
@@ -112,10 +114,13 @@ fn the_daemon_tells_of_all_mounts_and_roles() {
         (1.0, "credmount_opens_total", &[("mount", "agent"), ("decision", "refused")]),
         (2.0, "credmount_open_ready_total", &[("mount", "agent")]),
         (0.0, "credmount_open_ready_total", &[("mount", "build")]),
-        (11.0, "credmount_open_duration_seconds_sum", &[("mount", "build")]),
+        (2.0, "credmount_opens_total", &[("mount", "build"), ("decision", "allowed")]),
+        (1.0, "credmount_open_busy_total", &[("mount", "build")]),
+        (11.001, "credmount_open_duration_seconds_sum", &[("mount", "build")]),
         (1.0, "credmount_renewals_total", &[("role", PROD), ("result", "ok")]),
         (1.0, "credmount_renewals_total", &[("role", PROD), ("result", "TimedOut")]),
         (1.0, "credmount_renewals_total", &[("role", DEV), ("result", "AccessDenied")]),
+        (-600.0, "credmount_clock_skew_seconds", &[]),
         (25.24, "credmount_sts_duration_seconds_sum", &[("role", PROD)]),
         (1.0, "credmount_audit_records_total", &[("mount", "")]),
         (1.0, "credmount_audit_failures_total", &[("mount", "build")]),
@@ -159,7 +164,7 @@ fn histograms_are_cumulative_and_agree_with_their_count() {
 fn every_family_is_listed_even_before_anything_happened() {
     let text = daemon_text(&[], &CallMetrics::default(), &AuditCounts::default());
     let families = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
-    assert_eq!(families, 9, "{text}");
+    assert_eq!(families, 10, "{text}");
     parsed(&text);
 }
 
@@ -223,9 +228,13 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, f64) {
             && text.chars().all(legal)
             && !text.starts_with(|c: char| c.is_ascii_digit())
     };
-    let (name, mut rest) = line.split_once('{').expect("labels");
-    assert!(is_name(name), "{line}");
     let mut labels = BTreeMap::new();
+    let Some((name, mut rest)) = line.split_once('{') else {
+        let (name, number) = line.split_once(' ').expect("a number");
+        assert!(is_name(name), "{line}");
+        return (name.to_owned(), labels, number.parse().expect("a number"));
+    };
+    assert!(is_name(name), "{line}");
     loop {
         let (label, after) = rest.split_once("=\"").expect("a label");
         assert!(is_name(label), "{line}");

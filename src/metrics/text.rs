@@ -35,7 +35,11 @@ impl Exposition {
     ) {
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        self.line(format_args!("{}{suffix}{{{}}} {value}", family.name, labels.join(",")));
+        let labels = match &labels[..] {
+            [] => String::new(),
+            labels => format!("{{{}}}", labels.join(",")),
+        };
+        self.line(format_args!("{}{suffix}{labels} {value}", family.name));
     }
 
     pub(super) fn finish(self) -> String {

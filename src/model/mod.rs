@@ -7,6 +7,7 @@ pub mod names;
 pub mod role;
 pub mod secret;
 pub mod session;
+pub mod skew;
 
 pub use caller::{Caller, Container, Process, ServedKey};
 pub use names::{
@@ -16,3 +17,4 @@ pub use names::{
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;
 pub use session::StsSession;
+pub use skew::ClockSkew;

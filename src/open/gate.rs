@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{PROC_DEADLINE, Requester};
+use super::{Requester, Traffic};
 use crate::audit::{self, Event, Recorder, RoleRead, Text};
 use crate::metrics::{CallMetrics, MountMetrics, OpenOutcome};
 use crate::model::Caller;
@@ -79,14 +79,21 @@ impl Gate {
 
     /// Who asks; known only by the kernel's words if nobody wants to know more, or `/proc` does not
     /// answer in time.
-    pub(super) async fn caller(&self, requester: Requester) -> Caller {
+    pub(super) async fn caller(&self, requester: Requester, traffic: &Traffic) -> Caller {
+        let unknown = Caller::unknown(requester.uid, requester.gid, requester.tid);
         if !self.policy.needs_process() && !self.recorder.is_on() {
-            return Caller::unknown(requester.uid, requester.gid, requester.tid);
+            return unknown;
         }
         let identify = self.identify.clone();
-        let known = tokio::task::spawn_blocking(move || identify.identify(requester));
-        let known = timeout(PROC_DEADLINE, known).await.ok().and_then(Result::ok);
-        known.unwrap_or_else(|| Caller::unknown(requester.uid, requester.gid, requester.tid))
+        let known = traffic.from_proc(move || identify.identify(requester)).await;
+        known.unwrap_or(unknown)
+    }
+
+    /// Whether enough is known of a caller who reads by a handle of an earlier daemon to judge it as
+    /// one who opens. The kernel sends some requests in nobody's name, with zeros.
+    pub(super) fn knows(&self, caller: &Caller) -> bool {
+        let is_nobody = (caller.uid, caller.gid, caller.tid) == (0, 0, 0);
+        !is_nobody && (!self.policy.needs_process() || caller.process.is_some())
     }
 
     /// What the rules say; a file that the reader's view does not show is refused by the same rule.

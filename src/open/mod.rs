@@ -1,28 +1,35 @@
 //! The path of one open, top to bottom.
 
+mod content;
 mod gate;
+mod shown;
+#[cfg(test)]
+mod tests;
+mod together;
+mod traffic;
 
 use std::fmt::Debug;
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::audit::RoleRead;
+use crate::audit::{RECORD_DEADLINE, RoleRead};
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::metrics::{MountMetrics, MountView, OpenOutcome, RoleGauge, mount_text};
-use crate::model::{ProfileName, RoleChain};
+use crate::metrics::{MountMetrics, OpenOutcome};
+use crate::model::ProfileName;
 use crate::publish::{Closed, Publisher};
-use crate::render::{MountStatus, Padding, ReaderPath, RoleStatus, instant, status_json};
-use crate::status::role_statuses;
-use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree, View};
+use crate::render::ReaderPath;
+use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree};
 
 pub use gate::{Gate, IdentifyCaller};
+pub use shown::role_gauge;
+use together::Together;
+use traffic::PROC_DEADLINE;
+pub use traffic::{Beat, Busy, Traffic};
 
 /// Tells where a reader sees our mount. Implemented by `fuse/` and `os/`.
 pub trait LocateMount: Debug + Send + Sync + 'static {
@@ -54,6 +61,16 @@ pub enum First {
     Ready(Fh),
     /// [`OpenService::open_later`] has to be asked, which may wait.
     Later(FileId),
+}
+
+/// What becomes of a READ by a handle of an earlier daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Resumed {
+    /// The reader has read all.
+    AtEnd,
+    /// [`OpenService::open_again`] has to be asked.
+    FromStart(FileId),
 }
 
 /// How one mount answers opens.
@@ -129,6 +146,8 @@ pub struct OpenService {
     locate: Arc<dyn LocateMount>,
     life: Arc<MountLife>,
     gate: Gate,
+    traffic: Arc<Traffic>,
+    together: Together,
 }
 
 impl OpenService {
@@ -143,13 +162,31 @@ impl OpenService {
         locate: Arc<dyn LocateMount>,
         life: Arc<MountLife>,
         gate: Gate,
+        traffic: Arc<Traffic>,
     ) -> Arc<Self> {
-        Arc::new(Self { tree, broker, publisher, clock, options, locate, life, gate })
+        let together = Together::default();
+        Arc::new(Self {
+            tree,
+            broker,
+            publisher,
+            clock,
+            options,
+            locate,
+            life,
+            gate,
+            traffic,
+            together,
+        })
     }
 
     /// The tree that is served.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// What is under way in all mounts of the daemon.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// What keeps the tree up to date.
@@ -183,18 +220,74 @@ impl OpenService {
 
     /// The second half: finds out who asks if that matters, makes the content if it has to be made,
     /// waiting for the sessions it needs at most until the deadline, and pins what can be said then.
-    /// Returns when the open is recorded.
+    /// Returns when the open is recorded, and at most [`ANSWER_MARGIN`] after the deadline.
     ///
     /// # Errors
     /// If the file is not for this reader, or must not be read unrecorded; never because a role
     /// fails.
-    pub async fn open_later(&self, file: FileId, requester: Requester) -> Result<Fh, FsError> {
-        let caller = self.gate.caller(requester).await;
+    pub async fn open_later(
+        self: &Arc<Self>,
+        file: FileId,
+        requester: Requester,
+    ) -> Result<Fh, FsError> {
+        self.answer(file, requester, None).await
+    }
+
+    /// What a READ gets whose handle an earlier daemon gave out.
+    ///
+    /// # Errors
+    /// [`FsError::StaleHandle`] where what was read before cannot be gone on with: the reader has to
+    /// open the file again.
+    pub fn resume(&self, ino: Ino, fh: Fh, offset: u64) -> Result<Resumed, FsError> {
+        if !self.tree.is_earlier(fh) {
+            return Err(FsError::StaleHandle);
+        }
+        let file = self.tree.file_at(ino)?;
+        let size = self.tree.earlier_size(file);
+        match offset {
+            0 if size > 0 => Ok(Resumed::FromStart(file)),
+            _ if size > 0 && offset >= size => Ok(Resumed::AtEnd),
+            _ => Err(FsError::StaleHandle),
+        }
+    }
+
+    /// As [`OpenService::open_later`] for a reader whose handle an earlier daemon gave out and who
+    /// begins at the start of the file: whoever reads is handed out keys, so it is judged and
+    /// recorded as an open is. From then on the handle stands for what is pinned.
+    ///
+    /// # Errors
+    /// Those of an open; [`FsError::StaleHandle`] if too little is known of the reader for the rules
+    /// of the mount, or if the content is larger now than the reader may believe.
+    pub async fn open_again(
+        self: &Arc<Self>,
+        file: FileId,
+        earlier: Fh,
+        requester: Requester,
+    ) -> Result<(), FsError> {
+        self.answer(file, requester, Some(earlier)).await.map(drop)
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        file: FileId,
+        requester: Requester,
+        earlier: Option<Fh>,
+    ) -> Result<Fh, FsError> {
+        let by = requester.at + self.options.deadline + ANSWER_MARGIN;
+        let _promise = self.traffic.promise(by);
+        let caller = self.gate.caller(requester, &self.traffic).await;
+        if earlier.is_some() && !self.gate.knows(&caller) {
+            return Err(FsError::StaleHandle);
+        }
         let verdict = self.gate.judge(&caller, |view| self.publisher.shows(file, view));
-        let opened = match verdict.view {
-            Some(view) => Some(self.pin(file, view, requester.tid).await),
+        let mut opened = match verdict.view {
+            Some(view) => Some(self.pin_in_time(file, view, requester).await?),
             None => None,
         };
+        if let (Some(earlier), Some((fh, _))) = (earlier, &mut opened) {
+            self.tree.resume(file, *fh, earlier)?;
+            *fh = earlier;
+        }
         let handle = opened.map(|(fh, _)| fh);
         if self.gate.records(file, verdict) {
             let keys = handle.map(|fh| self.tree.keys(fh)).unwrap_or_default();
@@ -230,102 +323,13 @@ impl OpenService {
 
     /// The same, once enough is known of the caller.
     pub async fn admits(&self, requester: Requester) -> bool {
-        let caller = self.gate.caller(requester).await;
+        let caller = self.gate.caller(requester, &self.traffic).await;
         self.gate.admits(&caller)
-    }
-
-    /// Makes what has to be made and pins it.
-    async fn pin(&self, file: FileId, view: View, tid: u32) -> (Fh, OpenOutcome) {
-        let momentary = match file {
-            FileId::Config => {
-                let path = self.reader_path(tid).await;
-                self.publisher.config(view, path).await
-            }
-            FileId::Status => {
-                let text = status_json(&self.status_of(view));
-                self.publisher.momentary(file, text, Padding::Spaces).await
-            }
-            FileId::Metrics => {
-                let text = self.metrics_of(view);
-                self.publisher.momentary(file, text, Padding::Newlines).await
-            }
-            FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
-                return self.pin_keys(file, view).await;
-            }
-        };
-        (self.tree.pin(momentary), OpenOutcome::Ready)
-    }
-
-    async fn pin_keys(&self, file: FileId, view: View) -> (Fh, OpenOutcome) {
-        let content = Publisher::content_of(file, view);
-        // Who came before us may have had it published.
-        if let Open::Ready(fh) = self.tree.open(file, content, self.clock.now()) {
-            return (fh, OpenOutcome::Ready);
-        }
-        let chains = self.publisher.chains(file, view);
-        self.settle(&chains).await;
-        // Who waited beside us may have published already.
-        let mut decided: &[Arc<RoleChain>] = &[];
-        loop {
-            if let Open::Ready(fh) = self.tree.open(file, content, self.clock.now()) {
-                return (fh, OpenOutcome::Waited);
-            }
-            self.publisher.publish(decided).await;
-            // Sessions so short that they fall due meanwhile are served as they are.
-            decided = &chains;
-        }
-    }
-
-    /// What `status` shows.
-    pub fn status(&self) -> MountStatus {
-        self.status_of(View::ALL)
-    }
-
-    /// The same for readers of a view, who see only their roles.
-    fn status_of(&self, view: View) -> MountStatus {
-        let roles = role_statuses(&self.publisher, view, &self.broker, self.clock.now());
-        MountStatus {
-            name: self.options.name.clone(),
-            mountpoint: self.options.mountpoint.clone(),
-            pid: process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            since: instant(self.life.since),
-            reads: self.life.reads.load(Ordering::Relaxed),
-            ends: None,
-            audit: None,
-            log_file: self.options.log_file.clone(),
-            roles,
-        }
-    }
-
-    /// What the gauges of metrics tell of each role that a view shows.
-    pub fn gauges(&self, view: View) -> Vec<(String, Option<String>, Duration)> {
-        let roles = role_statuses(&self.publisher, view, &self.broker, self.clock.now());
-        let gauge = |role: RoleStatus| {
-            let served = role.state == "live";
-            let left = role.remaining_seconds.filter(|_| served).unwrap_or_default();
-            (role.profile, role.role_arn, Duration::from_secs(left))
-        };
-        roles.into_iter().map(gauge).collect()
     }
 
     /// The rules of the mount, and where its opens are counted.
     pub fn gate(&self) -> &Gate {
         &self.gate
-    }
-
-    /// `credmount/metrics` for readers of all roles.
-    pub fn metrics(&self) -> String {
-        self.metrics_of(View::ALL)
-    }
-
-    /// The same for readers of a view.
-    fn metrics_of(&self, view: View) -> String {
-        let gauges = self.gauges(view);
-        let roles: Vec<_> = gauges.iter().map(role_gauge).collect();
-        let metrics = &self.gate.metrics;
-        let mount = MountView { label: &self.gate.label, metrics, roles: &roles };
-        mount_text(&mount, &self.gate.calls)
     }
 
     fn count(&self, file: FileId, outcome: OpenOutcome, requester: Requester) {
@@ -334,35 +338,18 @@ impl OpenService {
         }
         self.gate.count(file, outcome, requester.at);
     }
-
-    /// Waits for all roles at once.
-    async fn settle(&self, chains: &[Arc<RoleChain>]) {
-        let mut waits = JoinSet::new();
-        for chain in chains {
-            let (broker, chain) = (self.broker.clone(), chain.clone());
-            let deadline = self.options.deadline;
-            waits.spawn(async move { broker.settled(&chain, deadline).await });
-        }
-        waits.join_all().await;
-    }
-
-    async fn reader_path(&self, tid: u32) -> ReaderPath {
-        if let Some(path) = &self.options.reader_path {
-            return path.clone();
-        }
-        let locate = self.locate.clone();
-        let seen = tokio::task::spawn_blocking(move || locate.seen_by(tid));
-        let seen = tokio::time::timeout(PROC_DEADLINE, seen).await;
-        let seen = seen.ok().and_then(Result::ok).flatten();
-        seen.unwrap_or_else(|| self.options.fallback_path.clone())
-    }
 }
 
-/// A gauge as metrics take it.
-pub fn role_gauge(gauge: &(String, Option<String>, Duration)) -> RoleGauge<'_> {
-    let (profile, role_arn, remaining) = gauge;
-    RoleGauge { profile, role_arn: role_arn.as_deref(), remaining: *remaining }
-}
+/// How long after its deadline an open is answered at the latest, whatever fails: the time for
+/// `/proc`, for rendering, for rendering once more in a hurry, and for the record.
+pub const ANSWER_MARGIN: Duration = PROC_DEADLINE
+    .saturating_add(RENDER_DEADLINE)
+    .saturating_add(HURRY_DEADLINE)
+    .saturating_add(RECORD_DEADLINE);
 
-/// `/proc` answers in microseconds unless something is badly wrong with the reader.
-const PROC_DEADLINE: Duration = Duration::from_secs(2);
+/// How long rendering may take beside the wait for sessions: microseconds, unless the kernel is slow
+/// to forget a size.
+const RENDER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long what is rendered instead may take.
+const HURRY_DEADLINE: Duration = Duration::from_secs(2);

@@ -2,15 +2,21 @@
 //! only has to pin what is there.
 
 mod files;
+mod fit;
+mod hurry;
+mod listeners;
 mod served;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError};
 use crate::clock::Clock;
@@ -18,18 +24,12 @@ use crate::model::{ProfileName, RoleChain, ServedKey};
 use crate::render::{self, Padding, Profile, ProfileState, ReaderPath, Text};
 use crate::tree::{FileId, Ino, Snapshot, Tree, View};
 
+use fit::Content;
+use hurry::Hurried;
+use listeners::Listeners;
+pub use listeners::{Invalidate, Remember};
 use served::Section;
 pub use served::Served;
-
-/// Makes the kernel forget what it knows of an inode. Implemented by `fuse/`.
-pub trait Invalidate: Debug + Send + Sync + 'static {
-    /// Returns when the kernel has forgotten size, times and pages. May block; must not be called
-    /// while holding a lock that an operation of the tree needs.
-    fn invalidate(&self, ino: Ino);
-
-    /// Makes the kernel forget a name in a directory. As [`Invalidate::invalidate`].
-    fn forget(&self, parent: Ino, name: &str);
-}
 
 /// Why a mount serves no role, whatever the broker holds; `None` while it serves. All publishers that
 /// a mount has had share one, so that an open which still waits in an earlier one is told too.
@@ -55,11 +55,14 @@ pub struct Publisher {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     tree: Arc<Tree>,
-    kernel: Mutex<Option<Arc<dyn Invalidate>>>,
+    listeners: Arc<Listeners>,
     closed: Arc<Closed>,
+    /// Held while a file grows, so that no content is larger than what the kernel knows.
+    growing: tokio::sync::Mutex<()>,
     /// What was rendered last. Held while publishing, so that two never interleave.
     last: tokio::sync::Mutex<Rendered>,
     configs: Mutex<HashMap<(View, ReaderPath), Arc<Snapshot>>>,
+    hurried: Mutex<Hurried>,
 }
 
 impl Publisher {
@@ -82,23 +85,26 @@ impl Publisher {
             views,
             broker,
             clock,
+            listeners: Listeners::new(tree.clone()),
             tree,
-            kernel: Mutex::new(None),
             closed,
+            growing: tokio::sync::Mutex::default(),
             last,
             configs: Mutex::default(),
+            hurried: Mutex::default(),
         })
     }
 
     /// From now on changes are told to the kernel.
     pub fn attach(&self, kernel: Arc<dyn Invalidate>) {
-        *self.kernel.lock() = Some(kernel);
+        self.listeners.attach(kernel);
     }
 
     /// From now on every role is rendered as failing for this reason, whatever the broker holds;
     /// with `None` as the broker has it. Returns when this is what new opens get.
     pub async fn close(&self, cause: Option<Cause>) {
         *self.closed.0.lock() = cause;
+        self.hurried.lock().clear();
         if cause.is_none() {
             // What was said while closed holds no longer, also of roles that are being fetched.
             self.tree.expire(self.clock.now());
@@ -135,8 +141,16 @@ impl Publisher {
             .served
             .roles
             .iter()
-            .map(|role| self.state(&role.chain, decided.contains(&role.chain), now))
+            .map(|role| {
+                let decided = decided.contains(&role.chain);
+                self.state(&role.chain, decided.then_some(Cause::TimedOut), now)
+            })
             .collect();
+        // Who waits for this may give up on the way. What is rendered only in part until then counts
+        // as not rendered, or else it might be taken for what it was before.
+        for (last, state) in last.roles.iter_mut().zip(&states) {
+            last.take_if(|last| state.as_ref().is_some_and(|(state, _)| !last.same_as(state)));
+        }
         let mut touched = self.publish_own_files(&last.roles, &states).await;
         for (last, state) in last.roles.iter_mut().zip(&states) {
             if let Some((state, _)) = state {
@@ -158,11 +172,11 @@ impl Publisher {
             touched.extend(self.publish_credentials(View(index), last, known, now).await);
         }
         drop(last);
-        self.tell_kernel(touched);
+        self.moved(touched);
         fresh_until
     }
 
-    /// The files of one profile each.
+    /// The files of one profile each. `last` has the roles that are rendered as they are now.
     async fn publish_own_files(
         &self,
         last: &[Option<ProfileState>],
@@ -172,21 +186,14 @@ impl Publisher {
         for (index, section) in self.sections.iter().enumerate() {
             let Some((state, until)) = &states[section.role] else { continue };
             let (process, error) = (FileId::Process(index), FileId::Error(index));
-            if last[section.role].as_ref().is_some_and(|last| last.same_as(state)) {
+            if last[section.role].is_some() {
                 self.tree.extend(process, View::ALL, *until);
                 self.tree.extend(error, View::ALL, *until);
                 continue;
             }
-            let json = render::process_json(&section.name, state);
-            let reason = match state {
-                ProfileState::Live(_) => Text::default(),
-                ProfileState::Failing(error) => {
-                    Text::new(render::failure_line(&section.name, error) + "\n")
-                }
-            };
-            let keys = key_of(&section.name, state).into_iter().collect();
-            let json = (json, keys, Padding::Spaces);
-            let reason = (reason, Vec::new(), Padding::Newlines);
+            let states = std::slice::from_ref(state);
+            let json = self.content(process, View::ALL, states);
+            let reason = self.content(error, View::ALL, states);
             touched.push(self.commit(process, View::ALL, json, *until).await);
             touched.push(self.commit(error, View::ALL, reason, *until).await);
         }
@@ -210,15 +217,40 @@ impl Publisher {
             self.tree.extend(FileId::Credentials, view, until);
             return None;
         }
-        let sections = || self.views[view.0].iter().map(|index| &self.sections[*index]);
+        let content = self.content(FileId::Credentials, view, &states);
+        last.clear();
+        let touched = self.commit(FileId::Credentials, view, content, until).await;
+        *last = states;
+        Some(touched)
+    }
+
+    /// What a file with keys, or with the reason why there are none, says of its profiles in these
+    /// states: all those of the view, or the one that the file is named after.
+    fn content(&self, file: FileId, view: View, states: &[ProfileState]) -> Content {
+        match (file, states) {
+            (FileId::Process(index), [state]) => {
+                let name = &self.sections[index].name;
+                let keys = key_of(name, state).into_iter().collect();
+                (render::process_json(name, state), keys, Padding::Spaces)
+            }
+            (FileId::Error(index), [ProfileState::Failing(error)]) => {
+                let line = render::failure_line(&self.sections[index].name, error);
+                (Text::new(line + "\n"), Vec::new(), Padding::Newlines)
+            }
+            (FileId::Error(_), _) => (Text::default(), Vec::new(), Padding::Newlines),
+            _ => self.shared_content(view, states),
+        }
+    }
+
+    /// What `credentials` says.
+    fn shared_content(&self, view: View, states: &[ProfileState]) -> Content {
+        let sections = self.views[view.0].iter().map(|index| &self.sections[*index]);
         let profiles: Vec<_> =
-            sections().map(|section| self.profile(section)).zip(states.iter().cloned()).collect();
+            sections.map(|section| self.profile(section)).zip(states.iter().cloned()).collect();
         let text = render::credentials(&profiles, self.served.live_only);
         let keys = || profiles.iter().filter_map(|(it, state)| key_of(it.name, state)).collect();
         let keys = if self.served.live_only { Vec::new() } else { keys() };
-        *last = states;
-        let content = (text, keys, Padding::IniComment);
-        Some(self.commit(FileId::Credentials, view, content, until).await)
+        (text, keys, Padding::IniComment)
     }
 
     /// The `config` file for a reader of `view` that sees the mount at `path`.
@@ -256,11 +288,12 @@ impl Publisher {
         Profile { name: &section.name, region: role.region.as_ref(), settings: &role.settings }
     }
 
-    /// What is rendered of a role, and until when; `None` if nothing can be said yet.
+    /// What is rendered of a role, and until when. While nothing can be said yet: `None`, or where
+    /// it is `decided`, what is held, or a failure of this cause.
     fn state(
         &self,
         chain: &Arc<RoleChain>,
-        decided: bool,
+        decided: Option<Cause>,
         now: SystemTime,
     ) -> Option<(ProfileState, SystemTime)> {
         if let Some(cause) = self.closed() {
@@ -270,16 +303,19 @@ impl Publisher {
         match self.broker.serving(chain, now) {
             Serving::Live(session, until) => Some((ProfileState::Live(session), until)),
             Serving::Failing(error) => Some((ProfileState::Failing(error), now + FAILURE_SHOWN)),
-            Serving::Pending if decided => {
+            Serving::Pending => {
+                let cause = decided?;
                 let held = self.broker.status(chain).session;
-                let state = match held.filter(|session| session.is_valid(now)) {
-                    Some(session) => ProfileState::Live(session),
-                    None => ProfileState::Failing(SessionError::new("", Cause::TimedOut, "")),
-                };
                 // Long enough for the opens that have waited, and no longer.
-                Some((state, now + DECISION_SHOWN))
+                let until = now + DECISION_SHOWN;
+                Some(match held.filter(|session| session.is_valid(now)) {
+                    Some(session) => {
+                        let until = until.min(session.expiration);
+                        (ProfileState::Live(session), until)
+                    }
+                    None => (ProfileState::Failing(SessionError::new("", cause, "")), until),
+                })
             }
-            Serving::Pending => None,
         }
     }
 
@@ -288,48 +324,7 @@ impl Publisher {
         self.tree.publish(file, view, snapshot, until, self.clock.now());
         self.tree.ino(file)
     }
-
-    /// Pads to the file's size. A text that has outgrown it makes the file grow first: the larger
-    /// size is told, the kernel forgets the old one, and only then is there content of that size.
-    async fn fit(&self, file: FileId, content: Content) -> Arc<Snapshot> {
-        let (mut text, keys, padding) = content;
-        loop {
-            let size = self.tree.size(file);
-            match render::pad(text, size, padding) {
-                Ok(padded) if size > 0 => return Arc::new(Snapshot::new(padded, keys)),
-                Ok(unfit) | Err(unfit) => text = unfit,
-            }
-            let sections = match file {
-                FileId::Credentials => self.sections.len(),
-                _ => 1,
-            };
-            self.tree.grow(file, render::roomy(text.len(), sections));
-            let kernel = self.kernel.lock().clone();
-            if let Some(kernel) = kernel {
-                let ino = self.tree.ino(file);
-                let told = tokio::task::spawn_blocking(move || kernel.invalidate(ino));
-                if timeout(KERNEL_DEADLINE, told).await.is_err() {
-                    tracing::warn!(ino = ino.0, "the kernel was slow to forget a file size");
-                }
-            }
-        }
-    }
-
-    /// Modification times have moved. Nothing depends on when the kernel hears of it.
-    fn tell_kernel(&self, inos: Vec<Ino>) {
-        let kernel = self.kernel.lock().clone();
-        if let (Some(kernel), false) = (kernel, inos.is_empty()) {
-            tokio::task::spawn_blocking(move || {
-                for ino in inos {
-                    kernel.invalidate(ino);
-                }
-            });
-        }
-    }
 }
-
-/// A text, the keys in it, and how it is padded.
-type Content = (Text, Vec<ServedKey>, Padding);
 
 /// The key that a profile in this state shows.
 fn key_of(profile: &ProfileName, state: &ProfileState) -> Option<ServedKey> {
@@ -343,9 +338,6 @@ fn key_of(profile: &ProfileName, state: &ProfileState) -> Option<ServedKey> {
 
 /// A failure is shown until a flight ends, which publishes anew; this only bounds it.
 const FAILURE_SHOWN: Duration = Duration::from_hours(1);
-
-/// How long the kernel may take to forget a size before the larger content is served all the same.
-const KERNEL_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long what was decided without an answer is shown.
 const DECISION_SHOWN: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditStatus, OnFailure};
+use crate::model::ClockSkew;
 
 /// One mount and its daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ pub struct MountStatus {
     /// The audit log; absent without one, and for readers of the mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditStatus>,
+    /// How many seconds the clock of the daemon's machine is ahead of that of AWS, negative if it
+    /// is behind; absent before AWS has told its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_seconds: Option<i64>,
     /// The log of a daemon in the background.
     pub log_file: Option<String>,
     /// The roles, in the order of the command line.
@@ -73,9 +78,19 @@ pub fn status_json(status: &MountStatus) -> String {
     serde_json::to_string(status).unwrap_or_default()
 }
 
-/// Renders one mount as people read it. `now` turns instants into spans.
+impl MountStatus {
+    /// The clock of this machine, if it is so wrong that it is worth a word.
+    fn wrong_clock(&self) -> Option<ClockSkew> {
+        self.clock_skew_seconds.map(ClockSkew::from_seconds).filter(|skew| skew.is_notable())
+    }
+}
+
+/// Renders one mount as people read it. `now`, by the clock of this machine, turns instants into
+/// spans.
 pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     let mut text = String::new();
+    // The daemon judges by the time of AWS, and so do the instants that it tells.
+    let now = status.wrong_clock().map_or(now, |skew| skew.corrected(now));
     let since = span_since(&status.since, now);
     let name = status.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
     // Writing to a String cannot fail.
@@ -86,6 +101,9 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     );
     if let Some(ends) = &status.ends {
         let _ = writeln!(text, "  ends {ends} ({})", span_until(ends, now));
+    }
+    if let Some(skew) = status.wrong_clock() {
+        let _ = writeln!(text, "  clock: {skew}; set it right (timedatectl set-ntp true)");
     }
     if let Some(audit) = &status.audit {
         let _ = writeln!(text, "  audit: {}", audit_text(audit));
@@ -156,4 +174,52 @@ fn span_until(instant: &str, now: SystemTime) -> String {
 
 fn span(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_and_spans_are_counted_by_that_of_aws() {
+        let role = RoleStatus {
+            profile: "prod".to_owned(),
+            default: true,
+            state: "live".to_owned(),
+            role_arn: None,
+            access_key_id: None,
+            issued: None,
+            expires: None,
+            remaining_seconds: None,
+            next_attempt: Some("2026-11-22T02:30:00Z".to_owned()),
+            last_error: None,
+            last_error_at: None,
+            renewals: 1,
+            failures: 0,
+        };
+        let status = |clock_skew_seconds| MountStatus {
+            name: None,
+            mountpoint: "/live".to_owned(),
+            pid: 1,
+            version: "0".to_owned(),
+            since: "2026-11-22T01:00:00Z".to_owned(),
+            reads: 0,
+            ends: None,
+            audit: None,
+            clock_skew_seconds,
+            log_file: None,
+            roles: vec![role.clone()],
+        };
+        // For AWS it is two o'clock.
+        let text_at = |skew: i64| {
+            let two = SystemTime::UNIX_EPOCH + Duration::from_hours(498_698);
+            status_text(&status(Some(skew)), two + Duration::from_secs(skew.unsigned_abs()))
+        };
+        let wrong = text_at(37 * 3600);
+        assert!(wrong.contains("  clock: 37 h ahead of AWS"), "{wrong}");
+        assert!(!text_at(3).contains("clock"));
+        for text in [wrong, text_at(0)] {
+            assert!(text.contains("serving for 1h") && text.contains("(in 30m)"), "{text}");
+        }
+    }
 }

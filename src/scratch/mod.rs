@@ -33,7 +33,7 @@ pub const TOPS: [&str; 4] = ["boto", "cli", "login", "sso"];
 /// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScratchError {
-    /// No such inode or name.
+    /// No such name.
     #[error("no such file or directory")]
     NotFound,
     /// The name is taken.
@@ -57,7 +57,8 @@ pub enum ScratchError {
     /// A quota would be exceeded.
     #[error("no space is left")]
     NoSpace,
-    /// The handle is not one of ours.
+    /// The handle or the inode number is not one of ours: it is of a daemon before this one, whose
+    /// files are gone with it.
     #[error("stale file handle")]
     StaleHandle,
 }

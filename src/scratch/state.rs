@@ -80,11 +80,11 @@ impl State {
     }
 
     pub(super) fn node(&self, ino: Ino) -> Result<&Node, ScratchError> {
-        self.nodes.get(&ino).ok_or(ScratchError::NotFound)
+        self.nodes.get(&ino).ok_or(ScratchError::StaleHandle)
     }
 
     pub(super) fn node_mut(&mut self, ino: Ino) -> Result<&mut Node, ScratchError> {
-        self.nodes.get_mut(&ino).ok_or(ScratchError::NotFound)
+        self.nodes.get_mut(&ino).ok_or(ScratchError::StaleHandle)
     }
 
     /// A directory that has not been removed: what was put into one that is would never be found.

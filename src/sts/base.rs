@@ -2,6 +2,7 @@
 //! a rotated source is seen, and never through our own mount, which would wait for itself.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::BehaviorVersion;
@@ -22,7 +23,9 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::detail::{innermost, rfc3339};
+use super::timed::SdkTime;
 use crate::broker::{Cause, SessionError};
+use crate::clock::Clock;
 use crate::model::{AccountId, BaseCredentials, RegionName, Secret, StsSession};
 
 /// A session is never taken to live longer: AWS gives 36 hours at most, and an instant in a far
@@ -37,6 +40,7 @@ pub(super) const LAST_REGION: &str = "us-east-1";
 pub(super) struct Resolver {
     pub(super) files: EnvConfigFiles,
     pub(super) http: SharedHttpClient,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) timeouts: TimeoutConfig,
     pub(super) fallback_region: Option<RegionName>,
 }
@@ -94,6 +98,7 @@ impl Resolver {
                 let config = aws_config::defaults(BehaviorVersion::latest())
                     .profile_files(self.files.clone())
                     .http_client(self.http.clone())
+                    .time_source(SdkTime(self.clock.clone()))
                     .timeout_config(self.timeouts.clone())
                     .region(self.region(None).await)
                     .load()
@@ -153,6 +158,7 @@ impl Resolver {
         ProviderConfig::without_region()
             .with_region(region)
             .with_http_client(self.http.clone())
+            .with_time_source(SdkTime(self.clock.clone()))
             .with_timeout_config(self.timeouts.clone())
             .with_behavior_version(Some(BehaviorVersion::latest()))
     }
@@ -207,7 +213,6 @@ pub(super) fn is_key_text(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::Arc;
 
     use aws_smithy_http_client::test_util::NeverClient;
 

@@ -11,11 +11,11 @@ use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 
 use super::detail::{chain, innermost, sanitised};
 use super::http::AnswerTooLarge;
+use super::retry_after::retry_after;
+use super::timed::http_date;
 use crate::broker::{Cause, SessionError};
 use crate::model::StsSession;
 
@@ -34,7 +34,7 @@ pub(super) struct Call<'a> {
 
 /// The cause of an error answer: its HTTP status, and the code and message of its body, empty
 /// where the body has none. The first row that fits counts.
-fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
+pub(super) fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
     let message = message.to_ascii_lowercase();
     let says = |text: &str| message.contains(text);
     match code {
@@ -126,7 +126,7 @@ where
                 text = format!("{text} (request id {id})");
             }
             if cause == Cause::ClockSkew
-                && let Some(skew) = answer.raw().headers().get("date").and_then(server_time)
+                && let Some(skew) = answer.raw().headers().get("date").and_then(http_date)
             {
                 text.push_str(&skew_text(skew, call.now));
             }
@@ -148,7 +148,9 @@ where
         }
         _ => text,
     };
+    let asked = error.raw_response().filter(|_| cause.is_overload());
     SessionError::new(call.subject, cause, &sanitised(&text, call.signed_by))
+        .with_retry_after(asked.and_then(|answer| retry_after(answer.headers(), call.now)))
 }
 
 fn answer_text(status: u16, code: &str, message: &str) -> String {
@@ -175,10 +177,6 @@ fn connector_error(error: &ConnectorError) -> (Cause, String) {
         Cause::BadAnswer
     };
     (cause, text)
-}
-
-fn server_time(date: &str) -> Option<SystemTime> {
-    DateTime::from_str(date, Format::HttpDate).ok()?.try_into().ok()
 }
 
 fn skew_text(server: SystemTime, now: SystemTime) -> String {

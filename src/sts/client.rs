@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -19,18 +19,18 @@ use super::classify::{self, Call, base_error, sts_error};
 use super::http::https_client;
 use super::session_name;
 use super::session_name::Stamps;
+use super::timed::{SdkTime, timed};
 use crate::broker::{
     AssumeRoleCall, BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource,
 };
 use crate::check::{CallerIdentity, IdentitySource};
-use crate::clock::Clock;
-use crate::model::{BaseCredentials, RegionName, RoleHop, StsSession};
+use crate::clock::{Clock, CorrectedClock};
+use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
-/// One call with all its attempts and the pauses between them.
+/// One call of a source of base credentials, with all attempts of the SDK and its pauses.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
-const ATTEMPTS: u32 = 3;
 
 /// What the adapter needs to know of its surroundings. `app` reads the environment.
 #[derive(Debug, Clone)]
@@ -75,17 +75,19 @@ impl StsOptions {
 /// Sessions from AWS.
 ///
 /// 1. Every call goes to AWS or to the source of the base credentials; nothing is cached.
-/// 2. Every call ends within a bounded time: 3 s to connect, 8 s per attempt, 3 attempts and
-///    25 s in all; base credentials within `base_timeout`.
-/// 3. An answer is read up to 1 MiB.
-/// 4. The clock is not corrected behind the operator's back: expirations are judged by the clock
-///    of this machine, so a wrong clock is an error with its own advice.
-/// 5. The observer is told of each AssumeRole call once, after its end and before its session is
+/// 2. A call is one request: trying again is the broker's work, which knows who waits. Only a call
+///    that AWS refuses for its time is made once more, if the answer has put the clock right.
+///    Sources of base credentials try again as in every SDK.
+/// 3. Every call ends within a bounded time: 3 s to connect and 8 s in all; base credentials
+///    within `base_timeout`.
+/// 4. An answer is read up to 1 MiB.
+/// 5. Calls are signed with the time of the clock given, which is told the dates of the answers.
+/// 6. The observer is told of each AssumeRole call once, after its end and before its session is
 ///    given out.
-/// 6. Errors repeat code, message and request id of AWS, never a secret.
+/// 7. Errors repeat code, message and request id of AWS, never a secret.
 #[derive(Debug)]
 pub struct StsClient {
-    /// Settings all calls share: endpoint overrides, FIPS, dual stack, retries, timeouts.
+    /// Settings all calls share: endpoint overrides, FIPS, dual stack, timeouts.
     sdk: SdkConfig,
     http: SharedHttpClient,
     options: StsOptions,
@@ -105,15 +107,17 @@ impl StsClient {
         clock: Arc<dyn Clock>,
         http: SharedHttpClient,
     ) -> Self {
+        let http = timed(http, clock.clone());
         let files = base::shared_files(&options.config_file, &options.credentials_file);
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .profile_files(files)
             .http_client(http.clone())
+            .time_source(SdkTime(clock.clone()))
             .no_credentials()
             // Each call brings its region. Without any here, the loader asks the metadata
             // service for one, which costs ten seconds where there is none.
             .region(Region::from_static(base::LAST_REGION))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts())
             .disable_clock_skew_correction(true);
         if let Ok(name) = AppName::new(concat!("credmount-", env!("CARGO_PKG_VERSION"))) {
@@ -127,6 +131,14 @@ impl StsClient {
     /// # Errors
     /// As AssumeRole; an answer without all three parts is `BadAnswer`.
     pub async fn caller_identity(
+        &self,
+        session: &StsSession,
+        region: &RegionName,
+    ) -> Result<CallerIdentity, SessionError> {
+        self.timely(|| self.ask_identity(session, region)).await
+    }
+
+    async fn ask_identity(
         &self,
         session: &StsSession,
         region: &RegionName,
@@ -148,6 +160,7 @@ impl StsClient {
         let resolver = Resolver {
             files: base::shared_files(&self.options.config_file, &self.options.credentials_file),
             http: self.http.clone(),
+            clock: self.clock.clone(),
             timeouts: timeouts(),
             fallback_region: self.options.fallback_region.clone(),
         };
@@ -157,9 +170,19 @@ impl StsClient {
         task.spawn(resolver.credentials(base.clone()));
         let outcome = timeout(self.options.base_timeout, task.join_next()).await;
         let now = self.clock.now();
+        let lifetime = self.options.key_lifetime;
         match outcome {
             Ok(Some(Ok(Ok(credentials)))) => {
-                base::session(&subject, &credentials, self.options.key_lifetime, now)
+                let session = |now| base::session(&subject, &credentials, lifetime, now);
+                let is_sure = self.clock.corrected().is_none_or(CorrectedClock::is_sure);
+                match session(now) {
+                    Err(error) if error.cause == Cause::BaseExpired && !is_sure => {
+                        // It may be our clock: whatever STS answers to these keys tells the time.
+                        self.ask_the_time(&session(SystemTime::UNIX_EPOCH)?).await;
+                        session(self.clock.now())
+                    }
+                    judged => judged,
+                }
             }
             Ok(Some(Ok(Err(error)))) => {
                 let call = Call { subject: &subject, region: None, signed_by: None, now };
@@ -208,7 +231,31 @@ impl StsClient {
             outcome: assume::told(&outcome, code, request_id),
         };
         self.options.observer.assume_role(&call).await;
+        if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
+            self.options.observer.clock_skew(skew.seconds());
+        }
         outcome
+    }
+
+    async fn ask_the_time(&self, signer: &StsSession) {
+        let global = || RegionName::parse(base::LAST_REGION).ok();
+        if let Some(region) = self.options.fallback_region.clone().or_else(global) {
+            // Its date is what is asked for, and the clock has heard it.
+            let _ = self.ask_identity(signer, &region).await;
+        }
+    }
+
+    /// Does `call`, and once more if AWS refused it for its time and the answer has put the clock
+    /// right.
+    async fn timely<T, F>(&self, call: impl Fn() -> F) -> Result<T, SessionError>
+    where
+        F: Future<Output = Result<T, SessionError>>,
+    {
+        let (then, clock) = (self.clock.now(), Instant::now());
+        let outcome = call().await;
+        let refused = matches!(&outcome, Err(error) if error.cause == Cause::ClockSkew);
+        let moved = ClockSkew::between(self.clock.now(), then + clock.elapsed());
+        if refused && moved.is_notable() { call().await } else { outcome }
     }
 
     /// A client for one call. It is cheap, since the connections belong to `http`, and it leaves
@@ -252,7 +299,7 @@ impl SessionSource for StsClient {
         hop: &'a RoleHop,
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
-        Box::pin(self.assume(hop, with))
+        Box::pin(self.timely(move || self.assume(hop, with)))
     }
 }
 

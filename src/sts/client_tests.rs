@@ -1,4 +1,4 @@
-//! `StsClient` against recorded answers: what is sent, what is understood, what is retried.
+//! `StsClient` against recorded answers: what is sent, what is understood; that nothing is sent twice.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -229,26 +229,40 @@ async fn a_denial_is_told_in_the_words_of_sts_and_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_is_retried_until_the_third_attempt() {
-    let throttled = || error_answer(400, "Throttling", "Rate exceeded");
-    let (http, record) = replay(vec![throttled(), throttled(), throttled()]);
-    let error = client(http).await.assume_role(&hop(), &base()).await.unwrap_err();
-    assert_eq!(error.cause, Cause::Throttled);
-    assert_eq!(record.actual_requests().count(), 3);
+async fn a_call_is_one_request_even_if_another_one_would_do() {
+    let good = || session_answer("new", "2026-11-22T03:00:00Z");
+    for (bad, cause) in [
+        (error_answer(400, "Throttling", "Rate exceeded"), Cause::Throttled),
+        (answer(503, ""), Cause::ServiceUnavailable),
+    ] {
+        let (http, record) = replay(vec![bad, good()]);
+        let error = client(http).await.assume_role(&hop(), &base()).await.unwrap_err();
+        assert_eq!((error.cause, error.retry_after), (cause, None));
+        assert_eq!(record.actual_requests().count(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_error_that_passes_costs_no_failure() {
-    let (http, record) =
-        replay(vec![answer(503, ""), session_answer("new", "2026-11-22T03:00:00Z")]);
-    client(http).await.assume_role(&hop(), &base()).await.unwrap();
-    assert_eq!(record.actual_requests().count(), 2);
+async fn an_answer_that_throttles_says_when_to_ask_again() {
+    let told = |mut answer: HttpResponse| {
+        answer.headers_mut().insert("retry-after", "7");
+        replay(vec![answer]).0
+    };
+    for (http, heeded) in [
+        (told(error_answer(400, "Throttling", "Rate exceeded")), Some(7)),
+        (told(answer(429, "")), Some(7)),
+        (told(answer(503, "<html>busy</html>")), Some(7)),
+        (told(error_answer(403, "AccessDenied", "no")), None),
+    ] {
+        let error = client(http).await.assume_role(&hop(), &base()).await.unwrap_err();
+        assert_eq!(error.retry_after, heeded.map(Duration::from_secs), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lasting_server_error_is_unavailability() {
+async fn a_server_error_is_unavailability() {
     let html = || answer(502, "<html>Bad Gateway</html>");
-    let (http, _) = replay(vec![html(), html(), html()]);
+    let (http, _) = replay(vec![html()]);
     let error = client(http).await.assume_role(&hop(), &base()).await.unwrap_err();
     assert_eq!(error.cause, Cause::ServiceUnavailable, "{error}");
 }
@@ -322,13 +336,13 @@ async fn an_endless_answer_is_dropped_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_sts_costs_at_most_25_seconds() {
+async fn a_hanging_sts_costs_eight_seconds() {
     let client = client(capped(SharedHttpClient::new(NeverClient::new()))).await;
     let start = Instant::now();
     let error = client.assume_role(&hop(), &base()).await.unwrap_err();
     assert_eq!(error.cause, Cause::TimedOut, "{error}");
-    assert!(start.elapsed() <= Duration::from_secs(26), "{:?}", start.elapsed());
-    assert!(start.elapsed() >= Duration::from_secs(8), "{:?}", start.elapsed());
+    let took = start.elapsed().as_secs();
+    assert!((8..=9).contains(&took), "{took} s");
 }
 
 #[tokio::test]
@@ -344,7 +358,7 @@ async fn secrets_that_an_answer_repeats_stay_out_of_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clock_skew_is_measured_and_not_hidden_by_a_correction() {
+async fn a_clock_that_cannot_be_told_the_time_is_an_error_with_the_size_of_the_skew() {
     let message = "Signature expired: 20261122T020000Z is now earlier than 20261122T021500Z";
     let mut skewed = error_answer(403, "SignatureDoesNotMatch", message);
     skewed.headers_mut().insert("date", "Sun, 22 Nov 2026 02:20:00 GMT");

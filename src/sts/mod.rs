@@ -9,7 +9,9 @@ mod classify;
 mod client;
 mod detail;
 mod http;
+mod retry_after;
 mod session_name;
+mod timed;
 
 #[cfg(test)]
 mod client_tests;

@@ -43,10 +43,12 @@ impl Stamps {
         Self(Mutex::new(SystemTime::UNIX_EPOCH))
     }
 
-    /// `now`, or the millisecond after the last one given, if that is later.
+    /// `now`, or the millisecond after the last one given, if that is later; but `now` if the
+    /// clock was set back.
     pub(super) fn next(&self, now: SystemTime) -> SystemTime {
         let mut last = self.0.lock();
-        *last = now.max(*last + Duration::from_millis(1));
+        let was_set_back = now + Duration::from_mins(1) < *last;
+        *last = if was_set_back { now } else { now.max(*last + Duration::from_millis(1)) };
         *last
     }
 }
@@ -76,6 +78,13 @@ mod tests {
             (0..5).map(|_| session_name("ann", "web1", stamps.next(at(NOW)))).collect();
         assert_eq!(names.len(), 5);
         assert_eq!(stamps.next(at(NOW + 1000)), at(NOW + 1000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_followed() {
+        let stamps = Stamps::new();
+        stamps.next(at(NOW + 37 * 3_600_000));
+        assert_eq!(stamps.next(at(NOW)), at(NOW));
     }
 
     #[test]

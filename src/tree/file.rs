@@ -46,7 +46,12 @@ impl View {
 /// The state of one file.
 #[derive(Debug)]
 pub struct FileState {
+    /// What every reader is told.
     size: u64,
+    /// What contents may have: the kernel has forgotten every smaller size.
+    room: u64,
+    /// What an earlier daemon has told last; 0 if there was none.
+    earlier: u64,
     mtime: SystemTime,
     published: BTreeMap<View, Published>,
 }
@@ -59,18 +64,37 @@ struct Published {
 
 impl FileState {
     pub(super) fn new(now: SystemTime) -> Self {
-        Self { size: 0, mtime: now, published: BTreeMap::new() }
+        Self { size: 0, room: 0, earlier: 0, mtime: now, published: BTreeMap::new() }
+    }
+
+    /// Goes on from what an earlier daemon has told of this file.
+    pub(super) fn resume(&mut self, size: u64, mtime: SystemTime) {
+        self.size = self.size.max(size);
+        self.room = self.room.max(size);
+        self.earlier = size;
+        self.mtime = self.mtime.max(mtime + SMALLEST_STEP);
     }
 
     /// The state of the same file in a tree that takes the place of this one's: nothing is
     /// published yet, but readers are never told a smaller size or an earlier time.
     pub(super) fn successor(&self) -> Self {
-        Self { size: self.size, mtime: self.mtime, published: BTreeMap::new() }
+        let Self { size, earlier, mtime, .. } = *self;
+        Self { size, room: size, earlier, mtime, published: BTreeMap::new() }
     }
 
     /// The size every reader is told.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How large contents may be made, and have to be.
+    pub(super) fn room(&self) -> u64 {
+        self.room
+    }
+
+    /// What the descriptors of an earlier daemon can have read at most.
+    pub(super) fn earlier(&self) -> u64 {
+        self.earlier
     }
 
     /// When the content last changed.
@@ -85,8 +109,13 @@ impl FileState {
         self.size = self.size.max(size);
     }
 
-    /// Serves `snapshot` to `view` from now on. The modification time always moves forward, also when the
-    /// clock was set back: readers that poll it look for a later one.
+    /// The kernel has forgotten every size below the present one.
+    pub(super) fn grown(&mut self) {
+        self.room = self.size;
+    }
+
+    /// Serves `snapshot` to `view` from now on. The modification time always moves forward, also when
+    /// the clock was set back: readers that poll it look for a later one.
     pub(super) fn publish(
         &mut self,
         view: View,
@@ -95,6 +124,7 @@ impl FileState {
         now: SystemTime,
     ) {
         self.size = self.size.max(snapshot.bytes().len() as u64);
+        self.room = self.room.max(snapshot.bytes().len() as u64);
         self.mtime = now.max(self.mtime + SMALLEST_STEP);
         self.published.insert(view, Published { snapshot, fresh_until });
     }

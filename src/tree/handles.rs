@@ -1,6 +1,7 @@
 //! Open file handles and the snapshots they pin.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ pub(super) struct HandleTable {
 
 #[derive(Debug)]
 struct Open {
+    first: u64,
     next: u64,
     snapshots: HashMap<u64, Arc<Snapshot>>,
 }
@@ -27,8 +29,18 @@ impl HandleTable {
     /// Handle numbers start at `epoch << 32`, so that one of an earlier daemon's life is never
     /// taken for one of ours.
     pub(super) fn new(epoch: u32) -> Self {
-        let next = u64::from(epoch) << 32;
-        Self { open: Mutex::new(Open { next, snapshots: HashMap::new() }) }
+        let first = u64::from(epoch) << 32;
+        Self { open: Mutex::new(Open { first, next: first, snapshots: HashMap::new() }) }
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        u32::try_from(self.open.lock().first >> 32).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the number is one that this table never gave out.
+    pub(super) fn is_foreign(&self, fh: Fh) -> bool {
+        let open = self.open.lock();
+        !(open.first..open.next).contains(&fh.0)
     }
 
     pub(super) fn pin(&self, snapshot: Arc<Snapshot>) -> Fh {
@@ -37,6 +49,23 @@ impl HandleTable {
         open.next += 1;
         open.snapshots.insert(fh, snapshot);
         Fh(fh)
+    }
+
+    /// Lets `earlier`, a number that this table never gave out, stand for what `fh` pins, and
+    /// forgets `fh`. What `earlier` stands for already it goes on to stand for: who reads by it may
+    /// have read a part.
+    pub(super) fn resume(&self, fh: Fh, earlier: Fh) {
+        let mut open = self.open.lock();
+        let Some(snapshot) = open.snapshots.remove(&fh.0) else { return };
+        let kept = match open.snapshots.entry(earlier.0) {
+            Entry::Occupied(_) => Some(snapshot),
+            Entry::Vacant(entry) => {
+                entry.insert(snapshot);
+                None
+            }
+        };
+        drop(open);
+        drop(kept);
     }
 
     pub(super) fn get(&self, fh: Fh) -> Option<Arc<Snapshot>> {

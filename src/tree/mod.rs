@@ -7,11 +7,13 @@ mod file;
 mod handles;
 mod inode;
 mod ops;
+mod told;
 
 pub use file::{FileState, Snapshot, View};
 pub use handles::Fh;
 pub use inode::{FileId, Ino};
 pub use ops::{Attr, Entry, FsError, Kind, Open, Slice, Tree};
+pub use told::Told;
 
 #[cfg(test)]
 mod tests;

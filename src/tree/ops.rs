@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::file::{FileState, Snapshot, View};
 use super::handles::{Fh, HandleTable};
 use super::inode::{FileId, Ino, Node, layout};
+use super::told::Told;
 use crate::model::ServedKey;
 
 /// A virtual `~/.aws` with its open handles.
@@ -81,7 +82,7 @@ impl Slice {
 /// Why an operation failed. A role that fails is never one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FsError {
-    /// No such inode or name.
+    /// No such name.
     #[error("no such file or directory")]
     NotFound,
     /// The operation is for files.
@@ -96,9 +97,13 @@ pub enum FsError {
     /// This reader may not read it.
     #[error("permission denied")]
     Refused,
-    /// The handle is not one of ours.
+    /// The handle or the inode number is not one of ours, or no longer: it is of a daemon before
+    /// this one, or of a profile that went.
     #[error("stale file handle")]
     StaleHandle,
+    /// Something in the daemon is broken.
+    #[error("internal error")]
+    Failed,
 }
 
 impl Tree {
@@ -114,6 +119,29 @@ impl Tree {
             })
             .collect();
         Self { nodes, files, handles: Arc::new(HandleTable::new(epoch)), mounted: now }
+    }
+
+    /// The same tree, going on from what an earlier daemon has told the kernel of the mount: sizes
+    /// do not fall, and modification times move forward.
+    #[must_use]
+    pub fn resuming(mut self, told: &Told) -> Self {
+        self.mounted = self.mounted.max(told.mtime);
+        for (ino, file) in self.files.values_mut() {
+            let size = told.sizes.get(ino).copied().unwrap_or_default();
+            file.get_mut().resume(size, told.mtime);
+        }
+        self
+    }
+
+    /// What readers are told at present, for a daemon after this one.
+    pub fn told(&self) -> Told {
+        let mut told = Told { epoch: self.handles.epoch(), ..Told::default() };
+        for (ino, file) in self.files.values() {
+            let file = file.lock();
+            told.sizes.insert(*ino, file.size());
+            told.mtime = told.mtime.max(file.mtime());
+        }
+        told
     }
 
     /// A tree for other profile names that takes the place of this one at `now`. It knows all
@@ -159,7 +187,7 @@ impl Tree {
     /// Looks a name up in a directory.
     ///
     /// # Errors
-    /// [`FsError::NotFound`], [`FsError::NotDirectory`].
+    /// [`FsError::NotFound`], [`FsError::NotDirectory`], [`FsError::StaleHandle`].
     pub fn lookup(&self, parent: Ino, name: &str) -> Result<Attr, FsError> {
         let entries = self.directory(parent)?;
         let (_, ino) = entries.iter().find(|(entry, _)| entry == name).ok_or(FsError::NotFound)?;
@@ -169,9 +197,9 @@ impl Tree {
     /// The attributes of a node.
     ///
     /// # Errors
-    /// [`FsError::NotFound`].
+    /// [`FsError::StaleHandle`].
     pub fn attr(&self, ino: Ino) -> Result<Attr, FsError> {
-        Ok(match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
+        Ok(match self.nodes.get(&ino).ok_or(FsError::StaleHandle)? {
             Node::Directory(entries) => {
                 let is_directory =
                     |ino: &Ino| matches!(self.nodes.get(ino), Some(Node::Directory(_)));
@@ -189,7 +217,7 @@ impl Tree {
     /// The entries of a directory, without `.` and `..`, in a fixed order.
     ///
     /// # Errors
-    /// [`FsError::NotFound`], [`FsError::NotDirectory`].
+    /// [`FsError::NotDirectory`], [`FsError::StaleHandle`].
     pub fn entries(&self, ino: Ino) -> Result<Vec<Entry>, FsError> {
         let entry = |(name, ino): &(String, Ino)| Entry {
             ino: *ino,
@@ -202,9 +230,9 @@ impl Tree {
     /// The file of an inode number.
     ///
     /// # Errors
-    /// [`FsError::NotFound`], [`FsError::IsDirectory`].
+    /// [`FsError::IsDirectory`], [`FsError::StaleHandle`].
     pub fn file_at(&self, ino: Ino) -> Result<FileId, FsError> {
-        match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
+        match self.nodes.get(&ino).ok_or(FsError::StaleHandle)? {
             Node::Directory(_) => Err(FsError::IsDirectory),
             Node::File(id) => Ok(*id),
         }
@@ -238,6 +266,32 @@ impl Tree {
         Ok(Slice { snapshot, start, end })
     }
 
+    /// Whether a handle was given out by a daemon before this one.
+    pub fn is_earlier(&self, fh: Fh) -> bool {
+        self.handles.is_foreign(fh)
+    }
+
+    /// The size of a file that such a daemon has told last, which is the most that its handles can
+    /// have given; 0 if nothing is known of it.
+    pub fn earlier_size(&self, id: FileId) -> u64 {
+        self.file(id).lock().earlier()
+    }
+
+    /// Lets `earlier`, a handle of a daemon before this one, stand for what `fh` pins, unless it
+    /// stands for something already. `fh` is forgotten.
+    ///
+    /// # Errors
+    /// [`FsError::StaleHandle`] if that is more than an open of that daemon can have promised.
+    pub fn resume(&self, id: FileId, fh: Fh, earlier: Fh) -> Result<(), FsError> {
+        let length = self.handles.get(fh).map_or(0, |snapshot| snapshot.bytes().len() as u64);
+        if length > self.earlier_size(id) {
+            self.handles.release(fh);
+            return Err(FsError::StaleHandle);
+        }
+        self.handles.resume(fh, earlier);
+        Ok(())
+    }
+
     /// Forgets a handle; unknown ones are ignored.
     pub fn release(&self, fh: Fh) {
         self.handles.release(fh);
@@ -253,15 +307,21 @@ impl Tree {
         self.files.get(&id).map_or(Ino::ROOT, |(ino, _)| *ino)
     }
 
-    /// The size readers are told at present.
-    pub fn size(&self, id: FileId) -> usize {
-        usize::try_from(self.file(id).lock().size()).unwrap_or(usize::MAX)
+    /// The size that contents have to have, which may be less than what readers are told while the
+    /// file grows.
+    pub fn room(&self, id: FileId) -> usize {
+        usize::try_from(self.file(id).lock().room()).unwrap_or(usize::MAX)
     }
 
     /// Tells readers a larger size. Content of that size may be published only when the kernel
-    /// has forgotten the old one.
+    /// has forgotten the old one, which [`Tree::grown`] is told of.
     pub fn grow(&self, id: FileId, size: usize) {
         self.file(id).lock().grow(size as u64);
+    }
+
+    /// The kernel has forgotten every size of the file below the present one.
+    pub fn grown(&self, id: FileId) {
+        self.file(id).lock().grown();
     }
 
     /// Serves `snapshot` to every open of `view` until `fresh_until`.
@@ -289,7 +349,7 @@ impl Tree {
     }
 
     fn directory(&self, ino: Ino) -> Result<&[(String, Ino)], FsError> {
-        match self.nodes.get(&ino).ok_or(FsError::NotFound)? {
+        match self.nodes.get(&ino).ok_or(FsError::StaleHandle)? {
             Node::Directory(entries) => Ok(entries),
             Node::File(_) => Err(FsError::NotDirectory),
         }

@@ -66,7 +66,9 @@ fn the_tree_has_the_documented_shape() {
 fn names_and_inodes_that_do_not_exist_are_errors() {
     let tree = tree();
     assert_eq!(tree.lookup(Ino::ROOT, "models"), Err(FsError::NotFound));
-    assert_eq!(tree.attr(Ino(99)), Err(FsError::NotFound));
+    // So that the kernel looks up again what it remembers of an earlier daemon.
+    assert_eq!(tree.attr(Ino(99)), Err(FsError::StaleHandle));
+    assert_eq!(tree.lookup(Ino(99), "config"), Err(FsError::StaleHandle));
     assert_eq!(tree.file_at(Ino::ROOT), Err(FsError::IsDirectory));
     let credentials = tree.ino(FileId::Credentials);
     assert_eq!(tree.entries(credentials), Err(FsError::NotDirectory));

@@ -65,6 +65,8 @@ fn refuse(fault: Option<&Fault>, denial: impl FnOnce() -> ApiError) -> Result<()
         Some(Fault::Deny) => Err(denial()),
         Some(Fault::Throttle) => Err(ApiError::throttling(None)),
         Some(Fault::ThrottleRetryAfter { seconds }) => Err(ApiError::throttling(Some(*seconds))),
+        Some(Fault::UnavailableRetryAfter { seconds }) => Err(ApiError::unavailable(*seconds)),
+        Some(Fault::ExpireCaller) => Err(ApiError::expired_token()),
         Some(Fault::ServerError { status }) => {
             let status = StatusCode::from_u16(*status).ok().filter(StatusCode::is_server_error);
             Err(ApiError::server(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)))
@@ -87,6 +89,9 @@ fn assume_role(
     attributes.check()?;
     let rules = state.settings.roles.get(role.name).cloned().unwrap_or_default();
     let denied = |action| ApiError::access_denied(&caller.arn, action, Some(role.text));
+    if rules.is_deleted {
+        return Err(denied("AssumeRole"));
+    }
     if rules.external_id.is_some() && rules.external_id.as_deref() != external_id {
         return Err(denied("AssumeRole"));
     }

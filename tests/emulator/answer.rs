@@ -84,6 +84,12 @@ impl ApiError {
         Self { retry_after_seconds, ..Self::bad_request("Throttling", "Rate exceeded") }
     }
 
+    /// `ServiceUnavailable` (503) with a `Retry-After` header.
+    pub(crate) fn unavailable(retry_after_seconds: u64) -> Self {
+        let retry_after_seconds = Some(retry_after_seconds);
+        Self { retry_after_seconds, ..Self::server(StatusCode::SERVICE_UNAVAILABLE) }
+    }
+
     /// A failure of the service: 503 is `ServiceUnavailable`, any other status `InternalFailure`.
     pub(crate) fn server(status: StatusCode) -> Self {
         if status == StatusCode::SERVICE_UNAVAILABLE {

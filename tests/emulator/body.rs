@@ -16,6 +16,8 @@ pub(crate) enum AnswerBody {
     Whole(Option<Bytes>),
     /// A text shorter than promised; then the connection is closed.
     Broken { promised: u64, text: Option<Bytes>, is_flushed: bool },
+    /// A text shorter than promised; then nothing more.
+    Stalled { promised: u64, text: Option<Bytes> },
     /// A start, this many bytes of filling, and an end.
     Huge { start: Option<Bytes>, left: u64, end: Bytes },
 }
@@ -30,6 +32,12 @@ impl AnswerBody {
     pub(crate) fn broken(text: &str) -> Self {
         let half = text[..text.len() / 2].to_owned();
         Self::Broken { promised: text.len() as u64, text: Some(half.into()), is_flushed: false }
+    }
+
+    /// The first half of `text`, and then nothing until the client closes.
+    pub(crate) fn stalled(text: &str) -> Self {
+        let half = text[..text.len() / 2].to_owned();
+        Self::Stalled { promised: text.len() as u64, text: Some(half.into()) }
     }
 
     /// `xml` with an unknown element of `bytes` bytes in front of its first result element.
@@ -59,6 +67,11 @@ impl AnswerBody {
                     return Poll::Pending;
                 }
             }
+            Self::Stalled { text, .. } => match text.take() {
+                Some(text) => Some(Ok(text)),
+                // Nobody wakes it: hyper drops it when the client has closed.
+                None => return Poll::Pending,
+            },
             Self::Huge { start, left, end } => {
                 let chunk = usize::try_from(*left).map_or(FILLING.len(), |l| l.min(FILLING.len()));
                 if let Some(start) = start.take() {
@@ -94,7 +107,9 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Broken { promised, .. } => SizeHint::with_exact(*promised),
+            Self::Broken { promised, .. } | Self::Stalled { promised, .. } => {
+                SizeHint::with_exact(*promised)
+            }
             Self::Huge { .. } => SizeHint::default(),
         }
     }

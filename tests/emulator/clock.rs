@@ -12,13 +12,14 @@ const MAX_OFFSET_SECONDS: i64 = 1_000_000_000;
 /// The wall clock of the machine, moved by `offset_seconds` (cut to about ±30 years).
 #[expect(clippy::disallowed_methods, reason = "the one place of the emulator that reads the clock")]
 pub(crate) fn now(offset_seconds: i64) -> SystemTime {
-    let now = SystemTime::now();
-    let offset = offset_seconds.clamp(-MAX_OFFSET_SECONDS, MAX_OFFSET_SECONDS);
-    if offset < 0 {
-        now - Duration::from_secs(offset.unsigned_abs())
-    } else {
-        now + Duration::from_secs(offset.unsigned_abs())
-    }
+    moved(SystemTime::now(), offset_seconds)
+}
+
+/// `instant`, moved by `seconds` (cut to about ±30 years).
+pub(crate) fn moved(instant: SystemTime, seconds: i64) -> SystemTime {
+    let seconds = seconds.clamp(-MAX_OFFSET_SECONDS, MAX_OFFSET_SECONDS);
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { instant - by } else { instant + by }
 }
 
 /// `instant` without its fraction of a second.

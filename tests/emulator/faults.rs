@@ -15,6 +15,10 @@ pub(crate) enum Fault {
     ThrottleRetryAfter { seconds: u64 },
     /// `ServiceUnavailable` for 503, else `InternalFailure`; `status` is 500–599.
     ServerError { status: u16 },
+    /// `ServiceUnavailable`, HTTP 503, with a `Retry-After` header.
+    UnavailableRetryAfter { seconds: u64 },
+    /// `ExpiredToken`, as if the session of the caller were over.
+    ExpireCaller,
     /// No answer until the faults are cleared or the client closes; then the ordinary answer.
     Hang,
     /// The ordinary answer, this much later.
@@ -23,6 +27,12 @@ pub(crate) enum Fault {
     DropConnection,
     /// The session is issued, and the connection closed after half of the answer.
     DropMidAnswer,
+    /// The session is issued; half of the answer comes, and then nothing until the client closes.
+    HangMidAnswer,
+    /// The ordinary answer with the `Date` header this much ahead (negative: behind), as something
+    /// on the way may write it. See [`super::Settings::clock_offset_seconds`] for a service whose
+    /// clock differs.
+    WrongDate { seconds: i64 },
     /// The session is issued, and the answer is a complete body that is no XML.
     MalformedXml,
     /// The session is issued, and the answer is a complete HTTP message with half of the XML.
@@ -55,6 +65,7 @@ impl Fault {
         match self {
             Self::DropConnection => Some("DropConnection"),
             Self::DropMidAnswer => Some("DropMidAnswer"),
+            Self::HangMidAnswer => Some("HangMidAnswer"),
             Self::MalformedXml => Some("MalformedXml"),
             Self::TruncatedXml => Some("TruncatedXml"),
             Self::HugeAnswer { .. } => Some("HugeAnswer"),
@@ -62,6 +73,9 @@ impl Fault {
             | Self::Throttle
             | Self::ThrottleRetryAfter { .. }
             | Self::ServerError { .. }
+            | Self::UnavailableRetryAfter { .. }
+            | Self::ExpireCaller
+            | Self::WrongDate { .. }
             | Self::Hang
             | Self::Slow { .. }
             | Self::ExpiredSession => None,

@@ -43,12 +43,14 @@
 //!                                           "max_session_duration_seconds": 3600}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
 //!                                           "allows_set_source_identity": false}}}'
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
 //! ```
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
-//! `{"server-error": {"status": 503}}`, `hang`, `{"slow": {"delay_ms": 500}}`, `drop-connection`,
-//! `drop-mid-answer`, `malformed-xml`, `truncated-xml`, `{"huge-answer": {"bytes": 50000000}}`,
-//! `expired-session`; each is explained at [`Fault`].
+//! `{"server-error": {"status": 503}}`, `{"unavailable-retry-after": {"seconds": 1}}`,
+//! `expire-caller`, `hang`, `{"slow": {"delay_ms": 500}}`, `drop-connection`, `drop-mid-answer`,
+//! `hang-mid-answer`, `{"wrong-date": {"seconds": -600}}`, `malformed-xml`, `truncated-xml`,
+//! `{"huge-answer": {"bytes": 50000000}}`, `expired-session`; each is explained at [`Fault`].
 
 #![allow(
     dead_code,

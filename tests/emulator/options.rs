@@ -67,6 +67,8 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RoleRules {
+    /// Whether it was deleted: STS answers as if the caller might not assume it.
+    pub(crate) is_deleted: bool,
     /// `sts:ExternalId` that the trust policy asks for.
     pub(crate) external_id: Option<String>,
     /// `MaxSessionDuration` of the role, 3600–43200.
@@ -81,6 +83,7 @@ pub(crate) struct RoleRules {
 impl Default for RoleRules {
     fn default() -> Self {
         Self {
+            is_deleted: false,
             external_id: None,
             max_session_duration_seconds: 43_200,
             allows_tag_session: true,

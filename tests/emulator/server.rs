@@ -138,9 +138,13 @@ async fn respond(
         Ok(success) => Response::new(spoilt(success.to_xml(&request_id), fault)),
         Err(error) => refusal(&error, &request_id),
     };
+    let told = match fault {
+        Some(Fault::WrongDate { seconds }) => clock::moved(now, *seconds),
+        _ => now,
+    };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
-    for (name, value) in [("x-amzn-requestid", request_id), (DATE.as_str(), clock::http_date(now))]
+    for (name, value) in [("x-amzn-requestid", request_id), (DATE.as_str(), clock::http_date(told))]
     {
         headers.insert(name, HeaderValue::from_str(&value).map_err(io::Error::other)?);
     }
@@ -162,6 +166,7 @@ fn spoilt(xml: String, fault: Option<&Fault>) -> AnswerBody {
         Some(Fault::MalformedXml) => AnswerBody::whole("<AssumeRoleResponse><<Result &oops; />>"),
         Some(Fault::TruncatedXml) => AnswerBody::whole(xml[..xml.len() / 2].to_owned()),
         Some(Fault::DropMidAnswer) => AnswerBody::broken(&xml),
+        Some(Fault::HangMidAnswer) => AnswerBody::stalled(&xml),
         Some(Fault::HugeAnswer { bytes }) => AnswerBody::huge(&xml, *bytes),
         _ => AnswerBody::whole(xml),
     }

@@ -138,6 +138,7 @@ fn only_fuse_names_fuser() {
 #[test]
 fn only_the_clock_reads_the_wall_clock() {
     only_in(&["clock"], "SystemTime::now");
+    only_in(&["clock"], "clock_gettime");
     only_in(&[], "std::time::Instant");
 }
 
@@ -202,6 +203,7 @@ fn modules_use_only_what_stands_below_them() {
     let and_beside = |more: &[&'static str]| with(&[&beside[..], more].concat());
     forbid("model", &and_beside(&["broker", "clock", "config", "policy", "render", "tree"]));
     forbid("policy", &and_beside(&["broker", "clock", "config", "render", "tree"]));
+    forbid("clock", &and_beside(&["broker", "config", "policy", "render", "tree"]));
     forbid("config", &and_beside(&["broker", "clock", "render", "tree"]));
     forbid("broker", &and_beside(&["config", "policy", "render", "tree"]));
     forbid("tree", &and_beside(&["broker", "clock", "config", "policy", "render"]));

@@ -1,5 +1,7 @@
 //! STS in trouble, seen from a reader.
 
+mod table;
+
 use std::fs;
 use std::time::{Duration, SystemTime};
 

@@ -138,11 +138,6 @@ impl Roster {
         if self.list.read().locked { "locked".to_owned() } else { told.join(", ") }
     }
 
-    /// Why requests are not served, if they are not.
-    pub(super) fn stuck(&self) -> Option<String> {
-        None
-    }
-
     fn status(&self, mount: Option<&str>) -> DaemonStatus {
         let mounts = self.select(mount).into_iter().map(|it| {
             let mut status = it.service.get().status();

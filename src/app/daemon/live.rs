@@ -73,17 +73,15 @@ impl LiveMount {
         ended: impl FnOnce(io::Result<()>) + Send + 'static,
     ) -> Result<Self> {
         let now = shared.clock.now();
-        let path = &plan.mountpoint;
-        let state = StateFile::open(&shared.runtime_dir, path, shared.unit.as_ref(), now);
-        let epoch = state.epoch();
-        let (sizes, mtime) = state.told();
-        state.keep(sizes, mtime);
+        let (state, earlier, epoch) =
+            StateFile::open(&shared.runtime_dir, &plan.mountpoint, shared.unit.as_ref(), now);
         let state = Arc::new(state);
-        let tree = Tree::new(&plan.served.profile_names(), now, epoch);
+        let tree = Tree::new(&plan.served.profile_names(), now, epoch).resuming(&earlier);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
         let service = service(&plan, tree, shared, &locate, &life);
         // Sizes are known before the first stat.
         render_all(&service, &plan, shared).await;
+        service.publisher().remember_by(state.clone()).await;
         let link = SocketLink::make(&shared.runtime_dir, &plan.mountpoint, &shared.socket)?;
         let service = CurrentService::new(service);
         let (lock, shape, connections) = match ground {
@@ -130,11 +128,12 @@ impl LiveMount {
         render_all(&next, &plan, shared).await;
         // No content may be larger than what the kernel believes its file to be: the larger sizes
         // are told first, by the service that still answers.
-        before.tree().grow_as(next.tree());
+        before.publisher().grow_as(next.tree()).await;
         self.forget(&[], &before).await;
         let gone = before.tree().gone_in(next.tree());
         self.service.replace(next.clone());
         next.publisher().attach(self.kernel.clone());
+        next.publisher().remember_by(self.state.clone()).await;
         self.forget(&gone, &next).await;
         self.publishing.abort();
         self.publishing = tokio::spawn(next.publisher().clone().run());
@@ -223,8 +222,8 @@ fn service(
         metrics: life.metrics.clone(),
         calls: shared.calls.clone(),
     };
-    let (locate, life) = (locate.clone(), life.clone());
-    OpenService::new(tree, broker, publisher, clock, options, locate, life, gate)
+    let (locate, life, traffic) = (locate.clone(), life.clone(), shared.traffic.clone());
+    OpenService::new(tree, broker, publisher, clock, options, locate, life, gate, traffic)
 }
 
 /// Finds out who asks by `/proc`.

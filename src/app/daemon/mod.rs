@@ -31,12 +31,13 @@ use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, Keeper};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::fuse::{Connections, Shape};
 use crate::metrics::CallMetrics;
 use crate::model::RoleChain;
+use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
 
@@ -68,6 +69,8 @@ struct Shared {
     manager: Option<Arc<Manager>>,
     /// The systemd unit of this daemon.
     unit: Option<String>,
+    /// What is under way in all mounts.
+    traffic: Arc<Traffic>,
 }
 
 impl Shared {
@@ -157,7 +160,7 @@ pub(super) async fn run(
     let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let added_file = blueprint.added_file(&runtime_dir);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let (settings, mut added) = start::with_added(&blueprint, settings, &added_file, clock.now());
     let mut plans = blueprint.plans(&settings)?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
@@ -168,6 +171,7 @@ pub(super) async fn run(
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
+    broker.limit_calls(settings.sts_calls_per_second);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
     let shared = Shared {
@@ -181,10 +185,16 @@ pub(super) async fn run(
         calls: calls.clone(),
         manager,
         unit,
+        traffic: Traffic::new(settings.max_waiting_opens),
     };
     let base_files = blueprint.surroundings.base_files();
+    let wanted = plans.len();
+    plans.retain(|plan| !start::was_removed(plan, &lifeline));
     let grounds = start::prepare(&mut plans, &shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
+    if plans.is_empty() && wanted > 0 {
+        return Ok(Ended::Stopped);
+    }
     let chains = chains_of(plans.iter());
     // Readers of a mount that was kept wait already; their opens wait for the sessions themselves.
     if !grounds.iter().any(|ground| matches!(ground, Ground::Kept(..))) {
@@ -236,7 +246,8 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
-    tasks.spawn(watchdog::feed(daemon.roster.clone(), lifeline.manager, lifeline.watchdog));
+    let (roster, traffic) = (daemon.roster.clone(), daemon.shared.traffic.clone());
+    tasks.spawn(watchdog::feed(roster, traffic, lifeline.manager, lifeline.watchdog));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
 }

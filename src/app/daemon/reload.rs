@@ -107,6 +107,8 @@ impl Daemon {
         let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
         log.apply(&self.shared.recorder).await;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
+        self.shared.traffic.limit(settings.max_waiting_opens);
+        self.shared.broker.limit_calls(settings.sts_calls_per_second);
         if !self.shared.locked {
             let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));
             let held: HashSet<Arc<RoleChain>> =

@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::live::Ground;
 use super::{Shared, state};
 use crate::app::blueprint::Blueprint;
-use crate::app::lifeline::{self, Lifeline};
+use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
 use crate::broker::{Broker, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
@@ -64,18 +64,25 @@ fn ground(
     base_files: &[PathBuf],
     lifeline: &mut Lifeline,
 ) -> Result<Ground> {
-    if let Some((shape, connections)) = lifeline.take(&plan.stem()) {
-        if mount::mounted_at(&plan.mountpoint)?.is_some() {
-            if let Some(note) = plan.bow_to(shape) {
-                tracing::warn!("{note}");
-            }
-            return Ok(Ground::Kept(shape, connections));
-        }
-        // Somebody has unmounted it while no daemon lived.
-        let names = lifeline::names(&plan.stem(), shape, &connections);
-        shared.release(&names.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+    let Some((shape, connections)) = lifeline.take(&plan.stem()) else {
+        return Ok(Ground::Free(plan.prepare(&shared.runtime_dir, base_files)?));
+    };
+    if let Some(note) = plan.bow_to(shape) {
+        tracing::warn!("{note}");
     }
-    Ok(Ground::Free(plan.prepare(&shared.runtime_dir, base_files)?))
+    Ok(Ground::Kept(shape, connections))
+}
+
+/// Whether the mount was kept, but somebody has unmounted it while no daemon lived: it is not to be
+/// made again.
+pub(super) fn was_removed(plan: &Plan, lifeline: &Lifeline) -> bool {
+    let removed = lifeline.holds(&plan.stem())
+        && mount::mounted_at(&plan.mountpoint).is_ok_and(|mounted| mounted.is_none());
+    if removed {
+        let mountpoint = plan.mountpoint.display();
+        tracing::info!(%mountpoint, "the mount was removed by somebody else");
+    }
+    removed
 }
 
 /// Lets go of what was kept of mounts that nobody wants any more.
@@ -87,10 +94,12 @@ pub(super) fn discard(shared: &Shared, lifeline: &mut Lifeline) {
         {
             continue;
         }
-        let mountpoint = state.mountpoint.display();
-        tracing::warn!(%mountpoint, "the mount is not configured any more and is removed");
-        if let Err(error) = mount::unmount(&state.mountpoint) {
-            tracing::warn!(%error, "it stays");
+        if mount::mounted_at(&state.mountpoint).is_ok_and(|mounted| mounted.is_some()) {
+            let mountpoint = state.mountpoint.display();
+            tracing::warn!(%mountpoint, "the mount is not configured any more and is removed");
+            if let Err(error) = mount::unmount(&state.mountpoint) {
+                tracing::warn!(%error, "it stays");
+            }
         }
         state::forget(&shared.runtime_dir, &state.mountpoint);
     }

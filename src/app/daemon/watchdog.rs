@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::control::Roster;
 use crate::broker::CLOCK_CHECK;
+use crate::open::Traffic;
 use crate::os::manager::Manager;
 
 /// Feeds the watchdog for as long as requests are served, and keeps the status text up to date. A
@@ -14,6 +15,7 @@ use crate::os::manager::Manager;
 /// nobody to tell.
 pub(super) async fn feed(
     roster: Arc<Roster>,
+    traffic: Arc<Traffic>,
     manager: Option<Arc<Manager>>,
     watchdog: Option<Duration>,
 ) {
@@ -25,7 +27,7 @@ pub(super) async fn feed(
     let mut told = Instant::now();
     loop {
         ticks.tick().await;
-        if let Some(reason) = roster.stuck() {
+        if let Some(reason) = traffic.stuck(Instant::now()) {
             tracing::error!(reason, "requests are not served; the watchdog is not fed");
             continue;
         }

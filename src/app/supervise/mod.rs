@@ -22,7 +22,7 @@ use super::lifeline::WATCHDOG;
 use crate::fuse::mount;
 use crate::os::manager::{Kept, MOUNTPOINT, value};
 use pace::{Next, Pace};
-use worker::{Said, Worker};
+use worker::{End, Said, Worker};
 
 /// The exit code by which a daemon asks to be started again, with its mounts kept.
 pub(super) const RESTART: u8 = 75;
@@ -53,7 +53,11 @@ pub(super) fn run(program: &Path, args: &[OsString], detached: bool) -> Result<E
             match pace.next(end, served, began.elapsed()) {
                 Next::End(code) => return Ok(ExitCode::from(code)),
                 Next::After(pause) => {
-                    tracing::warn!(%end, "the daemon ended; it is started again");
+                    if end == End::Code(RESTART) {
+                        tracing::info!("the daemon is started again");
+                    } else {
+                        tracing::warn!(%end, "the daemon ended; it is started again");
+                    }
                     tokio::select! {
                         () = sleep(pause) => {}
                         _ = supervisor.signals.next() => {
@@ -80,7 +84,7 @@ struct Supervisor {
 
 impl Supervisor {
     /// Watches one daemon to its end: how it ended, and whether it ever served.
-    async fn watch(&mut self, worker: &mut Worker) -> Result<(worker::End, bool)> {
+    async fn watch(&mut self, worker: &mut Worker) -> Result<(End, bool)> {
         let mut served = false;
         let mut heard = Instant::now();
         loop {

@@ -2,8 +2,11 @@
 
 mod chains;
 mod failures;
+mod faults;
+mod fleet;
 mod kept;
 mod renewal;
+mod trouble;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +31,8 @@ use crate::model::{
 enum Answer {
     Session(Duration),
     Fail(Cause),
+    /// With what it says of when to ask again.
+    FailFor(Cause, Option<Duration>),
     Hang,
     Panic,
 }
@@ -66,6 +71,9 @@ impl ScriptedSts {
                 Ok(session_of(&format!("KEY{number}"), self.clock.now(), lifetime))
             }
             Answer::Fail(cause) => Err(SessionError::new(subject, cause, "")),
+            Answer::FailFor(cause, retry_after) => {
+                Err(SessionError::new(subject, cause, "").with_retry_after(retry_after))
+            }
             Answer::Hang => std::future::pending().await,
             Answer::Panic => panic!("scripted"),
         }

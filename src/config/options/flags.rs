@@ -29,6 +29,10 @@ pub struct Flags {
     pub min_ttl: Option<String>,
     /// `--open-deadline`.
     pub open_deadline: Option<String>,
+    /// `--max-waiting-opens`.
+    pub max_waiting_opens: Option<String>,
+    /// `--sts-calls-per-second`.
+    pub sts_calls_per_second: Option<String>,
     /// `--external-id`.
     pub external_id: Option<String>,
     /// `--session-name`.
@@ -106,6 +110,10 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                 OptionKey::SessionDuration => text(&flags.session_duration),
                 OptionKey::MinTtl => text(&flags.min_ttl),
                 OptionKey::OpenDeadline => text(&flags.open_deadline),
+                OptionKey::MaxWaitingOpens => flags.max_waiting_opens.clone().map(Raw::Integer),
+                OptionKey::StsCallsPerSecond => {
+                    flags.sts_calls_per_second.clone().map(Raw::Integer)
+                }
                 OptionKey::ExternalId => text(&flags.external_id),
                 OptionKey::SessionName => text(&flags.session_name),
                 OptionKey::SourceIdentity => text(&flags.source_identity),

@@ -10,6 +10,8 @@ pub(in crate::config) enum OptionKey {
     SessionDuration,
     MinTtl,
     OpenDeadline,
+    MaxWaitingOpens,
+    StsCallsPerSecond,
     ExternalId,
     SessionName,
     SourceIdentity,
@@ -47,7 +49,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 28] = [
+    pub(in crate::config) const ALL: [Self; 30] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -55,6 +57,8 @@ impl OptionKey {
         Self::SessionDuration,
         Self::MinTtl,
         Self::OpenDeadline,
+        Self::MaxWaitingOpens,
+        Self::StsCallsPerSecond,
         Self::ExternalId,
         Self::SessionName,
         Self::SourceIdentity,
@@ -93,6 +97,8 @@ impl OptionKey {
             Self::SessionDuration => "session_duration",
             Self::MinTtl => "min_ttl",
             Self::OpenDeadline => "open_deadline",
+            Self::MaxWaitingOpens => "max_waiting_opens",
+            Self::StsCallsPerSecond => "sts_calls_per_second",
             Self::ExternalId => "external_id",
             Self::SessionName => "session_name",
             Self::SourceIdentity => "source_identity",
@@ -150,7 +156,7 @@ impl OptionKey {
             | Self::Background
             | Self::Supervise
             | Self::Quiet => Kind::Switch,
-            Self::Verbose => Kind::Count,
+            Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
             Self::Tags | Self::TransitiveTags => Kind::List(','),
             Self::Allow => Kind::List(';'),
@@ -166,6 +172,8 @@ impl OptionKey {
             Self::SessionDuration => "1h",
             Self::MinTtl => "20m",
             Self::OpenDeadline => "10s",
+            Self::MaxWaitingOpens => "4096",
+            Self::StsCallsPerSecond => "3",
             Self::ExternalId => "my-external-id",
             Self::SessionName => "my-host",
             Self::SourceIdentity => "jane",

@@ -5,6 +5,7 @@ mod key;
 mod variables;
 
 use std::fmt::Display;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) struct Options {
     pub(super) session_duration: Layered<Duration>,
     pub(super) min_ttl: Layered<Duration>,
     pub(super) open_deadline: Layered<Duration>,
+    pub(super) max_waiting_opens: Layered<usize>,
+    pub(super) sts_calls_per_second: Layered<NonZeroU8>,
     pub(super) external_id: Layered<ExternalId>,
     pub(super) session_name: Layered<RoleSessionName>,
     pub(super) attributes: LayeredAttributes,
@@ -80,6 +83,8 @@ impl Options {
             session_duration: options.text(Key::SessionDuration, value::session_duration),
             min_ttl: options.text(Key::MinTtl, value::duration),
             open_deadline: options.text(Key::OpenDeadline, value::open_deadline),
+            max_waiting_opens: options.number(Key::MaxWaitingOpens, value::waiting_opens),
+            sts_calls_per_second: options.number(Key::StsCallsPerSecond, value::calls_per_second),
             external_id: options.text(Key::ExternalId, external_id),
             session_name: options.text(Key::SessionName, session_name),
             attributes: LayeredAttributes {
@@ -101,7 +106,7 @@ impl Options {
             background: options.switch(Key::Background),
             supervise: options.switch(Key::Supervise),
             log_format: options.text(Key::LogFormat, LogFormat::parse),
-            verbose: options.each(Key::Verbose, count),
+            verbose: options.number(Key::Verbose, value::count),
             quiet: options.switch(Key::Quiet),
         }
     }
@@ -152,6 +157,23 @@ impl Taken<'_> {
         self.each(key, |raw| switch(key.name(), raw))
     }
 
+    /// A number, which the file holds without quotes. What `parse` says is wrong names the bounds.
+    fn number<T>(
+        &mut self,
+        key: OptionKey,
+        parse: impl Fn(&str, &str) -> Result<T, String>,
+    ) -> Layered<T> {
+        self.each(key, |raw| match &raw.value {
+            Raw::Integer(text) => parse(key.name(), text).map_err(|message| raw.problem(message)),
+            other => Err(raw.problem(format!(
+                "`{}` is {}: write a number, as in {}",
+                key.name(),
+                other.kind(),
+                key.example()
+            ))),
+        })
+    }
+
     fn roles(&mut self) -> Vec<Sourced<String>> {
         let mut asked = |raw: &RawOptions, key: &str| {
             let raw = raw.iter().filter(|(found, _)| *found == OptionKey::Role);
@@ -190,13 +212,5 @@ fn switch(key: &str, raw: &Sourced<Raw>) -> Result<bool, Problems> {
             value::boolean(key, text).map_err(|message| raw.problem(message))
         }
         other => Err(raw.problem(format!("`{key}` is {}: write true or false", other.kind()))),
-    }
-}
-
-fn count(raw: &Sourced<Raw>) -> Result<u8, Problems> {
-    let key = OptionKey::Verbose.name();
-    match &raw.value {
-        Raw::Integer(text) => value::count(key, text).map_err(|message| raw.problem(message)),
-        other => Err(raw.problem(format!("`{key}` is {}: write a number, 0 to 3", other.kind()))),
     }
 }

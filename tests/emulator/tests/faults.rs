@@ -1,11 +1,13 @@
 //! Each way to fail, as a client sees it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_sts::error::{ProvideErrorMetadata as _, SdkError};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use tokio::time::timeout;
 
-use crate::emulator::{Emulator, Fault};
+use crate::emulator::{Emulator, Fault, RoleRules};
 use crate::support::*;
 
 /// Long enough to tell a call that hangs, in real time: the emulator has a clock of its own.
@@ -58,6 +60,62 @@ async fn throttle_can_say_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn unavailability_can_say_when_to_come_back() {
+    let sts = start();
+    sts.set_fault(Fault::UnavailableRetryAfter { seconds: 9 });
+    let error = assume_prod(&base_client(&sts)).send().await.expect_err("unavailable");
+    let answer = error.raw_response().expect("an answer");
+    assert_eq!((answer.status().as_u16(), answer.headers().get("retry-after")), (503, Some("9")));
+}
+
+#[tokio::test]
+async fn the_session_of_a_caller_can_be_expired() {
+    let sts = start();
+    sts.set_fault(Fault::ExpireCaller);
+    assert_eq!(refused(&sts).await, (403, "ExpiredToken".to_owned()));
+}
+
+#[tokio::test]
+async fn a_deleted_role_is_denied_as_one_that_does_not_trust_the_caller() {
+    let sts = start();
+    sts.set_role("prod", RoleRules { is_deleted: true, ..RoleRules::default() });
+    let (status, code, message) = refusal(assume_prod(&base_client(&sts)).send().await);
+    assert_eq!((status, code.as_str()), (403, "AccessDenied"));
+    assert!(message.ends_with(&format!("sts:AssumeRole on resource: {PROD}")), "{message}");
+    sts.set_role("prod", RoleRules::default());
+    prod_session(&sts).await;
+}
+
+#[tokio::test]
+async fn an_answer_can_hang_amid_its_body() {
+    let sts = start();
+    sts.set_fault(Fault::HangMidAnswer);
+    let hanging = tokio::spawn(assume_prod(&base_client(&sts)).send());
+    while sts.issued_sessions().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(timeout(MOMENT, hanging).await.is_err(), "it did not hang");
+    assert_eq!(last_call(&sts).result.as_deref(), Some("HangMidAnswer"));
+}
+
+/// The `Date` of an answer.
+fn told_date(sts: &Emulator) -> SystemTime {
+    let answer = plain(sts, "POST", "/", &[], "Action=GetCallerIdentity&Version=2011-06-15");
+    let date = answer.head.lines().find_map(|line| line.strip_prefix("date: "));
+    let date = DateTime::from_str(date.expect("a date"), Format::HttpDate).expect("a date");
+    date.try_into().expect("an instant")
+}
+
+#[tokio::test]
+async fn a_wrong_date_changes_the_header_and_nothing_else() {
+    let sts = start();
+    sts.set_fault(Fault::WrongDate { seconds: 86_400 });
+    let ahead = told_date(&sts).duration_since(machine_time()).expect("ahead");
+    assert!((86_000..=86_400).contains(&ahead.as_secs()), "{ahead:?}");
+    prod_session(&sts).await;
+}
+
+#[tokio::test]
 async fn server_errors_have_their_status() {
     let sts = start();
     for (status, code) in [(503, "ServiceUnavailable"), (500, "InternalFailure")] {
@@ -73,6 +131,9 @@ async fn hang_answers_once_the_faults_are_cleared() {
     sts.set_fault(Fault::Hang);
     let hanging = tokio::spawn(assume_prod(&base_client(&sts)).send());
     let mut hanging = std::pin::pin!(hanging);
+    while sts.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
     assert!(timeout(MOMENT, &mut hanging).await.is_err(), "it did not hang");
     assert_eq!(last_call(&sts).result, None);
     sts.clear_faults();

@@ -50,6 +50,16 @@ impl Scene {
         Self { emulator, root, enter, credmount }
     }
 
+    /// The program under test.
+    pub(crate) fn program(&self) -> &Path {
+        &self.credmount
+    }
+
+    /// The same scene with another program.
+    pub(crate) fn with_program(self, credmount: PathBuf) -> Self {
+        Self { credmount, ..self }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -151,6 +161,13 @@ impl Daemon<'_> {
 
     pub(crate) fn pid(&self) -> i32 {
         self.status()["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a pid")
+    }
+
+    /// The same while there may be no daemon.
+    pub(crate) fn try_pid(&self) -> Option<i32> {
+        let output = self.scene.run(&["status", "--json", self.argument()]);
+        let status: Value = serde_json::from_slice(&output.stdout).ok()?;
+        status["pid"].as_i64().and_then(|pid| pid.try_into().ok())
     }
 
     /// The log of the daemon so far.

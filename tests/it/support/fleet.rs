@@ -27,10 +27,27 @@ impl Scene {
 
     /// Serves the mounts of this configuration.
     pub(crate) fn serve(&self, config: &str) -> Fleet<'_> {
+        self.start(config, &[], &self.emulator.endpoint())
+    }
+
+    /// The same with an STS elsewhere.
+    pub(crate) fn serve_at(&self, config: &str, endpoint: &str) -> Fleet<'_> {
+        self.start(config, &[], endpoint)
+    }
+
+    /// The same as [`Scene::serve`] under a supervisor.
+    pub(crate) fn supervise(&self, config: &str) -> Fleet<'_> {
+        self.start(config, &["--supervise"], &self.emulator.endpoint())
+    }
+
+    fn start(&self, config: &str, args: &[&str], endpoint: &str) -> Fleet<'_> {
         let path = self.write_config(config);
         // Before it starts, so that a mount of a failed start is removed too.
         let fleet = Fleet { scene: self };
-        let output = self.run(&["--background", "--config", path.to_str().expect("UTF-8")]);
+        let config = ["--background", "--config", path.to_str().expect("UTF-8")];
+        let mut command = self.credmount(&[args, &config].concat());
+        let output = command.env("AWS_ENDPOINT_URL_STS", endpoint).output();
+        let output = output.expect("credmount runs");
         assert!(output.status.success(), "mounting failed: {output:?}");
         fleet
     }
@@ -69,6 +86,14 @@ impl Fleet<'_> {
     /// The names of the mounts.
     pub(crate) fn names(&self) -> Vec<String> {
         self.status().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The same while there may be no daemon.
+    pub(crate) fn try_pid(&self) -> Option<rustix::process::Pid> {
+        let output = self.scene.run(&["status", "--json"]);
+        let all: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let pid = all[0]["pid"].as_i64().and_then(|pid| pid.try_into().ok());
+        pid.and_then(rustix::process::Pid::from_raw)
     }
 
     /// The daemon's process id.

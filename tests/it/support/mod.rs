@@ -4,6 +4,7 @@
 pub(crate) mod daemon;
 pub(crate) mod fleet;
 pub(crate) mod namespace;
+pub(crate) mod reader;
 pub(crate) mod records;
 pub(crate) mod wait;
 
