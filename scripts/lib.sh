@@ -65,6 +65,25 @@ install_readers() {
     if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
 }
 
+# Puts cargo-deb, which makes the Debian package, into the search path, or fails.
+install_cargo_deb() {
+    local log="$target/tools/cargo-deb.log"
+    if command -v cargo-deb >/dev/null; then return; fi
+    mkdir -p "$target/tools"
+    if [[ ! -x $target/tools/bin/cargo-deb ]]; then
+        echo "installing: cargo-deb"
+        # Quicker to build like this; without a compressor of its own it takes that of the system.
+        if ! CARGO_TARGET_DIR="$target/tools/build" cargo install --quiet --locked --debug \
+            --no-default-features --version '^3' --root "$target/tools" cargo-deb \
+            >"$log" 2>&1; then
+            without_addresses <"$log" >&2
+            return 1
+        fi
+        rm -rf "$target/tools/build"
+    fi
+    PATH="$target/tools/bin:$PATH"
+}
+
 # What runs containers in tests, which only root can do; tests without theirs are skipped.
 install_containers() {
     local missing=()

@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(waits(Cause::Network, None), [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(waits(Cause::ServiceUnavailable, None), [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(waits(Cause::Throttled, None), [5, 10, 20, 40, 80, 120, 120, 120]);
-        for reserve in [None, reserve(1200, false)] {
+        for reserve in [None, Some(reserve(1200, false))] {
             let permanent = waits(Cause::AccessDenied, reserve);
             assert_eq!(permanent, [30, 60, 120, 240, 480, 600, 600, 600]);
         }
@@ -259,8 +259,8 @@ mod tests {
         assert_eq!(shortened, Duration::from_secs(2));
     }
 
-    fn reserve(left: u64, above_floor: bool) -> Option<Reserve> {
-        Some(Reserve { left: Duration::from_secs(left), above_floor })
+    fn reserve(left: u64, above_floor: bool) -> Reserve {
+        Reserve { left: Duration::from_secs(left), above_floor }
     }
 
     #[test]
@@ -271,10 +271,10 @@ mod tests {
                 .map(|failures| retry_wait(&error, failures, reserve, Jitter::new(0.0)).as_secs())
         };
         for cause in [Cause::Throttled, Cause::ServiceUnavailable] {
-            assert_eq!(waits(cause, reserve(1800, true)), [10, 1080, 1080, 1080, 1080, 1080]);
-            assert_eq!(waits(cause, reserve(600, false)), [10, 300, 300, 300, 300, 300]);
+            assert_eq!(waits(cause, Some(reserve(1800, true))), [10, 1080, 1080, 1080, 1080, 1080]);
+            assert_eq!(waits(cause, Some(reserve(600, false))), [10, 300, 300, 300, 300, 300]);
         }
-        let network = |left, above| waits(Cause::Network, reserve(left, above));
+        let network = |left, above| waits(Cause::Network, Some(reserve(left, above)));
         assert_eq!(network(1800, true), [5, 20, 80, 320, 1080, 1080]);
         assert_eq!(network(600, false), [5, 20, 80, 300, 300, 300]);
         assert_eq!(network(8, false), [4, 4, 4, 4, 4, 4]);

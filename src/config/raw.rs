@@ -103,9 +103,13 @@ impl Sourced<Raw> {
                 Err(vec![(text.origin, message)])
             });
         };
-        all(entries.iter().map(|(name, value)| match value.value.text(name, "…") {
-            Ok(text) => check(name, Sourced::new(text.to_owned(), value.origin.clone())),
-            Err(message) => Err(value.problem(format!("in {key}: {message}"))),
+        all(entries.iter().map(|(name, value)| match &value.value {
+            Raw::Text(text) => check(name, Sourced::new(text.clone(), value.origin.clone())),
+            other => Err(value.problem(format!(
+                "in {key}: {} is {}: write its value in quotes",
+                shown(name),
+                other.kind()
+            ))),
         }))
     }
 

@@ -14,7 +14,7 @@ use rustix::fs::{FileType, OFlags};
 use tokio::runtime::Handle;
 
 use super::adapter::requester;
-use super::caches::{Asked, Caches, permissions};
+use super::caches::{Asked, Caches, done, permissions};
 use super::errno::{errno, scratch_errno};
 use super::owner::{Owner, SHORTLY, file_type};
 use crate::clock::Clock;
@@ -382,13 +382,6 @@ impl Filesystem for CacheFs {
         let files = usage.quotas.entries as u64;
         let free_files = files.saturating_sub(usage.entries as u64);
         reply.statfs(blocks, free, free, files, free_files, BLOCK, 255, BLOCK);
-    }
-}
-
-fn done(reply: ReplyEmpty, result: Result<(), Errno>) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(error),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use fuser::{Errno, Generation, INodeNo, ReplyAttr, ReplyEntry, TimeOrNow};
+use fuser::{Errno, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, TimeOrNow};
 use rustix::fs::OFlags;
 
 use super::errno::scratch_errno;
@@ -95,6 +95,14 @@ pub(super) struct Asked {
     pub(super) size: Option<u64>,
     pub(super) atime: Option<TimeOrNow>,
     pub(super) mtime: Option<TimeOrNow>,
+}
+
+/// Answers a request that gives nothing back.
+pub(super) fn done(reply: ReplyEmpty, result: Result<(), Errno>) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(error),
+    }
 }
 
 /// The permission bits of a mode; the type of the file is known.

@@ -107,7 +107,7 @@ impl OpenService {
             return path.clone();
         }
         let locate = self.locate.clone();
-        let seen = self.traffic.from_proc(move || locate.seen_by(tid)).await.flatten();
+        let seen = self.traffic.ask_proc(move || locate.seen_by(tid)).await.flatten();
         seen.unwrap_or_else(|| self.options.fallback_path.clone())
     }
 }

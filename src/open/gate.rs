@@ -85,7 +85,7 @@ impl Gate {
             return unknown;
         }
         let identify = self.identify.clone();
-        let known = traffic.from_proc(move || identify.identify(requester)).await;
+        let known = traffic.ask_proc(move || identify.identify(requester)).await;
         known.unwrap_or(unknown)
     }
 

@@ -191,7 +191,7 @@ async fn a_handle_of_this_daemon_or_of_one_that_told_nothing_is_never_begun_anew
     roles.tree.release(own.unwrap());
     let service = service(&roles, Vec::new(), 10);
     assert_eq!(service.resume(ino, own.unwrap(), 0), Err(FsError::StaleHandle));
-    let forgetful = Roles::after(&Told { epoch: 5, ..Told::default() });
+    let forgetful = Roles::after(&Told::default());
     let service = self::service(&forgetful, Vec::new(), 10);
     assert_eq!(service.resume(ino, fh, 0), Err(FsError::StaleHandle));
 }

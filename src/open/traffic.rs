@@ -103,7 +103,7 @@ impl Traffic {
     /// The answer of a thread that reads in `/proc`; `None` if it does not come in time, or panics.
     /// A thread that hangs there is not waited for, and there are few of them, so that those for
     /// other work are not used up.
-    pub(super) async fn from_proc<T: Send + 'static>(
+    pub(super) async fn ask_proc<T: Send + 'static>(
         &self,
         ask: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
@@ -256,14 +256,14 @@ mod tests {
         let mut asking = tokio::task::JoinSet::new();
         for _ in 0..2 * PROC_READERS {
             let (traffic, hang) = (traffic.clone(), hang());
-            asking.spawn(async move { traffic.from_proc(hang).await });
+            asking.spawn(async move { traffic.ask_proc(hang).await });
         }
         let answers = asking.join_all().await;
         assert!(answers.iter().all(Option::is_none));
         assert_eq!(begun.load(Ordering::Relaxed), PROC_READERS);
         drop(end);
         let answer = timeout(Duration::from_secs(10), async {
-            while traffic.from_proc(|| ()).await.is_none() {}
+            while traffic.ask_proc(|| ()).await.is_none() {}
         });
         assert!(answer.await.is_ok(), "threads that no longer hang are used again");
     }
@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_while_proc_is_read_is_no_answer() {
         let traffic = Traffic::new(1);
-        assert_eq!(traffic.from_proc(|| panic!("in /proc")).await, None::<()>);
-        assert_eq!(traffic.from_proc(|| 7).await, Some(7));
+        assert_eq!(traffic.ask_proc(|| panic!("in /proc")).await, None::<()>);
+        assert_eq!(traffic.ask_proc(|| 7).await, Some(7));
     }
 }

@@ -54,7 +54,7 @@ impl Sts {
         let answer = *self.answer.lock();
         match answer {
             Answer::Session(bytes) => Ok(StsSession {
-                session_token: Some(Secret::new(&"t".repeat(bytes))),
+                session_token: Some(Secret::new("t".repeat(bytes))),
                 ..session_of(&format!("ASIA{number}"), self.clock.now(), Duration::from_hours(1))
             }),
             Answer::Fail => Err(SessionError::new("", Cause::AccessDenied, "")),
@@ -93,12 +93,17 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
+    /// The first daemon of the mount.
     pub(crate) fn new() -> Self {
-        Self::after(&Told::default())
+        Self::in_life(1, &Told::default())
     }
 
-    /// After a daemon that has told this.
+    /// The one after a daemon that has told this.
     pub(crate) fn after(told: &Told) -> Self {
+        Self::in_life(2, told)
+    }
+
+    fn in_life(epoch: u32, told: &Told) -> Self {
         let clock = Arc::new(FaultyClock { inner: TestClock::new(), panics: false.into() });
         let answer = Arc::new(Mutex::new(Answer::Session(100)));
         let (prod, dev) = (chain("prod"), chain("dev"));
@@ -107,7 +112,7 @@ impl Roles {
         let sts = Sts { clock: clock.clone(), answer: answer.clone(), calls: 0.into() };
         let broker = Broker::new(Arc::new(sts), clock.clone(), None, || Jitter::NONE);
         let now = clock.now();
-        let tree = Tree::new(&served.profile_names(), now, told.next_epoch(now)).resuming(told);
+        let tree = Tree::new(&served.profile_names(), now, epoch).resuming(told);
         let tree = Arc::new(tree);
         let publisher =
             Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), Arc::default());

@@ -79,7 +79,7 @@ fn an_unlinked_file_lives_until_its_last_handle_is_closed() {
     scratch.write(second, 4, b"!", T0).unwrap();
     assert_eq!(scratch.usage().bytes, 5);
     scratch.release(second);
-    assert_eq!(scratch.attr(ino), Err(ScratchError::NotFound));
+    assert_eq!(scratch.attr(ino), Err(ScratchError::StaleHandle));
     assert_eq!(scratch.read(second, 0, 9), Err(ScratchError::StaleHandle));
     assert_eq!((scratch.usage().bytes, scratch.usage().entries), (0, 0));
 }
@@ -117,7 +117,7 @@ fn what_was_found_can_be_opened_after_it_was_replaced_until_it_is_forgotten() {
     assert_eq!(scratch.attr(old).unwrap().names, 0, "it was found twice");
     assert_eq!(scratch.usage().bytes, 3);
     scratch.forget(old, 1);
-    assert_eq!(scratch.open(old), Err(ScratchError::NotFound));
+    assert_eq!(scratch.open(old), Err(ScratchError::StaleHandle));
     assert_eq!((scratch.usage().bytes, scratch.usage().entries), (0, 1));
     // What has a name stays, and the fixed directories do.
     let found = scratch.lookup(cli, name("token")).unwrap().ino;
@@ -142,7 +142,7 @@ fn nothing_can_be_put_into_a_directory_that_was_removed() {
     let found = scratch.lookup(cli, name("f")).unwrap().ino;
     scratch.forget(found, 1);
     scratch.forget(gone, 1);
-    assert_eq!(scratch.attr(gone), Err(nowhere));
+    assert_eq!(scratch.attr(gone), Err(ScratchError::StaleHandle));
     assert_eq!(scratch.usage().entries, 1);
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::assume;
 use super::base::{self, Resolver};
 use super::classify::{self, Call, base_error, sts_error};
-use super::http::https_client;
+use super::http::{capped, https_client};
 use super::session_name;
 use super::session_name::Stamps;
 use super::timed::{SdkTime, timed};
@@ -100,6 +100,15 @@ impl StsClient {
     /// (`AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL`, `endpoint_url`), FIPS, dual stack.
     pub async fn new(options: StsOptions, clock: Arc<dyn Clock>) -> Self {
         Self::with_http(options, clock, https_client()).await
+    }
+
+    /// The same over another transport than HTTPS, for those who want to choose the answers.
+    pub async fn with_transport(
+        options: StsOptions,
+        clock: Arc<dyn Clock>,
+        transport: SharedHttpClient,
+    ) -> Self {
+        Self::with_http(options, clock, capped(transport)).await
     }
 
     pub(super) async fn with_http(

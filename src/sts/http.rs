@@ -34,8 +34,7 @@ pub(super) fn https_client() -> SharedHttpClient {
     })
 }
 
-/// `inner` with the cap on answers, for tests.
-#[cfg(test)]
+/// `inner` with the cap on answers.
 pub(super) fn capped(inner: SharedHttpClient) -> SharedHttpClient {
     SharedHttpClient::new(CappedClient { proxied: inner.clone(), direct: inner })
 }

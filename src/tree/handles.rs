@@ -33,10 +33,6 @@ impl HandleTable {
         Self { open: Mutex::new(Open { first, next: first, snapshots: HashMap::new() }) }
     }
 
-    pub(super) fn epoch(&self) -> u32 {
-        u32::try_from(self.open.lock().first >> 32).unwrap_or(u32::MAX)
-    }
-
     /// Whether the number is one that this table never gave out.
     pub(super) fn is_foreign(&self, fh: Fh) -> bool {
         let open = self.open.lock();

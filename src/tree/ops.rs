@@ -135,7 +135,7 @@ impl Tree {
 
     /// What readers are told at present, for a daemon after this one.
     pub fn told(&self) -> Told {
-        let mut told = Told { epoch: self.handles.epoch(), ..Told::default() };
+        let mut told = Told::default();
         for (ino, file) in self.files.values() {
             let file = file.lock();
             told.sizes.insert(*ino, file.size());

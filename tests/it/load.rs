@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Condvar};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -90,6 +90,11 @@ fn peak(pid: i32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the reader's own clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
 #[test]
 fn ten_thousand_readers_at_once_leave_the_daemon_small_and_are_answered_in_time() {
     let Some(scene) = Scene::mountable() else { return };
@@ -112,7 +117,8 @@ fn ten_thousand_readers_at_once_leave_the_daemon_small_and_are_answered_in_time(
     let Some(readers) = crowd(&daemon.file("credentials"), &start) else { return };
     eventually("the session to end", || {
         let role = &daemon.status()["roles"][0];
-        role["state"] == "pending" && role["remaining_seconds"].as_u64().unwrap_or(0) == 0
+        let ends = humantime::parse_rfc3339(role["expires"].as_str().unwrap()).unwrap();
+        role["state"] == "pending" && ends < wall_clock()
     });
     start.give();
     let answers: Vec<(Told, Duration)> =
@@ -159,5 +165,5 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// For a machine that does other things beside.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// KiB.
-const ROOM: u64 = 32 * 1024;
+/// KiB: about 2 for each reader were measured, and no more than twice that is accepted.
+const ROOM: u64 = 40 * 1024;

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 
+use crate::support::daemon::arn;
 use crate::support::namespace::{in_mount_namespace, namespaces_available};
 use crate::support::{Daemon, Scene};
 
@@ -34,7 +35,8 @@ fn a_bound_file_is_never_torn_or_stale_under_forced_renewal() {
 /// Binds `source` on `target` in a mount namespace of the readers' own and lets them read `file`.
 fn forced_renewal(source: &str, target: &str, file: &str) {
     let Some(scene) = Scene::mountable().filter(namespaces_available) else { return };
-    let daemon = scene.mount_prod();
+    let limit = ["--sts-calls-per-second", "100"];
+    let daemon = scene.mount(&[&["--role", &arn("prod")][..], &limit].concat());
     // Tokens of any length up to what STS is known to give; the file has grown before the
     // readers come, because growth has a rule of its own (see the test below).
     scene.emulator.set_token_length(4096..=4096);

@@ -73,10 +73,11 @@ impl LiveMount {
         ended: impl FnOnce(io::Result<()>) + Send + 'static,
     ) -> Result<Self> {
         let now = shared.clock.now();
-        let (state, earlier, epoch) =
-            StateFile::open(&shared.runtime_dir, &plan.mountpoint, shared.unit.as_ref(), now);
+        let path = &plan.mountpoint;
+        let state = StateFile::open(&shared.runtime_dir, path, shared.unit.as_ref(), now);
+        let epoch = state.epoch();
+        let tree = Tree::new(&plan.served.profile_names(), now, epoch).resuming(&state.told());
         let state = Arc::new(state);
-        let tree = Tree::new(&plan.served.profile_names(), now, epoch).resuming(&earlier);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
         let service = service(&plan, tree, shared, &locate, &life);
         // Sizes are known before the first stat.
@@ -130,10 +131,10 @@ impl LiveMount {
         // are told first, by the service that still answers.
         before.publisher().grow_as(next.tree()).await;
         self.forget(&[], &before).await;
+        next.publisher().remember_by(self.state.clone()).await;
         let gone = before.tree().gone_in(next.tree());
         self.service.replace(next.clone());
         next.publisher().attach(self.kernel.clone());
-        next.publisher().remember_by(self.state.clone()).await;
         self.forget(&gone, &next).await;
         self.publishing.abort();
         self.publishing = tokio::spawn(next.publisher().clone().run());

@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,48 +28,55 @@ pub(in crate::app) struct MountState {
     /// The systemd unit whose daemon serves it.
     #[serde(default)]
     pub(in crate::app) unit: Option<String>,
-    /// Which daemon of this mount it is, counted up.
+    /// Which daemon of this mount it was, counted up.
     #[serde(default)]
-    epoch: u32,
-    /// The size that readers were told of each file, by inode number.
+    pub(super) epoch: u32,
+    /// The largest size that readers were told of each file, by inode number.
     #[serde(default)]
-    sizes: BTreeMap<u64, u64>,
-    /// The latest modification time that they were told, in milliseconds since 1970, rounded up.
+    pub(super) sizes: BTreeMap<u64, u64>,
+    /// The latest modification time that they may have been told, in milliseconds since 1970.
     #[serde(default)]
-    mtime: u64,
+    pub(super) mtime: u64,
 }
 
-/// Where the state of one mount is kept.
+/// The state of one mount and its file.
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
-    mountpoint: PathBuf,
-    unit: Option<String>,
+    state: Mutex<MountState>,
 }
 
 impl StateFile {
-    /// The file for a mount that is about to be served at `now`, what an earlier daemon has told of
-    /// it, and the number of this daemon in the life of the mount, below 2^31.
+    /// The state of a mount that is about to be served, following on that of an earlier daemon.
     pub(super) fn open(
         runtime_dir: &Path,
         mountpoint: &Path,
         unit: Option<&String>,
         now: SystemTime,
-    ) -> (Self, Told, u32) {
+    ) -> Self {
         let path = path_of(runtime_dir, mountpoint);
         let earlier = read::<MountState>(&path).filter(|state| state.mountpoint == mountpoint);
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         // By the clock too, for a runtime directory that was lost meanwhile.
-        let by_clock = u32::try_from(seconds & EPOCHS).unwrap_or_default();
-        let next = earlier.as_ref().map_or(0, |state| state.epoch.wrapping_add(1));
-        let epoch = next.max(by_clock) & u32::try_from(EPOCHS).unwrap_or(u32::MAX);
-        let told = earlier.map(|state| Told {
-            sizes: state.sizes.into_iter().map(|(ino, size)| (Ino(ino), size)).collect(),
-            mtime: UNIX_EPOCH + Duration::from_millis(state.mtime),
-            epoch: state.epoch,
-        });
-        let file = Self { path, mountpoint: mountpoint.to_owned(), unit: unit.cloned() };
-        (file, told.unwrap_or_default(), epoch)
+        let by_clock = u32::try_from(seconds & 0x7fff_ffff).unwrap_or_default();
+        let epoch =
+            earlier.as_ref().map_or(by_clock, |state| state.epoch.wrapping_add(1).max(by_clock));
+        let (sizes, mtime) = earlier.map(|state| (state.sizes, state.mtime)).unwrap_or_default();
+        let (mountpoint, unit) = (mountpoint.to_owned(), unit.cloned());
+        let state = MountState { mountpoint, unit, epoch: epoch & 0x7fff_ffff, sizes, mtime };
+        Self { path, state: Mutex::new(state) }
+    }
+
+    /// The number of this daemon in the life of the mount; below 2^31.
+    pub(super) fn epoch(&self) -> u32 {
+        self.state.lock().epoch
+    }
+
+    /// What readers were told by earlier daemons.
+    pub(super) fn told(&self) -> Told {
+        let state = self.state.lock();
+        let sizes = state.sizes.iter().map(|(ino, size)| (Ino(*ino), *size)).collect();
+        Told { sizes, mtime: UNIX_EPOCH + Duration::from_millis(state.mtime) }
     }
 
     /// The mount is gone.
@@ -78,16 +86,14 @@ impl StateFile {
 }
 
 impl Remember for StateFile {
+    /// Failing that, readers of the next daemon may meet files larger than they were told; it is
+    /// logged.
     fn remember(&self, told: &Told) {
-        let mtime = told.mtime.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() + 1;
-        let state = MountState {
-            mountpoint: self.mountpoint.clone(),
-            unit: self.unit.clone(),
-            epoch: told.epoch,
-            sizes: told.sizes.iter().map(|(ino, size)| (ino.0, *size)).collect(),
-            mtime: u64::try_from(mtime).unwrap_or(u64::MAX),
-        };
-        write(&self.path, &state);
+        let mut state = self.state.lock();
+        state.sizes = told.sizes.iter().map(|(ino, size)| (ino.0, *size)).collect();
+        let mtime = told.mtime.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        state.mtime = state.mtime.max(u64::try_from(mtime).unwrap_or_default());
+        write(&self.path, &*state);
     }
 }
 
@@ -161,9 +167,6 @@ fn write(path: &Path, content: &impl Serialize) {
 
 const SUFFIX: &str = ".state.json";
 
-/// Epochs are below 2^31.
-const EPOCHS: u64 = 0x7fff_ffff;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,23 +175,30 @@ mod tests {
         UNIX_EPOCH + Duration::from_hours(500_000)
     }
 
-    fn told(epoch: u32) -> Told {
-        Told { sizes: BTreeMap::from([(Ino(7), 512)]), mtime: now(), epoch }
-    }
-
     #[test]
     fn a_daemon_follows_on_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let at = Path::new("/home/me/.aws-live");
-        let (first, nothing, epoch) = StateFile::open(dir.path(), at, None, now());
-        assert_eq!(nothing, Told::default());
-        first.remember(&told(epoch));
+        let first = StateFile::open(dir.path(), at, None, now());
+        let sizes = BTreeMap::from([(Ino(7), 512)]);
+        let told = Told { sizes, mtime: now() + Duration::from_secs(5) };
+        first.remember(&told);
         // In the same second.
-        let (_, earlier, next) = StateFile::open(dir.path(), at, None, now());
-        assert_eq!(earlier.sizes, told(epoch).sizes);
-        assert!(earlier.mtime >= now() && earlier.epoch == epoch && next > epoch);
-        let other = Path::new("/home/you/.aws-live");
-        assert_eq!(StateFile::open(dir.path(), other, None, now()).1, Told::default());
+        let second = StateFile::open(dir.path(), at, None, now());
+        assert!(second.epoch() > first.epoch());
+        assert_eq!(second.told(), told);
+        let other = StateFile::open(dir.path(), Path::new("/x/.aws-live"), None, now());
+        assert_eq!(other.told(), Told::default());
+    }
+
+    #[test]
+    fn a_time_that_readers_were_told_is_never_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = StateFile::open(dir.path(), Path::new("/a"), None, now());
+        for mtime in [now(), now() - Duration::from_hours(1)] {
+            file.remember(&Told { mtime, ..Told::default() });
+        }
+        assert_eq!(file.told().mtime, now());
     }
 
     #[test]
@@ -196,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = Path::new("/a");
         fs::write(path_of(dir.path(), at), "{\"mountpoint\": 1}").unwrap();
-        assert_eq!(StateFile::open(dir.path(), at, None, now()).1, Told::default());
+        assert_eq!(StateFile::open(dir.path(), at, None, now()).told(), Told::default());
         assert!(all(dir.path()).is_empty());
         assert!(added(&dir.path().join("none")).is_empty());
     }
@@ -206,8 +216,8 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let unit = "credmount.service".to_owned();
-        let (file, _, epoch) = StateFile::open(dir.path(), Path::new("/a"), Some(&unit), now());
-        file.remember(&told(epoch));
+        let file = StateFile::open(dir.path(), Path::new("/a"), Some(&unit), now());
+        file.remember(&Told { mtime: now(), ..Told::default() });
         assert_eq!(
             fs::metadata(path_of(dir.path(), Path::new("/a"))).unwrap().mode() & 0o777,
             0o600

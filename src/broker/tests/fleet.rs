@@ -2,6 +2,8 @@
 //! thing: [`Slot`], [`schedule`](crate::broker::schedule) and [`Pace`]. Nothing here sleeps. The
 //! daemons know nothing of one another, so they can be run one after the other.
 
+#![expect(clippy::print_stdout, reason = "figures for README, shown by --no-capture")]
+
 use std::num::NonZeroU8;
 use std::ops::Range;
 use std::thread;
@@ -178,7 +180,7 @@ impl Load {
     /// Calls a second.
     fn mean(&self, during: &Range<Duration>) -> f64 {
         let calls: u32 = self.of(during).iter().sum();
-        f64::from(calls) / (during.end - during.start).as_secs_f64()
+        f64::from(calls) / (during.end.as_secs_f64() - during.start.as_secs_f64())
     }
 
     /// Calls in the busiest second.
@@ -209,7 +211,7 @@ fn second(at: Duration) -> usize {
 /// No more than `limit` of `calls` are in any second.
 fn assert_paced(calls: &[Duration], limit: NonZeroU8) {
     let limit = usize::from(limit.get());
-    let crowded = calls.windows(limit + 1).find(|it| it[limit] - it[0] < Duration::from_secs(1));
+    let crowded = calls.windows(limit + 1).find(|it| it[limit] < it[0] + Duration::from_secs(1));
     assert_eq!(crowded, None);
 }
 

@@ -453,6 +453,24 @@ fn a_clock_37_hours_ahead() {
     on_a_machine_ahead_by(37 * 3600, "37 h ahead of AWS");
 }
 
+/// Where the SDK itself assumes a role for the base credentials.
+#[test]
+fn a_wrong_clock_does_not_keep_the_sdk_from_assuming_the_role_of_a_base_profile() {
+    for seconds in [37 * 3600, -37 * 3600] {
+        let Some(scene) = Scene::mountable() else { return };
+        scene.emulator.set_clock_offset(seconds);
+        let aws = scene.path("home/.aws");
+        fs::create_dir_all(&aws).unwrap();
+        let hub =
+            format!("[profile hub]\nrole_arn = {}\ncredential_source = Environment\n", arn("hub"));
+        fs::write(aws.join("config"), hub).unwrap();
+        let config = CONFIG.replace("role/prod\"\n", "role/prod\"\nsource_profile = \"hub\"\n");
+        let rig = Rig { scene: &scene, fleet: scene.serve(&config) };
+        eventually("keys", || rig.key("prod").is_some());
+        assert!(scene.emulator.call_count("AssumeRole", "hub") > 0);
+    }
+}
+
 #[test]
 fn a_clock_that_is_put_right_is_told_and_costs_no_reader_a_key() {
     let Some(scene) = Scene::mountable() else { return };

@@ -1,0 +1,47 @@
+//! What the fuzz targets share: how they ask for settings, a clock that stands still, keys that can
+//! be recognised, a reader of INI, and a mount with the kernel's side of it.
+
+pub mod ini;
+pub mod kernel;
+pub mod mount;
+pub mod settings;
+
+use std::time::{Duration, SystemTime};
+
+use credmount::clock::Clock;
+use credmount::model::{Secret, StsSession};
+
+/// Found in a message, it proves that a secret has leaked. No input is likely to hold it by chance.
+pub const PLANTED: &str = "PlantedSecret/wJalrXUtnFEMI";
+
+/// A clock that stands still, so that an input does the same whenever it is tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> SystemTime {
+        noon()
+    }
+}
+
+/// 2026-11-22T12:00:00Z.
+pub fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_348_800)
+}
+
+/// A session whose secrets are [`PLANTED`], for an hour from [`noon`].
+pub fn session() -> StsSession {
+    StsSession {
+        access_key_id: "ASIAEXAMPLE".to_owned(),
+        secret_access_key: Secret::new(PLANTED),
+        session_token: Some(Secret::new(format!("{PLANTED}/token"))),
+        account_id: None,
+        issued: noon(),
+        expiration: noon() + Duration::from_hours(1),
+    }
+}
+
+/// Whether a text can be shown as one line: no control character steers a terminal.
+pub fn is_one_line(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
