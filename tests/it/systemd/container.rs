@@ -28,7 +28,7 @@ impl Container {
         if who == As::User {
             command.arg("--map-root-user");
         }
-        let script = "exec 2>&1; mount --bind \"$1\" /mnt && exec sh";
+        let script = "exec 2>&1; mount --rbind \"$1\" /mnt && exec sh";
         let mut shell = command
             .args(["sh", "-c", script, "sh"])
             .arg(mount)

@@ -2,10 +2,12 @@
 //! those who bound its mounts read on.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use super::container::Container;
 use super::machine::As;
-use super::rig::{Rig, SERVICE, after, tell};
+use super::rig::{Rig, SERVICE, after};
 use crate::support::wait::now;
 use crate::support::{eventually, ini_value};
 
@@ -13,7 +15,10 @@ use crate::support::{eventually, ini_value};
 fn an_enabled_service_is_there_when_its_user_logs_in_and_goes_with_the_user() {
     let Some(rig) = Rig::serving(As::User) else { return };
     assert_eq!(rig.property(SERVICE, "NFileDescriptorStore"), "2");
-    assert!(rig.property(SERVICE, "StatusText").contains("min left"));
+    eventually("the status text", || {
+        let text = rig.property(SERVICE, "StatusText");
+        text.contains("prod: 59 min left") && text.contains("dev: 59 min left")
+    });
     let manager = "user@70000.service";
     let mut logs_out = rig.machine.systemctl(As::Root, &["stop", manager]);
     assert!(logs_out.status().unwrap().success());
@@ -59,9 +64,8 @@ fn an_upgrade_keeps_what_is_bound() {
     assert_eq!(to.len(), env!("CARGO_PKG_VERSION").len(), "a program cannot be edited otherwise");
     let mut edited = Command::new("sed");
     edited.arg(format!("s/{from}/{to}/g")).arg(env!("CARGO_BIN_EXE_credmount"));
-    edited.stdout(fs::File::create(&next).unwrap());
-    assert!(edited.status().unwrap().success());
-    fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(&next, edited.output().unwrap().stdout).unwrap();
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
     // As `cargo install` and package managers do.
     fs::rename(&next, rig.program()).unwrap();
     let began = after(|| rig.succeeds(&["restart", SERVICE]));
@@ -98,7 +102,7 @@ fn a_stop_unmounts_and_leaves_nothing_with_systemd() {
     let mut container = rig.container("live");
     let began = now();
     rig.succeeds(&["stop", SERVICE]);
-    tell("systemctl stop (time of the stop)", began.elapsed());
+    eprintln!("systemctl stop: {} ms", began.elapsed().as_millis());
     assert!(rig.mounted().is_empty(), "{:?}\n{}", rig.mounted(), rig.machine.journal());
     assert_eq!(rig.property(SERVICE, "NFileDescriptorStore"), "0");
     assert_eq!(rig.property(SERVICE, "Result"), "success");
@@ -132,7 +136,7 @@ fn an_instance_serves_the_mount_or_the_role_of_its_name() {
     let mut expected = [rig.at("live"), role.clone()];
     expected.sort();
     assert_eq!(mounted, expected, "{}", rig.machine.journal());
-    let mut container = super::container::Container::start(&rig.machine, As::User, &role);
+    let mut container = Container::start(&rig.machine, As::User, &role);
     let credentials = container.read("credentials");
     rig.valid_key(&credentials);
     assert_eq!(ini_value(&credentials, "dev", "aws_access_key_id"), None);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
+use std::time::Instant;
 
 use super::container::{Container, directory_of_user};
 use super::machine::{As, Machine};
@@ -160,12 +160,26 @@ impl Rig {
     }
 
     /// `credmount ARGS` in the machine, of whoever the service runs as.
-    pub(crate) fn credmount(&self, args: &[&str]) -> Output {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let program = match self.who {
             As::User => self.program(),
             As::Root => "/usr/local/bin/credmount".into(),
         };
-        self.machine.command(self.who, program).args(args).output().expect("credmount")
+        let mut command = self.machine.command(self.who, program);
+        command.args(args);
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn credmount(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("credmount")
+    }
+
+    /// Whether a process of this name in the machine waits for an answer of a file system.
+    pub(crate) fn waits_for_a_reply(&self, name: &str) -> bool {
+        let list = self.machine.command(As::Root, "ps").args(["-eo", "comm=,wchan:32="]).output();
+        let list = String::from_utf8(list.expect("ps").stdout).expect("UTF-8");
+        list.lines().any(|line| line.starts_with(name) && line.contains("request_wait_answer"))
     }
 
     /// A container in which a mount is bound.
@@ -173,11 +187,12 @@ impl Rig {
         Container::start(&self.machine, self.who, &self.at(mount))
     }
 
-    /// What is mounted below the directory of the mounts.
+    /// Where our trees are mounted in the machine, in the order in which they were.
     pub(crate) fn mounted(&self) -> Vec<PathBuf> {
         let table = fs::read_to_string(self.machine.reach("/proc/1/mountinfo")).expect("mountinfo");
         let ours = table.lines().filter(|line| line.contains(" - fuse.credmount "));
-        ours.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
+        let points = ours.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+        points.filter(|point| !point.ends_with("credentials")).collect()
     }
 
     /// Waits until the service is up and nothing else is about to happen.
@@ -201,13 +216,8 @@ impl Rig {
     #[track_caller]
     pub(crate) fn reads_again(&self, container: &mut Container, event: &str, since: Instant) {
         self.valid_key(&container.read("credentials"));
-        tell(event, since.elapsed());
+        eprintln!("{event}: keys again after {} ms", since.elapsed().as_millis());
     }
-}
-
-/// Says how long it was until a reader had keys again.
-pub(crate) fn tell(event: &str, time: Duration) {
-    eprintln!("{event}: keys again after {} ms", time.as_millis());
 }
 
 /// Does something and tells when it began.

@@ -35,6 +35,8 @@ fn the_service_of_the_machine_is_confined_and_can_still_be_told_to_mount() {
     // CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.
     assert!(status.contains("CapBnd:\t0000000000080004"), "{status}");
 
+    // The daemon itself cannot make a directory there.
+    fs::create_dir(rig.machine.reach("/srv/third")).unwrap();
     rig.configure(&["live", "other", "third"], "audit_log = \"/var/log/credmount/audit.jsonl\"");
     rig.succeeds(&["reload", SERVICE]);
     eventually("the new mount", || rig.mounted().contains(&rig.at("third")));

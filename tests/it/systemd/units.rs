@@ -6,7 +6,10 @@ use super::machine::As;
 use super::rig::Rig;
 
 const UNITS: [(As, &[&str]); 2] = [
-    (As::User, &[".config/systemd/user/credmount.service", ".config/systemd/user/credmount@.service"]),
+    (
+        As::User,
+        &[".config/systemd/user/credmount.service", ".config/systemd/user/credmount@.service"],
+    ),
     (As::Root, &["/etc/systemd/system/credmount.service"]),
 ];
 
@@ -50,8 +53,6 @@ fn the_exposure_of_the_units_is_at_most_what_readme_tells() {
 /// The first number after `words` that has a point.
 fn figure(text: &str, words: &str) -> Option<f64> {
     let rest = &text[text.find(words)? + words.len()..];
-    rest.split(|c: char| !c.is_ascii_digit() && c != '.')
-        .find(|word| word.contains('.') && word.parse::<f64>().is_ok())?
-        .parse()
-        .ok()
+    let words = rest.split(|c: char| !c.is_ascii_digit() && c != '.');
+    words.map(|word| word.trim_end_matches('.')).find(|word| word.contains('.'))?.parse().ok()
 }
