@@ -8,7 +8,7 @@ pub mod settings;
 
 use std::time::{Duration, SystemTime};
 
-use credmount::clock::Clock;
+use credmount::clock::{Clock, Machine, Reading};
 use credmount::model::{Secret, StsSession};
 
 /// Found in a message, it proves that a secret has leaked. No input is likely to hold it by chance.
@@ -21,6 +21,12 @@ pub struct StoppedClock;
 impl Clock for StoppedClock {
     fn now(&self) -> SystemTime {
         noon()
+    }
+}
+
+impl Machine for StoppedClock {
+    fn read(&self) -> Reading {
+        Reading { wall: noon(), boot: Duration::from_hours(1) }
     }
 }
 

@@ -14,7 +14,7 @@ use credmount::fuse::{Connections, Mounted, Shape};
 use credmount::model::{BaseCredentials, Caller, RoleHop, StsSession};
 use credmount::open::{
     CurrentService, Gate, IdentifyCaller, LocateMount, MountLife, OpenOptions, OpenService,
-    Requester,
+    Requester, Traffic,
 };
 use credmount::policy::Policy;
 use credmount::publish::{Publisher, Served};
@@ -129,6 +129,7 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         Arc::new(Stranger),
         life,
         gate,
+        Traffic::new(8),
     );
     let (service, runtime) = (CurrentService::new(service), Handle::current());
     let connections = Connections { tree, keys };

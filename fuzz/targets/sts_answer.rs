@@ -14,11 +14,13 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use credmount::broker::{SessionError, SessionSource as _};
+use credmount::broker::schedule::Jitter;
+use credmount::broker::{SessionError, SessionSource as _, Slot};
+use credmount::clock::{Clock as _, CorrectedClock};
 use credmount::model::{ProfileName, RegionName, RoleArn, RoleHop, SessionAttributes};
 use credmount::render::{Profile, ProfileState, credentials};
 use credmount::sts::{StsClient, StsOptions};
-use credmount_fuzz::{PLANTED, StoppedClock, ini, is_one_line, noon, session};
+use credmount_fuzz::{PLANTED, StoppedClock, ini, is_one_line, session};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 
@@ -85,12 +87,12 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
 });
 
-static CLIENT: LazyLock<StsClient> = LazyLock::new(|| {
+/// A client that has heard nothing yet.
+async fn client(clock: Arc<CorrectedClock>) -> StsClient {
     let nowhere = || "/nonexistent".into();
     let options = StsOptions::new(nowhere(), nowhere(), "ann", "web1");
-    let transport = SharedHttpClient::new(Canned);
-    RUNTIME.block_on(StsClient::with_transport(options, Arc::new(StoppedClock), transport))
-});
+    StsClient::with_transport(options, clock, SharedHttpClient::new(Canned)).await
+}
 
 fuzz_target!(|text: &[u8]| {
     ANSWER.set(Answer::parse(text));
@@ -103,22 +105,35 @@ fuzz_target!(|text: &[u8]| {
         attributes: SessionAttributes::default(),
     };
     let signer = session();
-    match RUNTIME.block_on(CLIENT.assume_role(&hop, &signer)) {
-        Ok(session) => {
-            assert!(session.is_valid(noon()), "an expired session");
-            let lifetime = session.lifetime();
-            assert!(lifetime <= Duration::from_hours(7 * 24), "{lifetime:?} is too long");
-            let name = ProfileName::parse("prod").expect("a name");
-            let profile = Profile { name: &name, region: None, settings: &[] };
-            let text = credentials(&[(profile, ProfileState::Live(Arc::new(session)))], false);
-            assert_eq!(ini::sections(&text).len(), 1, "{}", *text);
-        }
-        Err(error) => check(&error),
-    }
-    if let Err(error) = RUNTIME.block_on(CLIENT.caller_identity(&signer, &hop.sts_region)) {
+    let clock = Arc::new(CorrectedClock::over(StoppedClock));
+    let client = RUNTIME.block_on(client(clock.clone()));
+    if let Err(error) = RUNTIME.block_on(client.caller_identity(&signer, &hop.sts_region)) {
         check(&error);
     }
+    let outcome = RUNTIME.block_on(client.assume_role(&hop, &signer));
+    let now = clock.now();
+    match &outcome {
+        Ok(session) => {
+            assert!(session.is_valid(now), "an expired session");
+            let lifetime = session.lifetime();
+            assert!(lifetime <= WEEK, "{lifetime:?} is too long");
+            let name = ProfileName::parse("prod").expect("a name");
+            let profile = Profile { name: &name, region: None, settings: &[] };
+            let state = ProfileState::Live(Arc::new(session.clone()));
+            let text = credentials(&[(profile, state)], false);
+            assert_eq!(ini::sections(&text).len(), 1, "{}", *text);
+        }
+        Err(error) => check(error),
+    }
+    // Whatever it was, somebody asks again, neither at once nor never.
+    let mut slot = Slot::default();
+    assert!(slot.start(), "the first flight");
+    slot.finish(outcome, None, now, Jitter::NONE);
+    let due = slot.due_at().and_then(|due| due.duration_since(now).ok());
+    assert!(due.is_some_and(|due| !due.is_zero() && due <= WEEK), "{due:?}");
 });
+
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 fn check(error: &SessionError) {
     for told in [error.to_string(), format!("{error:?}")] {

@@ -219,7 +219,7 @@ fn every_option_is_a_flag() {
     for key in OptionKey::ALL {
         assert!(flags.contains(&key.flag()), "{}", key.flag());
     }
-    let others = ["--config", "--daemon-child"];
+    let others = ["--config", "--daemon-child", "--supervised"];
     let extra = flags.iter().find(|flag| {
         !others.contains(&flag.as_str()) && !OptionKey::ALL.iter().any(|key| key.flag() == **flag)
     });

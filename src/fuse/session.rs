@@ -167,3 +167,44 @@ impl Invalidate for Kernel {
 
 /// A thread that panics this often is better replaced with its whole process.
 const MOST_PANICS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use fuser::{Errno, ReplyEntry, Request};
+
+    use super::super::mount::{self, MountError};
+    use super::*;
+
+    /// A file system without files, one of whose names it cannot bear.
+    #[derive(Debug)]
+    struct Fragile;
+
+    impl Filesystem for Fragile {
+        fn lookup(&self, _req: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+            assert_ne!(name, "unbearable");
+            reply.error(Errno::ENOENT);
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_one_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("live");
+        fs::create_dir(&path).unwrap();
+        let shape = Shape { allow_other: false, writable: Some(false) };
+        let made = match Connections::make(&path, shape) {
+            Err(MountError::NoDevice(_) | MountError::NoFusermount) => return,
+            made => made.unwrap(),
+        };
+        let (ended, _kernel) = serve(|| Fragile, made.tree, SessionACL::All, &[]).unwrap();
+        let errno = |name: &str| fs::metadata(path.join(name)).unwrap_err().raw_os_error();
+        for _ in 0..3 {
+            assert_eq!(errno("unbearable"), Some(Errno::EIO.code()));
+            assert_eq!(errno("none"), Some(Errno::ENOENT.code()));
+        }
+        mount::unmount(&path).unwrap();
+        ended.blocking_recv().unwrap().unwrap();
+    }
+}

@@ -115,16 +115,16 @@ async fn keys_are_never_served_in_a_hurry_after_their_end_or_once_the_mount_is_c
     assert!(hurried().await.contains("too many programs wait"));
 }
 
-/// A kernel that does not get round to forgetting the size of `credentials` until the other end goes.
+/// A kernel that does not get round to forgetting the size of one file until the other end goes.
 #[derive(Debug)]
 struct Slow {
-    credentials: Ino,
+    file: Ino,
     end: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Invalidate for Slow {
     fn invalidate(&self, ino: Ino) {
-        if ino == self.credentials {
+        if ino == self.file {
             let _ = self.end.lock().recv();
         }
     }
@@ -141,11 +141,13 @@ async fn a_rendering_given_up_on_the_way_is_never_taken_for_the_one_before() {
     roles.fetch().await;
     let failing = roles.published(FileId::Process(0)).unwrap();
     let (end, ended) = mpsc::channel();
-    let credentials = roles.tree.ino(FileId::Credentials);
-    roles.publisher.attach(Arc::new(Slow { credentials, end: Mutex::new(ended) }));
-    // So long that files grow.
+    let file = roles.tree.ino(FileId::Process(1));
+    roles.publisher.attach(Arc::new(Slow { file, end: Mutex::new(ended) }));
+    // So long that files grow: the one of `prod`, and then in vain that of `dev`.
     *roles.answer.lock() = Answer::Session(4000);
-    roles.broker.refresh(&roles.prod).await.unwrap();
+    for chain in [&roles.prod, &roles.dev] {
+        roles.broker.refresh(chain).await.unwrap();
+    }
     let keys_are_out = async {
         while !roles.published(FileId::Process(0)).is_some_and(|text| text.contains("ASIA")) {
             tokio::task::yield_now().await;
@@ -154,7 +156,7 @@ async fn a_rendering_given_up_on_the_way_is_never_taken_for_the_one_before() {
     tokio::select! {
         biased;
         () = keys_are_out => {}
-        _ = roles.publisher.publish(&[]) => panic!("credentials had to grow"),
+        _ = roles.publisher.publish(&[]) => panic!("files had to grow"),
     }
     drop(end);
     *roles.answer.lock() = Answer::Fail;

@@ -14,13 +14,14 @@ import clients
 import machine
 import mounts
 import opens
+import recovery
 import report
 import roles
 from stage import Stage
 
 
 # In the order of the tables.
-PARTS = ("opens", "clients", "roles", "audit", "caches", "mounts")
+PARTS = ("opens", "clients", "roles", "audit", "caches", "mounts", "recovery")
 
 
 def arguments():
@@ -42,6 +43,7 @@ def measure(stage, python, rounds, parts):
         "audit": lambda: audit.measure(stage, sts, rounds),
         "caches": lambda: caches.measure(stage, sts, rounds),
         "mounts": lambda: mounts.measure(stage, sts, rounds),
+        "recovery": lambda: recovery.measure(stage, sts),
     }
     result = {"machine": machine.describe(python), "rounds": rounds}
     return result | {part: measured[part]() for part in PARTS if part in parts}

@@ -46,6 +46,7 @@ def show(result):
         "audit": show_audit,
         "caches": show_caches,
         "mounts": show_mounts,
+        "recovery": show_recovery,
     }
     for part, show_part in shown.items():
         if part in result:
@@ -146,6 +147,23 @@ def show_mounts(measured):
         for row in measured
     ]
     show_costs(rows, ["mounts", "start, ms", "RSS, MB"], mounts.READERS)
+
+
+def show_recovery(measured):
+    print(f"**A daemon that is killed**, {measured['kills']} times: from SIGKILL to the first answered "
+          "open, beside a start from nothing\n")
+    head = ["p50 / p99, ms", "start, p50, ms", "to a start", "RSS of the supervisor, MB"]
+    table(
+        head,
+        [
+            [
+                f"{measured['p50_ms']:.0f} / {measured['p99_ms']:.0f}",
+                f"{measured['start_ms']:.0f}",
+                ratio(measured["to_start"]),
+                f"{measured['supervisor_rss_mb']:.1f}",
+            ]
+        ],
+    )
 
 
 def show_costs(rows, head, crowds):

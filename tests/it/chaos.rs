@@ -24,9 +24,8 @@ use supervised::{Programs, Supervised};
 /// Short enough that sessions expire while STS fails.
 const LIFETIME: Duration = Duration::from_secs(8);
 
-/// Longer than anybody may wait: the watchdog's time, the start of a daemon, the open deadline, and
-/// much for a busy machine.
-const HUNG_SECONDS: f64 = 25.0;
+/// Longer than anybody may wait for one daemon: the open deadline, and much for a busy machine.
+const HUNG_SECONDS: f64 = 15.0;
 
 /// A blow that was struck.
 #[derive(Debug)]
@@ -104,14 +103,26 @@ fn judge(struck: &[Struck], reports: &[Report], daemon: &Supervised<'_>) {
     let log = daemon.log();
     assert!(wrong.is_empty(), "{} findings: {wrong:#?}\n{struck:#?}\n{log}", wrong.len());
     for report in reports {
-        assert!(report.keys > 20, "a reader got {} keys only: {report:?}\n{log}", report.keys);
+        assert!(report.keys > 0, "a reader got no keys: {report:?}\n{log}");
         for (begin, end) in &report.stale {
             let died = struck.iter().any(|blow| blow.at <= *end && *begin <= blow.over);
             assert!(died, "stale without a reason, {begin} to {end}: {struck:#?}");
         }
-        let longest = report.waits.first().map_or(0.0, |(took, _, _)| *took);
-        assert!(longest < HUNG_SECONDS, "a reader hung for {longest} s: {struck:#?}\n{log}");
+        for (took, begin, operation) in &report.waits {
+            let alone = undisturbed(*begin, begin + took, struck);
+            let told = format!("{took:.3} s in {operation}, {alone:.3} s of them undisturbed");
+            assert!(alone < HUNG_SECONDS, "{told}: {struck:#?}\n{log}");
+        }
     }
+}
+
+/// The longest time between `begin` and `end` in which one daemon lived: each that is struck passes
+/// on those who wait to the next.
+fn undisturbed(begin: f64, end: f64, struck: &[Struck]) -> f64 {
+    let during: Vec<_> = struck.iter().filter(|it| it.at < end && it.over > begin).collect();
+    let begins = std::iter::once(begin).chain(during.iter().map(|it| it.over));
+    let ends = during.iter().map(|it| it.at).chain(std::iter::once(end));
+    begins.zip(ends).map(|(begin, end)| end - begin).fold(0.0, f64::max)
 }
 
 fn tell(seed: u64, struck: &[Struck], reports: &[Report]) {

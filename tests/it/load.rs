@@ -74,7 +74,9 @@ fn crowd(path: &Path, start: &Arc<Start>) -> Option<Vec<Reader>> {
             Ok(reader) => readers.push(reader),
             Err(error) => {
                 start.give();
-                readers.into_iter().for_each(|reader| drop(reader.join()));
+                for reader in readers {
+                    let _ = reader.join();
+                }
                 skipped(&format!("{READERS} threads cannot be started: {error}"));
                 return None;
             }

@@ -91,7 +91,7 @@ impl Blows {
     fn weather(&mut self) -> Weather {
         let random = &mut self.random;
         let mut faults = Vec::new();
-        for _ in 0..random.usize(..=2) {
+        for _ in 0..random.usize(..=3).saturating_sub(1) {
             let fault = match random.u8(..10) {
                 0 => Fault::Throttle,
                 1 => Fault::ThrottleRetryAfter { seconds: 1 },

@@ -372,6 +372,7 @@ fn readers_of_two_views_of_one_file_are_told_its_size_and_get_no_torn_text_while
     let fleet = scene.serve(
         r#"
         region = "eu-west-1"
+        sts_calls_per_second = 100
         [roles.prod]
         role_arn = "arn:aws:iam::123456789012:role/prod"
         [roles.dev]
