@@ -184,8 +184,8 @@ impl Ending {
     }
 }
 
-/// The job on the unit in lines `ID UNIT TYPE STATE`. Of others, such as a start that fails, none is
-/// of interest.
+/// The job on the unit in lines `ID UNIT TYPE STATE`. No other than these is of interest, such as
+/// that of a start that fails.
 fn job_of(jobs: &str, unit: &str) -> Option<Job> {
     jobs.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
