@@ -37,7 +37,12 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
         return clean(&surroundings, &args.unit);
     }
     let blueprint = blueprint(surroundings, args)?;
-    let settings = blueprint.settings(&[])?;
+    let settings = blueprint.settings(&[]);
+    let settings = if lifeline.is_in_use() {
+        settings.map_err(|error| as_any_other(&error))?
+    } else {
+        settings?
+    };
     start_logging(&settings, Level::INFO);
     match args.step {
         ServiceStep::Prepare => {
@@ -49,6 +54,13 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
             serve(blueprint, settings, None, lifeline.of_unit(&args.unit), || {})
         }
     }
+}
+
+/// An error by which the unit does not end for good. While readers wait for mounts that are kept,
+/// even a wrong configuration is tried again, until it is mended or systemd gives up.
+fn as_any_other(error: &anyhow::Error) -> anyhow::Error {
+    // What it is decides the exit code, so only what it says is taken.
+    anyhow::anyhow!("{error:#}")
 }
 
 fn blueprint(surroundings: Surroundings, args: &ServiceArgs) -> Result<Blueprint> {
@@ -165,15 +177,15 @@ impl Ending {
         match (self.job, self.exit_code) {
             (Some(job), _) => job == Job::Restart,
             (None, Some(code)) if code == RESTART => true,
-            // A wrong configuration is not tried again, and systemd lets go of the descriptors.
+            // A wrong configuration of a service with nothing to lose is not tried again.
             (None, Some(code)) if code == WRONG_CONFIGURATION => false,
             (None, _) => !self.succeeded,
         }
     }
 }
 
-/// The job on the unit in lines `ID UNIT TYPE STATE`. Of others, such as a start that fails, none is
-/// of interest.
+/// The job on the unit in lines `ID UNIT TYPE STATE`. No other than these is of interest, such as
+/// that of a start that fails.
 fn job_of(jobs: &str, unit: &str) -> Option<Job> {
     jobs.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);

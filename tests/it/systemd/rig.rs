@@ -64,13 +64,12 @@ impl Rig {
     /// Writes a configuration with these mounts, each with the roles `prod` and `dev`, and more
     /// lines before them.
     pub(crate) fn configure(&self, mounts: &[&str], more: &str) {
-        let mut text = format!("region = \"eu-west-1\"\n{more}\n");
-        for role in ["prod", "dev"] {
-            text += &format!("[roles.{role}]\nrole_arn = \"{}\"\n", arn(role));
-        }
-        for mount in mounts {
-            text += &format!("[mounts.{mount}]\npath = \"{}\"\n", self.at(mount).display());
-        }
+        let role = |role| format!("[roles.{role}]\nrole_arn = \"{}\"\n", arn(role));
+        let mount =
+            |mount: &&str| format!("[mounts.{mount}]\npath = \"{}\"\n", self.at(mount).display());
+        let roles = ["prod", "dev"].map(role).concat();
+        let mounts: String = mounts.iter().map(mount).collect();
+        let text = format!("region = \"eu-west-1\"\n{more}\n{roles}{mounts}");
         self.write(&self.configuration("config.toml"), &text);
     }
 

@@ -114,6 +114,22 @@ fn a_wrong_configuration_takes_no_mount_that_is_served() {
 }
 
 #[test]
+fn a_crash_while_the_configuration_is_wrong_is_mended_with_it() {
+    let Some(rig) = Rig::serving(As::User) else { return };
+    let mut container = rig.container("live");
+    rig.configure(&["live", "other"], "regoin = \"eu-west-1\"");
+    rig.signal("KILL");
+    eventually("the daemon to be tried again", || {
+        rig.property(SERVICE, "NRestarts").parse::<u32>().is_ok_and(|times| times > 2)
+    });
+    assert!(rig.machine.journal().contains("regoin"));
+    container.begin("cat /mnt/credentials");
+    rig.configure(&["live", "other"], "");
+    rig.valid_key(&container.end());
+    assert_eq!(rig.mounted(), [rig.at("live"), rig.at("other")]);
+}
+
+#[test]
 fn a_daemon_that_cannot_be_kept_alive_is_given_up_and_a_start_mends_it() {
     let Some(rig) = Rig::serving(As::User) else { return };
     let mut container = rig.container("live");
