@@ -32,7 +32,7 @@ impl Machine for StoppedClock {
 
 /// 2026-11-22T12:00:00Z.
 pub fn noon() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_348_800)
+    SystemTime::UNIX_EPOCH + Duration::from_hours(498_708)
 }
 
 /// A session whose secrets are [`PLANTED`], for an hour from [`noon`].

@@ -45,10 +45,10 @@ impl SessionSource for Source {
         let arn = hop.role_arn.as_str();
         Box::pin(async move {
             tokio::task::yield_now().await;
-            match arn.ends_with("/dev") {
-                true => Err(SessionError::new(arn, Cause::AccessDenied, "it is so")),
-                false => Ok(session()),
+            if arn.ends_with("/dev") {
+                return Err(SessionError::new(arn, Cause::AccessDenied, "it is so"));
             }
+            Ok(session())
         })
     }
 }

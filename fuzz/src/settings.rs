@@ -75,7 +75,7 @@ fn check_settings(settings: &Settings) {
     let told = format!("{settings:?}");
     assert!(!told.contains(PLANTED), "a secret in {told}");
     for warning in &settings.warnings {
-        assert!(is_one_line(&warning.to_string()), "{warning}");
+        assert!(is_one_line(warning), "{warning}");
     }
     for mount in &settings.mounts {
         assert!(!mount.roles.is_empty(), "a mount without roles");

@@ -11,12 +11,17 @@ fuzz_target!(|text: &[u8]| {
     for entry in entries {
         // What was understood is what the kernel would write for it.
         let again = parse(&line(&entry));
-        assert_eq!(again, [entry.clone()], "{:?}", String::from_utf8_lossy(&line(&entry)));
+        assert_eq!(
+            again,
+            std::slice::from_ref(&entry),
+            "{:?}",
+            String::from_utf8_lossy(&line(&entry))
+        );
         let _ = (entry.is_ours(), entry.path());
     }
 });
 
-/// As the kernel writes an entry (`show_mountinfo` in fs/proc_namespace.c).
+/// As the kernel writes an entry (`show_mountinfo` in `fs/proc_namespace.c`).
 fn line(entry: &MountEntry) -> Vec<u8> {
     let mut line = b"36 35 ".to_vec();
     line.extend(entry.device.as_bytes());

@@ -331,7 +331,7 @@ impl Chains<'_> {
         let advice = if self.profiles.find(source).is_some() {
             format!("{found} is an AWS profile, so write source_profile instead")
         } else if let Some(name) = meant(source, names()) {
-            format!("did you mean `{name}`?")
+            format!("did you mean {}?", shown(name))
         } else {
             format!("there are {}", listed(names()))
         };

@@ -325,7 +325,7 @@ fn check_selection(selected: &[String], tables: Option<&[RawMount]>, report: &mu
     }
     for name in selected.iter().filter(|name| !names().any(|known| known == *name)) {
         let advice = match meant(name, names()) {
-            Some(name) => format!("did you mean `{name}`?"),
+            Some(name) => format!("did you mean {}?", shown(name)),
             None if names().next().is_some() => format!("there are {}", listed(names())),
             None => "write [mounts.NAME] with its path in the configuration file".to_owned(),
         };

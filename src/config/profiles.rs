@@ -151,7 +151,7 @@ impl Profiles {
             return advice;
         }
         if let Some(name) = meant(name, self.names()) {
-            return format!("there is no AWS profile {found}: did you mean `{name}`?");
+            return format!("there is no AWS profile {found}: did you mean {}?", shown(name));
         }
         if self.by_name.is_empty() {
             return format!(

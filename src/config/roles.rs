@@ -123,7 +123,8 @@ fn unknown(chains: &Chains<'_>, target: &str) -> String {
         return advice;
     }
     if let Some(name) = meant(target, roles().chain(chains.profiles.names())) {
-        return format!("there is no role or AWS profile {found}: did you mean `{name}`?");
+        let name = shown(name);
+        return format!("there is no role or AWS profile {found}: did you mean {name}?");
     }
     let configured = if roles().next().is_some() {
         format!("configured roles are {}", listed(roles()))

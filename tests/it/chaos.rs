@@ -19,7 +19,7 @@ use crate::support::wait::now;
 use crate::support::{Scene, eventually, fuse_available, variable};
 use blows::{Blow, Blows};
 use readers::{Readers, Report};
-use supervised::{Programs, Supervised};
+use supervised::{Programs, Supervised, send};
 
 /// Short enough that sessions expire while STS fails.
 const LIFETIME: Duration = Duration::from_secs(8);
@@ -77,15 +77,15 @@ fn strike(programs: &Programs, daemon: &Supervised<'_>, blow: Blow) -> Struck {
     match blow {
         // Rust's runtime takes the first one for an access to memory that will fail once more.
         Blow::Signal(Signal::SEGV) => eventually("SIGSEGV to end the daemon", || {
-            daemon.signal(before, Signal::SEGV);
+            send(Signal::SEGV, before);
             daemon.pid() != before
         }),
-        Blow::Signal(signal) => daemon.signal(before, signal),
+        Blow::Signal(signal) => send(signal, before),
         Blow::KillTwice => {
-            daemon.signal(before, Signal::KILL);
+            send(Signal::KILL, before);
             // The next one dies while it starts.
             let next = daemon.await_other_than(before);
-            daemon.signal(next, Signal::KILL);
+            send(Signal::KILL, next);
         }
         Blow::Restart => daemon.restart(),
         Blow::Upgrade => {

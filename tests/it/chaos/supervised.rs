@@ -121,12 +121,6 @@ impl<'a> Supervised<'a> {
         });
     }
 
-    pub(crate) fn signal(&self, pid: i32, signal: Signal) {
-        let pid = Pid::from_raw(pid).expect("a daemon");
-        // It may be dying of the blow before.
-        let _ = kill_process(pid, signal);
-    }
-
     /// `credmount restart`, without the cost of starting a process.
     pub(crate) fn restart(&self) {
         let response = ask(&self.socket(), &Request::Restart {}).expect("an answer");
@@ -149,6 +143,11 @@ impl<'a> Supervised<'a> {
         let stem = mount_stem(&self.mountpoint);
         self.scene.path("run/credmount").join(stem).with_extension("sock")
     }
+}
+
+/// Sends a signal to a daemon, which may be dying of the blow before.
+pub(crate) fn send(signal: Signal, pid: i32) {
+    let _ = kill_process(Pid::from_raw(pid).expect("a daemon"), signal);
 }
 
 impl Drop for Supervised<'_> {
