@@ -101,6 +101,17 @@ install_containers() {
     if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
 }
 
+# What boots systemd in tests, which only root can do; tests without it are skipped.
+install_systemd() {
+    local missing=()
+    if ((EUID != 0)); then return; fi
+    [[ -x /usr/lib/systemd/systemd ]] || missing+=(systemd)
+    [[ -x /usr/bin/dbus-daemon ]] || missing+=(dbus)
+    # By way of it a confined daemon asks for mounts.
+    [[ -e /usr/lib/systemd/user/dbus.socket ]] || missing+=(dbus-user-session)
+    if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
+}
+
 # Sets CREDMOUNT_TEST_PYTHON to a Python with the packages of tests/clients/requirements.txt, or
 # fails.
 install_python_clients() {

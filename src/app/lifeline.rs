@@ -72,6 +72,11 @@ impl Lifeline {
         Some((*shape, Connections { tree, keys }))
     }
 
+    /// Whether the manager kept anything.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// The names of what was kept and nobody took.
     pub(super) fn rest(&mut self) -> Vec<String> {
         std::mem::take(&mut self.kept).into_keys().collect()

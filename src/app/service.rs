@@ -4,6 +4,7 @@
 //! given into keeping before the service starts, and removed after it has stopped, by two steps that
 //! are not confined; the service itself adopts what is kept.
 
+use std::cell::LazyCell;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -19,6 +20,7 @@ use super::daemon::state;
 use super::lifeline::{self, Lifeline};
 use super::mount::{absolute, serve};
 use super::plan::Plan;
+use super::supervise::RESTART;
 use super::surroundings::{Surroundings, start_logging};
 use crate::cli::{ServiceArgs, ServiceStep};
 use crate::config::Flags;
@@ -35,18 +37,30 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
         return clean(&surroundings, &args.unit);
     }
     let blueprint = blueprint(surroundings, args)?;
-    let settings = blueprint.settings(&[])?;
+    let settings = blueprint.settings(&[]);
+    let settings = if lifeline.is_in_use() {
+        settings.map_err(|error| as_any_other(&error))?
+    } else {
+        settings?
+    };
     start_logging(&settings, Level::INFO);
     match args.step {
         ServiceStep::Prepare => {
             let plans = blueprint.plans(&settings)?;
-            prepare(&blueprint, &plans, &lifeline)?;
+            prepare(&blueprint, &plans, &lifeline, &args.unit)?;
             Ok(ExitCode::SUCCESS)
         }
         ServiceStep::Run | ServiceStep::Clean => {
             serve(blueprint, settings, None, lifeline.of_unit(&args.unit), || {})
         }
     }
+}
+
+/// An error by which the unit does not end for good. While readers wait for mounts that are kept,
+/// even a wrong configuration is tried again, until it is mended or systemd gives up.
+fn as_any_other(error: &anyhow::Error) -> anyhow::Error {
+    // What it is decides the exit code, so only what it says is taken.
+    anyhow::anyhow!("{error:#}")
 }
 
 fn blueprint(surroundings: Surroundings, args: &ServiceArgs) -> Result<Blueprint> {
@@ -77,14 +91,18 @@ fn instance(surroundings: &Surroundings, flags: Flags, name: &str) -> Result<(Fl
 }
 
 /// Mounts what is not mounted and has it kept. A failure takes back what was mounted here.
-fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline) -> Result<()> {
+fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline, unit: &str) -> Result<()> {
     let manager = lifeline.manager.as_ref();
     let manager = manager.context("NOTIFY_SOCKET is not set; systemd runs this step")?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let base_files = blueprint.surroundings.base_files();
     let mut made = Vec::new();
+    // Asked once, and only if something is mounted: to find out from a mount that nobody serves
+    // whether it can be served again takes long, for each.
+    let kept = LazyCell::new(|| keeps_descriptors(unit));
     let mount = |plan: &Plan| -> Result<()> {
-        if mount::mounted_at(&plan.mountpoint)?.is_some() && !mount::is_dead(&plan.mountpoint) {
+        let mounted = mount::mounted_at(&plan.mountpoint)?.is_some();
+        if mounted && (*kept || !mount::is_dead(&plan.mountpoint)) {
             // Kept from an earlier start.
             return Ok(());
         }
@@ -111,9 +129,16 @@ fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline) -> Result
 
 /// Unmounts what the daemon of the unit has left, unless it is to be started again.
 fn clean(surroundings: &Surroundings, unit: &str) -> Result<ExitCode> {
-    if surroundings.variable("SERVICE_RESULT").is_some_and(|result| result != "success")
-        || is_restarting(unit)
-    {
+    let variable = |name| surroundings.variable(name).unwrap_or_default();
+    let ending = Ending {
+        succeeded: variable("SERVICE_RESULT") == "success",
+        exit_code: variable("EXIT_STATUS")
+            .parse()
+            .ok()
+            .filter(|_| variable("EXIT_CODE") == "exited"),
+        job: job_of(&systemctl(&["--no-legend", "--plain", "list-jobs"], unit), unit),
+    };
+    if ending.is_followed_by_a_start() {
         return Ok(ExitCode::SUCCESS);
     }
     let runtime_dir = surroundings.runtime_path();
@@ -128,20 +153,63 @@ fn clean(surroundings: &Surroundings, unit: &str) -> Result<ExitCode> {
     Ok(removed.map(|()| ExitCode::SUCCESS)?)
 }
 
-/// Whether systemd stops the unit in order to start it again. If it does not tell, it is not.
-fn is_restarting(unit: &str) -> bool {
-    let mut command = Command::new("systemctl");
-    command.args((!geteuid().is_root() || is_user_manager()).then_some("--user"));
-    let jobs = command.args(["--no-legend", "--plain", "list-jobs", "--", unit]).output();
-    jobs.is_ok_and(|jobs| has_restart(&String::from_utf8_lossy(&jobs.stdout), unit))
+/// How the daemon of a unit has ended (systemd.exec(5), `$SERVICE_RESULT`, `$EXIT_CODE`).
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    succeeded: bool,
+    /// If it was not killed.
+    exit_code: Option<u8>,
+    /// What systemd is doing with the unit because somebody has asked for it.
+    job: Option<Job>,
 }
 
-/// Whether a line `ID UNIT TYPE STATE` of systemctl's list-jobs is about a restart of the unit.
-fn has_restart(jobs: &str, unit: &str) -> bool {
-    jobs.lines().any(|line| {
+/// A job of systemd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Job {
+    Stop,
+    Restart,
+}
+
+impl Ending {
+    /// Whether systemd starts the unit again by itself or as told, as the units that come with
+    /// credmount have it. If it does not tell, it does not.
+    fn is_followed_by_a_start(self) -> bool {
+        match (self.job, self.exit_code) {
+            (Some(job), _) => job == Job::Restart,
+            (None, Some(code)) if code == RESTART => true,
+            // A wrong configuration of a service with nothing to lose is not tried again.
+            (None, Some(code)) if code == WRONG_CONFIGURATION => false,
+            (None, _) => !self.succeeded,
+        }
+    }
+}
+
+/// The job on the unit in lines `ID UNIT TYPE STATE`. No other than these is of interest, such as
+/// that of a start that fails.
+fn job_of(jobs: &str, unit: &str) -> Option<Job> {
+    jobs.lines().find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
-        fields.next() == Some(unit) && fields.next() == Some("restart")
+        match (fields.next()? == unit, fields.next()?) {
+            (true, "stop") => Some(Job::Stop),
+            (true, "restart" | "try-restart") => Some(Job::Restart),
+            _ => None,
+        }
     })
+}
+
+/// Whether systemd keeps descriptors for the unit: those of its mounts, as long as it has not been
+/// stopped or given up.
+fn keeps_descriptors(unit: &str) -> bool {
+    let kept = systemctl(&["show", "--value", "--property=NFileDescriptorStore"], unit);
+    kept.trim().parse::<u32>().is_ok_and(|kept| kept > 0)
+}
+
+/// What `systemctl ARGS -- UNIT` prints; nothing if systemd cannot be asked.
+fn systemctl(args: &[&str], unit: &str) -> String {
+    let mut command = Command::new("systemctl");
+    command.args((!geteuid().is_root() || is_user_manager()).then_some("--user"));
+    let output = command.args(args).args(["--", unit]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 /// Whether the manager of a user runs this process, as its cgroup says.
@@ -150,6 +218,8 @@ fn is_user_manager() -> bool {
     cgroups.lines().any(|line| line.contains("/user@"))
 }
 
+/// The exit code for usage and configuration, see [`super::run`].
+const WRONG_CONFIGURATION: u8 = 2;
 /// systemd takes descriptors in as fast as it reads its socket.
 const BARRIER: Duration = Duration::from_secs(10);
 
@@ -157,13 +227,41 @@ const BARRIER: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
 
+    const UNIT: &str = "credmount.service";
+
+    fn is_followed_by_a_start(succeeded: bool, exit_code: Option<u8>, jobs: &str) -> bool {
+        Ending { succeeded, exit_code, job: job_of(jobs, UNIT) }.is_followed_by_a_start()
+    }
+
     #[test]
-    fn only_a_restart_of_the_unit_itself_keeps_its_mounts() {
-        let unit = "credmount.service";
-        assert!(has_restart("123 credmount.service restart running\n", unit));
-        assert!(!has_restart("123 credmount.service stop running\n", unit));
-        assert!(!has_restart("123 credmount@x.service restart running\n", unit));
-        assert!(!has_restart("No jobs running.\n", unit));
-        assert!(!has_restart("", unit));
+    fn after_a_crash_and_for_a_restart_the_mounts_stay() {
+        assert!(is_followed_by_a_start(false, None, "No jobs running.\n"));
+        assert!(is_followed_by_a_start(false, Some(1), ""));
+        assert!(is_followed_by_a_start(true, Some(RESTART), ""));
+        assert!(is_followed_by_a_start(true, Some(0), "123 credmount.service restart running\n"));
+        // One that had to be killed in the end.
+        assert!(is_followed_by_a_start(false, None, "123 credmount.service restart running\n"));
+    }
+
+    #[test]
+    fn after_a_stop_and_for_a_wrong_configuration_they_go() {
+        assert!(!is_followed_by_a_start(true, Some(0), "123 credmount.service stop running\n"));
+        assert!(!is_followed_by_a_start(false, None, "123 credmount.service stop running\n"));
+        assert!(!is_followed_by_a_start(true, Some(0), ""));
+        assert!(!is_followed_by_a_start(false, Some(WRONG_CONFIGURATION), ""));
+        assert!(!is_followed_by_a_start(
+            false,
+            Some(WRONG_CONFIGURATION),
+            "123 credmount.service start running\n"
+        ));
+    }
+
+    #[test]
+    fn jobs_of_other_units_tell_nothing() {
+        assert_eq!(job_of("123 credmount@x.service restart running\n", UNIT), None);
+        assert_eq!(
+            job_of("1 a.service stop running\n2 credmount.service restart waiting\n", UNIT),
+            Some(Job::Restart)
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! At most so many STS calls in any second, in the order asked, those that somebody waits for
-//! first. [`Pace`] decides and is pure; [`Pacer`] waits. Must not know what is called.
+//! first. [`Pace`] decides and is pure; `Pacer` waits. Must not know what is called.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU8;

@@ -123,8 +123,11 @@ fn answer_until(tree: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> io::Result<()> {
     done
 }
 
-/// What mounting has to be told; `None` for what is left to those who serve. Nothing that is said
-/// here is kept by the kernel.
+/// What mounting has to be told; `None` for what is left to those who serve.
+///
+/// The kernel keeps nothing of it but that there is a file of this name, which is so in every life.
+/// If it had to ask again, whoever walks over all mounts before somebody serves would wait: systemd
+/// does when it starts a service that sees the file system read-only.
 fn reply_to(request: &Incoming<'_>) -> Option<Vec<u8>> {
     let answer = Outgoing::answer(request.unique, 0);
     let file = Ino::CREDENTIALS.0;
@@ -134,7 +137,7 @@ fn reply_to(request: &Incoming<'_>) -> Option<Vec<u8>> {
     };
     let reply = match request.opcode {
         opcode::LOOKUP if request.node == Ino::ROOT.0 && request.name()? == b"credentials" => {
-            answer.u64(file).zeros(8 + 8 + 8 + 4 + 4).attr(attr(file))
+            answer.u64(file).zeros(8).u64(FOREVER).zeros(8 + 4 + 4).attr(attr(file))
         }
         opcode::GETATTR if [Ino::ROOT.0, file].contains(&request.node) => {
             answer.zeros(8 + 4 + 4).attr(attr(request.node))
@@ -154,6 +157,8 @@ fn reply_to(request: &Incoming<'_>) -> Option<Vec<u8>> {
     Some(reply.bytes())
 }
 
+/// In seconds. As long as the kernel can count in jiffies.
+const FOREVER: u64 = 1 << 30;
 /// A handle to nothing. No handle of the tree has this number.
 const NO_HANDLE: u64 = u64::MAX;
 /// The bits of open flags that say how a file is opened (`O_ACCMODE`, open(2)), and writing only.
@@ -181,6 +186,8 @@ mod tests {
         assert_eq!(entry.len(), OUT_HEADER + 128);
         assert_eq!(entry[16..24], file.to_ne_bytes());
         assert_eq!(entry[56..64], file.to_ne_bytes());
+        let (name_valid, attributes_valid) = (&entry[32..40], &entry[40..48]);
+        assert!(*name_valid == FOREVER.to_ne_bytes() && attributes_valid == [0; 8]);
         assert_eq!(reply(opcode::GETATTR, file, &[0; 16]).unwrap().len(), OUT_HEADER + 104);
         let opened = reply(opcode::OPEN, file, &1_u64.to_ne_bytes()).unwrap();
         assert_eq!(opened.len(), OUT_HEADER + 16);

@@ -32,3 +32,4 @@ mod rotation;
 mod semantics;
 mod sources;
 mod survive;
+mod systemd;

@@ -127,6 +127,8 @@ impl LiveMount {
         let tree = before.tree().successor(&plan.served.profile_names(), shared.clock.now());
         let next = service(&plan, tree, shared, &self.locate, &self.life);
         render_all(&next, &plan, shared).await;
+        // From here on only the next one says what readers are told.
+        self.publishing.abort();
         // No content may be larger than what the kernel believes its file to be: the larger sizes
         // are told first, by the service that still answers.
         before.publisher().grow_as(next.tree()).await;
@@ -136,7 +138,6 @@ impl LiveMount {
         self.service.replace(next.clone());
         next.publisher().attach(self.kernel.clone());
         self.forget(&gone, &next).await;
-        self.publishing.abort();
         self.publishing = tokio::spawn(next.publisher().clone().run());
         self.plan = plan;
     }

@@ -20,21 +20,20 @@ pub(super) async fn feed(
     watchdog: Option<Duration>,
 ) {
     let Some(manager) = manager else { return };
-    let _ = manager.tell(&format!("READY=1\nSTATUS={}", roster.summary()));
+    let mut told = roster.summary();
+    let _ = manager.tell(&format!("READY=1\nSTATUS={told}"));
     // Three chances before the time is up.
     let mut ticks = interval(watchdog.map_or(CLOCK_CHECK, |limit| (limit / 3).min(CLOCK_CHECK)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = Instant::now();
     loop {
         ticks.tick().await;
         if let Some(reason) = traffic.stuck(Instant::now()) {
             tracing::error!(reason, "requests are not served; the watchdog is not fed");
             continue;
         }
-        let status = (told.elapsed() >= CLOCK_CHECK).then(|| {
-            told = Instant::now();
-            format!("\nSTATUS={}", roster.summary())
-        });
-        let _ = manager.tell(&format!("WATCHDOG=1{}", status.unwrap_or_default()));
+        let summary = roster.summary();
+        let news = if summary == told { String::new() } else { format!("\nSTATUS={summary}") };
+        let _ = manager.tell(&format!("WATCHDOG=1{news}"));
+        told = summary;
     }
 }

@@ -24,7 +24,7 @@ pub fn from_systemd(pid: &str, count: &str, names: &str) -> Kept {
 }
 
 /// What the supervisor sends first over `socket`: a message for each descriptor, then
-/// [`END_OF_KEPT`].
+/// one that says that these are all.
 ///
 /// # Errors
 /// As recvmsg(2), or if the supervisor is gone.
