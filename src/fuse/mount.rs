@@ -111,7 +111,8 @@ impl MountOptions {
 /// its path free of symlinks in its parents.
 ///
 /// # Errors
-/// [`MountError::Mountpoint`] if it is a symlink, no directory, not empty, or not ours.
+/// [`MountError::Mountpoint`] if it is a symlink, no directory, not empty, not ours, or open to
+/// others: somebody could have it open, or put something there while nothing is mounted.
 pub fn prepare_mountpoint(path: &Path) -> Result<PathBuf, MountError> {
     let refuse = |reason: String| MountError::Mountpoint { path: path.to_owned(), reason };
     let path = absolute(path).map_err(|error| refuse(error.to_string()))?;
@@ -135,6 +136,15 @@ pub fn prepare_mountpoint(path: &Path) -> Result<PathBuf, MountError> {
         let reason = "it is not empty, and the mount would hide what is in it; use a directory of \
                       its own, such as ~/.aws-live";
         return Err(refuse(reason.to_owned()));
+    }
+    let mode = meta.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let at = path.display();
+        let reason = format!(
+            "its mode is {mode:04o}, so that others can look into it while nothing is mounted; \
+             chmod 700 {at}"
+        );
+        return Err(refuse(reason));
     }
     Ok(path)
 }

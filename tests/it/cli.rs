@@ -243,9 +243,13 @@ fn mount_points_that_cannot_be_used_exit_with_2_and_say_why() {
     File::create(full.join("x")).unwrap();
     symlink(scene.path("home"), &link).unwrap();
     let odd = scene.path("o'clock");
+    let open = scene.path("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
     for (path, words) in [
         (&file, "it is not a directory"),
         (&full, "it is not empty"),
+        (&open, "its mode is 0755"),
         (&link, "it is a symlink; name the directory it points to"),
         (&scene.path("none/live"), "No such file or directory"),
         (&PathBuf::from("/"), "/ cannot be a mount point"),

@@ -463,6 +463,7 @@ fn no_core_can_be_dumped_and_no_neighbour_can_look() {
     let mut command: Command = scene.credmount(&["--role", &arn("prod"), live.to_str().unwrap()]);
     if root {
         fs::create_dir(&live).unwrap();
+        fs::set_permissions(&live, fs::Permissions::from_mode(0o700)).unwrap();
         for path in [&run, &live] {
             chown(path, Some(nobody), Some(nobody)).unwrap();
         }

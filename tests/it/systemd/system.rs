@@ -1,6 +1,7 @@
 //! The service of the machine, which sees as little of it as possible.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 
 use super::machine::As;
 use super::rig::{Rig, SERVICE, after};
@@ -36,7 +37,7 @@ fn the_service_of_the_machine_is_confined_and_can_still_be_told_to_mount() {
     assert!(status.contains("CapBnd:\t0000000000080004"), "{status}");
 
     // The daemon itself cannot make a directory there.
-    fs::create_dir(rig.machine.reach("/srv/third")).unwrap();
+    DirBuilder::new().mode(0o700).create(rig.machine.reach("/srv/third")).unwrap();
     rig.configure(&["live", "other", "third"], "audit_log = \"/var/log/credmount/audit.jsonl\"");
     rig.succeeds(&["reload", SERVICE]);
     eventually("the new mount", || rig.mounted().contains(&rig.at("third")));
