@@ -137,7 +137,12 @@ pub(super) fn serve(
     ready: impl FnOnce(),
 ) -> Result<ExitCode> {
     let served = daemon::run(blueprint, settings, log_file, lifeline, ready);
-    match runtime()?.block_on(served) {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(served);
+    // An open that still waits is asked once more of the next daemon. Dropping it, as the end of the
+    // runtime would, answers EIO.
+    std::mem::forget(runtime);
+    match ended {
         Ok(Ended::Stopped) => Ok(ExitCode::SUCCESS),
         Ok(Ended::Restart) => Ok(ExitCode::from(RESTART)),
         Err(error) => Err(match error.downcast::<NoRole>() {

@@ -75,7 +75,9 @@ impl StateFile {
     /// What readers were told by earlier daemons.
     pub(super) fn told(&self) -> Told {
         let state = self.state.lock();
-        let sizes = state.sizes.iter().map(|(ino, size)| (Ino(*ino), *size)).collect();
+        // One that is out of all proportion was not written by us.
+        let sizes = state.sizes.iter().filter(|(_, size)| **size <= LARGEST_FILE);
+        let sizes = sizes.map(|(ino, size)| (Ino(*ino), *size)).collect();
         Told { sizes, mtime: UNIX_EPOCH + Duration::from_millis(state.mtime) }
     }
 
@@ -164,6 +166,9 @@ fn write(path: &Path, content: &impl Serialize) {
         tracing::warn!(%path, %error, "what a later daemon has to know could not be kept");
     }
 }
+
+/// A thousand roles with long tokens need a twentieth of it.
+const LARGEST_FILE: u64 = 64 << 20;
 
 const SUFFIX: &str = ".state.json";
 
