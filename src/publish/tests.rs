@@ -140,14 +140,15 @@ async fn a_rendering_given_up_on_the_way_is_never_taken_for_the_one_before() {
     *roles.answer.lock() = Answer::Fail;
     roles.fetch().await;
     let failing = roles.published(FileId::Process(0)).unwrap();
-    let (end, ended) = mpsc::channel();
-    let file = roles.tree.ino(FileId::Process(1));
-    roles.publisher.attach(Arc::new(Slow { file, end: Mutex::new(ended) }));
     // So long that files grow: the one of `prod`, and then in vain that of `dev`.
     *roles.answer.lock() = Answer::Session(4000);
     for chain in [&roles.prod, &roles.dev] {
         roles.broker.refresh(chain).await.unwrap();
     }
+    // Only now: as long as a thread hangs in it, paused time does not go on.
+    let (end, ended) = mpsc::channel();
+    let file = roles.tree.ino(FileId::Process(1));
+    roles.publisher.attach(Arc::new(Slow { file, end: Mutex::new(ended) }));
     let keys_are_out = async {
         while !roles.published(FileId::Process(0)).is_some_and(|text| text.contains("ASIA")) {
             tokio::task::yield_now().await;

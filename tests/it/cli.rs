@@ -1,9 +1,9 @@
 //! The command line as people and scripts meet it: exit codes, messages, help, and what `status`,
 //! `refresh` and `unmount` say.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -272,7 +272,8 @@ fn mount_points_that_cannot_be_used_exit_with_2_and_say_why() {
 fn the_directory_of_the_base_files_is_refused_by_whatever_way_it_is_reached() {
     let scene = Scene::new();
     let (aws, prod) = (scene.path("home/.aws"), arn("prod"));
-    fs::create_dir(&aws).unwrap();
+    let private = |path: &Path| DirBuilder::new().mode(0o700).create(path).unwrap();
+    private(&aws);
     let refusal = |path: &Path| {
         let said = refused(&scene, &["--role", &prod, text(path)], 2);
         assert!(said.contains("from which the base credentials are read"), "{said}");
@@ -287,7 +288,9 @@ fn the_directory_of_the_base_files_is_refused_by_whatever_way_it_is_reached() {
     refusal(&live);
     fs::remove_file(aws.join("credentials")).unwrap();
     // The directory of the files is a symlink to the mount point.
-    fs::create_dir_all(&live).unwrap();
+    if !live.exists() {
+        private(&live);
+    }
     fs::remove_dir(&aws).unwrap();
     symlink(&live, &aws).unwrap();
     refusal(&live);
