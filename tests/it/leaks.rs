@@ -264,17 +264,21 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     evidence.add("stderr of render", rendered.stderr);
     evidence.add("status.json as root of tests sees it", daemon.status().to_string());
 
-    // Nothing is written but log and socket.
+    // Nothing is written but log, socket and what the next daemon has to know.
     let now: BTreeSet<PathBuf> = tree(&scene.path("")).into_iter().collect();
     let made: Vec<&PathBuf> =
         now.difference(&before).filter(|path| !path.starts_with(&daemon.mountpoint)).collect();
     let runtime_dir = scene.path("run/credmount");
     for path in &made {
         let extension = path.extension().and_then(|extension| extension.to_str());
-        let ours = path.parent() == Some(&runtime_dir) && matches!(extension, Some("log" | "sock"));
+        let ours = path.parent() == Some(&runtime_dir)
+            && matches!(extension, Some("log" | "sock" | "json"));
         assert!(**path == runtime_dir || ours, "{}", path.display());
     }
-    assert_eq!(made.len(), 3, "{made:?}");
+    assert_eq!(made.len(), 4, "{made:?}");
+    for state in made.iter().filter(|path| path.extension().is_some_and(|it| it == "json")) {
+        evidence.add("what the next daemon has to know", fs::read(state).unwrap());
+    }
     // Nor is any other file held open, as far as may be seen: only root can look into a process
     // that cannot be dumped.
     let open = fs::read_dir(format!("/proc/{pid}/fd"));
