@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rustix::process::getpid;
 
+use super::daemon::state::OF_DAEMON;
 use super::plan::Plan;
 use super::surroundings::Surroundings;
 use crate::config::{AddedMount, Flags, Selection, Settings};
@@ -84,9 +85,11 @@ impl Blueprint {
         }
     }
 
-    /// Where mounts that were added to the daemon are written down.
-    pub(super) fn added_file(&self, runtime_dir: &Path) -> PathBuf {
-        self.log_file(runtime_dir).with_extension("added.json")
+    /// Where it is written down what the next daemon has to know of this one.
+    pub(super) fn state_file(&self, runtime_dir: &Path) -> PathBuf {
+        let mut path = self.log_file(runtime_dir).with_extension("").into_os_string();
+        path.push(OF_DAEMON);
+        path.into()
     }
 
     fn stem(&self) -> String {

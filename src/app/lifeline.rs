@@ -95,10 +95,8 @@ pub(super) fn names<'a>(
     shape: Shape,
     connections: &'a Connections,
 ) -> Vec<(String, BorrowedFd<'a>)> {
-    let is = |it: &&(&str, Shape)| {
-        it.1.allow_other == shape.allow_other && it.1.is_writable() == shape.is_writable()
-    };
-    let suffix = SHAPES.iter().find(is).map_or(READ_ONLY, |(suffix, _)| *suffix);
+    let suffix = SHAPES.iter().find(|(_, it)| *it == shape.resolved());
+    let suffix = suffix.map_or(READ_ONLY, |(suffix, _)| *suffix);
     let mut names = vec![(name(stem, suffix), connections.tree.as_fd())];
     names.extend(connections.keys.as_ref().map(|keys| (name(stem, KEYS), keys.as_fd())));
     names

@@ -103,10 +103,7 @@ impl Plan {
     /// Serves a mount of this shape, which cannot be changed, whatever was planned. Tells so if it
     /// differs.
     pub(super) fn bow_to(&mut self, present: Shape) -> Option<String> {
-        let planned = self.shape();
-        if planned.allow_other == present.allow_other
-            && planned.is_writable() == present.is_writable()
-        {
+        if self.shape().resolved() == present.resolved() {
             return None;
         }
         (self.allow_other, self.writable_caches) = (present.allow_other, present.writable);

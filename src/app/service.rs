@@ -33,9 +33,11 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
     let lifeline = Lifeline::of_environment();
     hardening::harden().context("forbidding core dumps")?;
     let surroundings = Surroundings::read(args.mount.common.log.config.as_deref());
-    if args.step == ServiceStep::Clean {
-        return clean(&surroundings, &args.unit);
-    }
+    let confined = match args.step {
+        ServiceStep::Clean => return clean(&surroundings, &args.unit),
+        ServiceStep::Prepare => false,
+        ServiceStep::Run => true,
+    };
     let blueprint = blueprint(surroundings, args)?;
     let settings = blueprint.settings(&[]);
     let settings = if lifeline.is_in_use() {
@@ -44,16 +46,12 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
         settings?
     };
     start_logging(&settings, Level::INFO);
-    match args.step {
-        ServiceStep::Prepare => {
-            let plans = blueprint.plans(&settings)?;
-            prepare(&blueprint, &plans, &lifeline, &args.unit)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        ServiceStep::Run | ServiceStep::Clean => {
-            serve(blueprint, settings, None, lifeline.of_unit(&args.unit), || {})
-        }
+    if confined {
+        return serve(blueprint, settings, None, lifeline.of_unit(&args.unit), || {});
     }
+    let plans = blueprint.plans(&settings)?;
+    prepare(&blueprint, &plans, &lifeline, &args.unit)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error by which the unit does not end for good. While readers wait for mounts that are kept,
@@ -149,6 +147,7 @@ fn clean(surroundings: &Surroundings, unit: &str) -> Result<ExitCode> {
             state::forget(&runtime_dir, &left.mountpoint);
         }
     }
+    state::forget_daemon(&runtime_dir, unit);
     // Seen in the journal. The next start clears away what stays.
     Ok(removed.map(|()| ExitCode::SUCCESS)?)
 }

@@ -31,6 +31,12 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The same with nothing left to the surroundings: two mounts of one resolved shape are alike.
+    #[must_use]
+    pub fn resolved(self) -> Self {
+        Self { writable: Some(self.is_writable()), ..self }
+    }
+
     /// Whether there are directories to write to.
     pub fn is_writable(self) -> bool {
         let options = MountOptions { read_only: false, allow_other: self.allow_other };
@@ -81,11 +87,11 @@ fn upon_credentials(
     tree: BorrowedFd<'_>,
 ) -> Result<OwnedFd, MountError> {
     let failed = |source: io::Error| MountError::Io { path: path.to_owned(), source };
-    let (stop, stopped) = io::pipe().map_err(failed)?;
+    let (stopped, stop) = io::pipe().map_err(failed)?;
     let keys = thread::scope(|scope| {
-        let answering = scope.spawn(move || answer_until(tree, stop.as_fd()));
+        let answering = scope.spawn(move || answer_until(tree, stopped.as_fd()));
         let keys = mount::mount(&path.join("credentials"), options);
-        drop(stopped);
+        drop(stop);
         let answered = answering.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
         keys.and_then(|keys| answered.map_err(failed).map(|()| keys))
     })?;
@@ -93,14 +99,14 @@ fn upon_credentials(
     Ok(keys)
 }
 
-/// Answers what mounting upon `credentials` asks of the tree until `stop` is hung up.
-fn answer_until(tree: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> io::Result<()> {
+/// Answers what mounting upon `credentials` asks of the tree until `stopped` is hung up.
+fn answer_until(tree: BorrowedFd<'_>, stopped: BorrowedFd<'_>) -> io::Result<()> {
     // A request that was seen may be taken back before it is read, and nobody else reads yet.
     let flags = fcntl_getfl(tree)?;
     fcntl_setfl(tree, flags | OFlags::NONBLOCK)?;
     let mut buffer = vec![0; LONGEST_REQUEST];
     let done = loop {
-        let mut fds = [PollFd::new(&tree, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
+        let mut fds = [PollFd::new(&tree, PollFlags::IN), PollFd::new(&stopped, PollFlags::IN)];
         match poll(&mut fds, None) {
             Err(Errno::INTR) => continue,
             Err(error) => break Err(error.into()),

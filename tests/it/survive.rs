@@ -196,6 +196,45 @@ fn mounts_that_were_added_survive_with_their_time() {
 }
 
 #[test]
+fn a_lock_outlives_the_daemon_until_it_is_unlocked() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = supervised(&scene);
+    assert!(scene.run(&["lock"]).status.success());
+    let issued = scene.emulator.call_count("AssumeRole", "prod");
+    let mut pid = daemon.pid();
+    for crash in [true, false] {
+        if crash {
+            daemon.signal(Signal::KILL);
+        } else {
+            assert!(scene.run(&["restart"]).status.success());
+        }
+        pid = successor(&daemon, pid);
+        let text = daemon.credentials();
+        assert!(text.contains("credmount is locked"), "{text}");
+        assert_eq!(ini_value(&text, "default", "aws_access_key_id"), None);
+    }
+    assert_eq!(scene.emulator.call_count("AssumeRole", "prod"), issued);
+    assert!(scene.run(&["unlock"]).status.success());
+    eventually("keys", || daemon.credentials().contains("aws_session_token"));
+}
+
+#[test]
+fn a_mount_that_cannot_be_made_takes_none_with_it_that_was_kept() {
+    let Some(scene) = Scene::mountable() else { return };
+    let ops = format!("[mounts.ops]\npath = \"ROOT/ops\"\nroles = [\"prod={}\"]\n", arn("prod"));
+    let fleet = scene.supervise(&ops);
+    fs::create_dir(scene.path("full")).unwrap();
+    fs::write(scene.path("full/file"), "").unwrap();
+    let full = ops.replace("mounts.ops", "mounts.full").replace("ROOT/ops", "ROOT/full");
+    scene.write_config(&format!("{ops}{full}"));
+    let pid = fleet.pid();
+    kill_process(pid, Signal::KILL).unwrap();
+    assert!(ini_value(&fleet.read("ops", "credentials"), "prod", "aws_access_key_id").is_some());
+    eventually("another daemon", || fleet.try_pid().is_some_and(|it| it != pid));
+    assert_eq!(fleet.names(), ["ops"]);
+}
+
+#[test]
 fn a_clean_end_leaves_nothing_behind() {
     let Some(scene) = Scene::mountable() else { return };
     for ends in [Signal::TERM, Signal::INT] {

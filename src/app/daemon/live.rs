@@ -28,7 +28,7 @@ use crate::os::{paths, process};
 use crate::policy::Policy;
 use crate::publish::{Invalidate, Publisher, Served};
 use crate::render::{Padding, status_json};
-use crate::tree::{FileId, Tree, View};
+use crate::tree::{FileId, Ino, Tree, View};
 
 /// A mount that serves.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ pub(super) enum Ground {
 }
 
 impl LiveMount {
-    /// Mounts, or takes over what is mounted, and serves. `ended` is called when the kernel has let go of the mount, by an unmount
-    /// of ours or of somebody else.
+    /// Mounts, or takes over what is mounted, and serves. `ended` is called when the kernel has let
+    /// go of the mount, by an unmount of ours or of somebody else.
     ///
     /// # Errors
     /// If it cannot be mounted; nothing is left behind. If it cannot be taken over; the mount stays.
@@ -143,7 +143,7 @@ impl LiveMount {
     }
 
     /// Makes the kernel forget these names and all attributes.
-    async fn forget(&self, names: &[(crate::tree::Ino, String)], service: &OpenService) {
+    async fn forget(&self, names: &[(Ino, String)], service: &OpenService) {
         let (kernel, names, inos) = (self.kernel.clone(), names.to_vec(), service.tree().inos());
         let told = tokio::task::spawn_blocking(move || {
             for (parent, name) in names {

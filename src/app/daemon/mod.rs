@@ -45,6 +45,7 @@ use control::{Control, Roster};
 use lease::Lease;
 use live::{Ground, LiveMount};
 use signals::Signals;
+use state::DaemonState;
 
 pub(super) use start::{NoRole, with_advice};
 pub(super) use stop::Ended;
@@ -139,8 +140,8 @@ struct Daemon {
     ends_with_last: bool,
     /// Whether another process unmounts after a signal has ended this one.
     mounts_stay: bool,
-    /// Where mounts that were added are written down for a later daemon.
-    added_file: PathBuf,
+    /// Where it is written down what a later daemon has to know.
+    state_file: PathBuf,
     happen: mpsc::UnboundedSender<Happening>,
     happenings: mpsc::UnboundedReceiver<Happening>,
 }
@@ -159,9 +160,10 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
-    let added_file = blueprint.added_file(&runtime_dir);
+    let state_file = blueprint.state_file(&runtime_dir);
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    let (settings, mut added) = start::with_added(&blueprint, settings, &added_file, clock.now());
+    let earlier = DaemonState::read(&state_file);
+    let (settings, mut added) = start::with_added(&blueprint, settings, earlier.added, clock.now());
     let mut plans = blueprint.plans(&settings)?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
@@ -180,7 +182,8 @@ pub(super) async fn run(
         runtime_dir,
         socket,
         log_file,
-        locked: false,
+        // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
+        locked: earlier.locked && lifeline.is_in_use(),
         recorder: recorder.clone(),
         calls: calls.clone(),
         manager,
@@ -190,14 +193,17 @@ pub(super) async fn run(
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
     plans.retain(|plan| !start::was_removed(plan, &lifeline));
-    let grounds = start::prepare(&mut plans, &shared, &base_files, &mut lifeline)?;
+    let remaining = plans.len();
+    let mounts = start::prepare(plans, &shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
-    if plans.is_empty() && wanted > 0 {
+    if remaining == 0 && wanted > 0 {
+        DaemonState::default().keep(&state_file);
         return Ok(Ended::Stopped);
     }
-    let chains = chains_of(plans.iter());
+    let chains = chains_of(mounts.iter().map(|(plan, _)| plan));
+    let takes_over = start::any_kept(&mounts);
     // Readers of a mount that was kept wait already; their opens wait for the sessions themselves.
-    if !grounds.iter().any(|ground| matches!(ground, Ground::Kept(..))) {
+    if !takes_over && !shared.locked {
         tokio::select! {
             () = start::first_sessions(&broker, &chains, settings.open_deadline) => {}
             _ = signals.stop() => return Ok(Ended::Stopped),
@@ -220,26 +226,30 @@ pub(super) async fn run(
         expected: chains,
         ended: Vec::new(),
         next_number: 0,
-        ends_with_last: !plans.is_empty(),
+        ends_with_last: !mounts.is_empty(),
         mounts_stay: lifeline.mounts_stay,
-        added_file,
+        state_file,
         happen,
         happenings,
     };
-    for (plan, ground) in plans.into_iter().zip(grounds) {
+    for (plan, ground) in mounts {
         let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
         let own = own.map(|at| added.swap_remove(at));
         let kept = matches!(ground, Ground::Kept(..));
-        if let Err(error) = daemon.mount(plan, ground, own).await {
-            // What was kept stays so: a later daemon may serve it.
-            if !kept {
+        match daemon.mount(plan, ground, own).await {
+            Ok(()) => {}
+            // It stays kept: a later daemon may serve it.
+            Err(error) if kept => return Err(error),
+            Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
+            Err(error) => {
                 // The error that led here is the one to tell; others are in the log.
                 let _ = daemon.unmount_all();
+                return Err(error);
             }
-            return Err(error);
         }
     }
     daemon.expected.clear();
+    daemon.remember();
     daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
     let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), ask);

@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 
 use super::lease::Lease;
 use super::live::{Ground, LiveMount};
-use super::{Daemon, Happening, Served, observe, start, state, with_advice};
+use super::state::DaemonState;
+use super::{Daemon, Happening, Served, Shared, observe, start, with_advice};
 use crate::app::plan::Plan;
 use crate::audit::{Event, Moment, UnmountReason};
 use crate::broker::Cause;
@@ -32,7 +33,6 @@ impl Daemon {
         }
         self.note(observe::mounted(&mount.plan, self.now()));
         self.mounts.push(Served { number, mount, added });
-        self.keep_added();
         self.changed();
         Ok(())
     }
@@ -61,6 +61,7 @@ impl Daemon {
             // Sessions of a mount that was not made are forgotten.
             self.changed();
         }
+        self.remember();
         made.map(|()| String::new())
     }
 
@@ -88,7 +89,7 @@ impl Daemon {
         // Readers are told first, then nobody lists it and its sessions are forgotten, and only then
         // is its mount point free.
         ended.mount.close(Some(Cause::Ended)).await;
-        self.keep_added();
+        self.remember();
         self.changed();
         let done = ended.mount.unmount(&self.shared);
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
@@ -96,15 +97,17 @@ impl Daemon {
         done
     }
 
-    /// Has a later daemon know of the mounts that were added.
-    pub(super) fn keep_added(&self) {
+    /// Has a later daemon know what this one would.
+    pub(super) fn remember(&self) {
         let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
-        let states: Vec<_> = added.map(|(mount, lease)| lease.state(mount.clone())).collect();
-        state::keep_added(&self.added_file, &states);
+        let added = added.map(|(mount, lease)| lease.state(mount.clone())).collect();
+        let Shared { unit, locked, .. } = &self.shared;
+        DaemonState { unit: unit.clone(), locked: *locked, added }.keep(&self.state_file);
     }
 
     pub(super) async fn lock(&mut self, locked: bool) -> Result<String> {
         self.shared.locked = locked;
+        self.remember();
         // First no new session, so that none is rendered after the lock was answered.
         self.changed();
         for it in &self.mounts {

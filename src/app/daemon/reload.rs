@@ -96,10 +96,11 @@ impl Daemon {
         let settings = self.blueprint.settings(&added)?;
         let wanted = self.blueprint.plans(&settings)?;
         let present: Vec<&Plan> = self.mounts.iter().map(|it| &it.mount.plan).collect();
-        let mut changes = Changes::between(&present, wanted);
+        let changes = Changes::between(&present, wanted);
+        let counts = changes.counts();
         let base_files = self.blueprint.surroundings.base_files();
         let mut nothing = Lifeline::default();
-        let grounds = start::prepare(&mut changes.appear, &self.shared, &base_files, &mut nothing)?;
+        let appear = start::prepare(changes.appear, &self.shared, &base_files, &mut nothing)?;
 
         let clock = self.shared.clock.clone();
         let log = observe::next_log(&settings, &self.shared.recorder)?;
@@ -110,7 +111,8 @@ impl Daemon {
         self.shared.traffic.limit(settings.max_waiting_opens);
         self.shared.broker.limit_calls(settings.sts_calls_per_second);
         if !self.shared.locked {
-            let new = changes.appear.iter().chain(changes.change.iter().map(|(_, plan)| plan));
+            let replaced = changes.change.iter().map(|(_, plan)| plan);
+            let new = appear.iter().map(|(plan, _)| plan).chain(replaced);
             let held: HashSet<Arc<RoleChain>> =
                 chains_of(present.into_iter()).into_iter().collect();
             let new: Vec<_> =
@@ -118,8 +120,7 @@ impl Daemon {
             let deadline = settings.open_deadline;
             start::first_sessions(&self.shared.broker, &new, deadline).await;
         }
-        let counts = changes.counts();
-        self.expected = chains_of(changes.appear.iter());
+        self.expected = chains_of(appear.iter().map(|(plan, _)| plan));
         let mut notes = changes.notes;
         for (at, plan) in changes.change {
             self.mounts[at].mount.replace(plan, &self.shared).await;
@@ -129,7 +130,7 @@ impl Daemon {
                 notes.push(format!("{error:#}"));
             }
         }
-        for (plan, ground) in changes.appear.into_iter().zip(grounds) {
+        for (plan, ground) in appear {
             let label = plan.label();
             if let Err(error) = self.mount(plan, ground, None).await {
                 notes.push(format!("{label}: {error:#}"));

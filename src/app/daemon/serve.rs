@@ -42,6 +42,12 @@ impl Daemon {
         }
     }
 
+    /// Whether somebody keeps the mounts and starts a daemon anew. Of a unit that is not ours it is
+    /// not known what it does.
+    fn is_kept(&self) -> bool {
+        self.mounts_stay || self.shared.manager.as_ref().is_some_and(|it| it.is_supervisor())
+    }
+
     async fn obey(&mut self, asked: Asked) -> Option<Stop> {
         let (order, answer) = asked.split();
         let done = match order {
@@ -57,7 +63,7 @@ impl Daemon {
                     None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
                 }
             }
-            Order::Restart if self.shared.manager.is_some() => return Some(Stop::Restart(answer)),
+            Order::Restart if self.is_kept() => return Some(Stop::Restart(answer)),
             Order::Restart => Err(anyhow::anyhow!(
                 "nothing keeps the mounts of this daemon while it restarts; start it with \
                  --supervise or as a systemd service"
@@ -78,7 +84,7 @@ impl Daemon {
                 self.ended.retain(|it| it.number != number);
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let mut gone = self.mounts.remove(at);
-                self.keep_added();
+                self.remember();
                 let mountpoint = gone.mount.plan.mountpoint.display().to_string();
                 let reason =
                     if end.is_ok() { UnmountReason::Foreign } else { UnmountReason::Broken };

@@ -1,7 +1,7 @@
 //! What is done before the first mount: mount points checked, what an earlier daemon left found
 //! again, and first sessions fetched.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::lease::Lease;
 use super::live::Ground;
+use super::state::AddedState;
 use super::{Shared, state};
 use crate::app::blueprint::Blueprint;
 use crate::app::lifeline::Lifeline;
@@ -30,25 +31,32 @@ pub(in crate::app) struct NoRole {
 }
 
 /// Finds again what `lifeline` has kept of these mounts, and makes the mount points of all others
-/// ready, or none.
+/// ready, or none. Those that cannot be used do not keep mounts that were kept from being served:
+/// then they are left out, and told in the log.
 ///
 /// # Errors
 /// What is wrong with the first one that cannot be used. With several, all that is wrong.
 pub(super) fn prepare(
-    plans: &mut [Plan],
+    plans: Vec<Plan>,
     shared: &Shared,
     base_files: &[PathBuf],
     lifeline: &mut Lifeline,
-) -> Result<Vec<Ground>> {
-    let (mut grounds, mut errors) = (Vec::new(), Vec::new());
-    for plan in plans {
-        match ground(plan, shared, base_files, lifeline) {
-            Ok(ground) => grounds.push(ground),
+) -> Result<Vec<(Plan, Ground)>> {
+    let (mut ready, mut errors) = (Vec::new(), Vec::new());
+    for mut plan in plans {
+        match ground(&mut plan, shared, base_files, lifeline) {
+            Ok(ground) => ready.push((plan, ground)),
             Err(error) => errors.push(error),
         }
     }
+    if any_kept(&ready) {
+        for error in errors {
+            tracing::error!("a mount is not made: {error:#}");
+        }
+        return Ok(ready);
+    }
     match errors.len() {
-        0 => Ok(grounds),
+        0 => Ok(ready),
         1 => Err(errors.remove(0)),
         _ => {
             let all: Vec<String> = errors[1..].iter().map(|error| format!("{error:#}")).collect();
@@ -56,6 +64,11 @@ pub(super) fn prepare(
             Err(errors.remove(0).context(all.join("\n")))
         }
     }
+}
+
+/// Whether an earlier daemon has left any of these mounts.
+pub(super) fn any_kept(mounts: &[(Plan, Ground)]) -> bool {
+    mounts.iter().any(|(_, ground)| matches!(ground, Ground::Kept(..)))
 }
 
 fn ground(
@@ -111,12 +124,13 @@ pub(super) fn discard(shared: &Shared, lifeline: &mut Lifeline) {
 pub(super) fn with_added(
     blueprint: &Blueprint,
     settings: Settings,
-    file: &Path,
+    added: Vec<AddedState>,
     now: SystemTime,
 ) -> (Settings, Vec<(AddedMount, Lease)>) {
-    let added = state::added(file).into_iter();
-    let added: Vec<_> =
-        added.filter_map(|it| Some((it.mount.clone(), Lease::resume(&it, now)?))).collect();
+    let added: Vec<_> = added
+        .into_iter()
+        .filter_map(|it| Some((it.mount.clone(), Lease::resume(&it, now)?)))
+        .collect();
     if added.is_empty() {
         return (settings, added);
     }

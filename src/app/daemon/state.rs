@@ -1,8 +1,9 @@
-//! What the next daemon has to know of this one's mounts, in files of the runtime directory. No
-//! secrets: paths, sizes and counters.
+//! What the next daemon has to know of this one and of its mounts, in files of the runtime directory.
+//! No secrets: paths, sizes and counters.
 //!
-//! The files of a mount are removed when it is unmounted, so what is found at a start was left by a
-//! daemon that crashed, or that was stopped for another one to take its place.
+//! The files of a mount are removed when it is unmounted, that of a daemon at its clean end, so what
+//! is found at a start was left by one that crashed, or that was stopped for another one to take its
+//! place.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -30,13 +31,13 @@ pub(in crate::app) struct MountState {
     pub(in crate::app) unit: Option<String>,
     /// Which daemon of this mount it was, counted up.
     #[serde(default)]
-    pub(super) epoch: u32,
+    epoch: u32,
     /// The largest size that readers were told of each file, by inode number.
     #[serde(default)]
-    pub(super) sizes: BTreeMap<u64, u64>,
+    sizes: BTreeMap<u64, u64>,
     /// The latest modification time that they may have been told, in milliseconds since 1970.
     #[serde(default)]
-    pub(super) mtime: u64,
+    mtime: u64,
 }
 
 /// The state of one mount and its file.
@@ -101,12 +102,16 @@ impl Remember for StateFile {
 
 /// The states of all mounts that daemons of this user have left, or serve.
 pub(in crate::app) fn all(runtime_dir: &Path) -> Vec<MountState> {
-    let Ok(entries) = fs::read_dir(runtime_dir) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let named = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(SUFFIX));
-    let mut states: Vec<MountState> = paths.filter(named).filter_map(|path| read(&path)).collect();
+    let files = files(runtime_dir, OF_MOUNT);
+    let mut states: Vec<MountState> = files.iter().filter_map(|path| read(path)).collect();
     states.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
     states
+}
+
+fn files(runtime_dir: &Path, suffix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(runtime_dir) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.to_str().is_some_and(|path| path.ends_with(suffix))).collect()
 }
 
 /// Removes the state of a mount that is gone.
@@ -115,7 +120,7 @@ pub(in crate::app) fn forget(runtime_dir: &Path, mountpoint: &Path) {
 }
 
 fn path_of(runtime_dir: &Path, mountpoint: &Path) -> PathBuf {
-    runtime_dir.join(paths::mount_stem(mountpoint) + SUFFIX)
+    runtime_dir.join(paths::mount_stem(mountpoint) + OF_MOUNT)
 }
 
 /// A mount of `credmount add` and how long it lasts.
@@ -128,17 +133,40 @@ pub(super) struct AddedState {
     pub(super) process: Option<(i32, u64)>,
 }
 
-/// The mounts that were added to a daemon, as the file at `path` has them.
-pub(super) fn added(path: &Path) -> Vec<AddedState> {
-    read(path).unwrap_or_default()
+/// What outlives a daemon beside its mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct DaemonState {
+    /// The systemd unit.
+    pub(super) unit: Option<String>,
+    /// Whether it hands out no keys until it is unlocked.
+    pub(super) locked: bool,
+    /// The mounts that were added.
+    pub(super) added: Vec<AddedState>,
 }
 
-/// Keeps the mounts that were added; with none, there is no file.
-pub(super) fn keep_added(path: &Path, added: &[AddedState]) {
-    if added.is_empty() {
-        let _ = fs::remove_file(path);
-    } else {
-        write(path, &added);
+impl DaemonState {
+    /// What the daemon of this file has left.
+    pub(super) fn read(path: &Path) -> Self {
+        read(path).unwrap_or_default()
+    }
+
+    /// Keeps it. There is no file while there is nothing to know.
+    pub(super) fn keep(&self, path: &Path) {
+        if self.locked || !self.added.is_empty() {
+            write(path, self);
+        } else {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes what daemons of this unit have left beside their mounts.
+pub(in crate::app) fn forget_daemon(runtime_dir: &Path, unit: &str) {
+    for path in files(runtime_dir, OF_DAEMON) {
+        if DaemonState::read(&path).unit.as_deref() == Some(unit) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -170,7 +198,9 @@ fn write(path: &Path, content: &impl Serialize) {
 /// A thousand roles with long tokens need a twentieth of it.
 const LARGEST_FILE: u64 = 64 << 20;
 
-const SUFFIX: &str = ".state.json";
+/// How the names of files end.
+const OF_MOUNT: &str = ".state.json";
+pub(in crate::app) const OF_DAEMON: &str = ".daemon.json";
 
 #[cfg(test)]
 mod tests {
@@ -213,7 +243,24 @@ mod tests {
         fs::write(path_of(dir.path(), at), "{\"mountpoint\": 1}").unwrap();
         assert_eq!(StateFile::open(dir.path(), at, None, now()).told(), Told::default());
         assert!(all(dir.path()).is_empty());
-        assert!(added(&dir.path().join("none")).is_empty());
+        assert_eq!(DaemonState::read(&dir.path().join("none")), DaemonState::default());
+    }
+
+    #[test]
+    fn a_daemon_leaves_what_there_is_to_know_until_its_unit_is_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(format!("config{OF_DAEMON}"));
+        let unit = Some("credmount.service".to_owned());
+        let locked = DaemonState { unit, locked: true, added: Vec::new() };
+        locked.keep(&path);
+        assert_eq!(DaemonState::read(&path), locked);
+        forget_daemon(dir.path(), "credmount@other.service");
+        assert_eq!(DaemonState::read(&path), locked);
+        forget_daemon(dir.path(), "credmount.service");
+        assert!(!path.exists());
+        locked.keep(&path);
+        DaemonState { locked: false, ..locked }.keep(&path);
+        assert!(!path.exists());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
 use super::control::Answer;
-use super::{Daemon, observe, state};
+use super::state::DaemonState;
+use super::{Daemon, observe};
 use crate::audit::UnmountReason;
 use crate::control::Conversations;
 
@@ -57,19 +58,18 @@ impl Daemon {
         mut conversations: Conversations,
     ) -> Result<Ended> {
         self.shared.tell("STOPPING=1");
-        let (reason, stay) = match &stop {
+        let mounts_stay = match &stop {
             Stop::Signal(signal) => {
                 tracing::info!(signal, mounts_stay = self.mounts_stay, "stopping");
-                (UnmountReason::Stop, self.mounts_stay)
+                self.mounts_stay
             }
             Stop::Restart(_) => {
                 tracing::info!("stopping for another daemon to take over");
-                (UnmountReason::Stop, true)
+                true
             }
-            Stop::Asked(_) => (UnmountReason::Command, false),
-            Stop::Removed | Stop::Broken(_) => (UnmountReason::Stop, false),
+            Stop::Asked(_) | Stop::Removed | Stop::Broken(_) => false,
         };
-        if stay {
+        if mounts_stay {
             // What is asked from now on waits in the kernel.
             self.note(observe::stopped(self.now()));
             self.shared.recorder.finish().await;
@@ -81,11 +81,13 @@ impl Daemon {
             }
             return Ok(Ended::Stopped);
         }
+        let reason = match &stop {
+            Stop::Asked(_) => UnmountReason::Command,
+            _ => UnmountReason::Stop,
+        };
         let unmounted = self.unmount_all();
         if unmounted.is_ok() {
-            state::keep_added(&self.added_file, &[]);
-        }
-        if unmounted.is_ok() {
+            DaemonState::default().keep(&self.state_file);
             // Readers inside, and bind mounts in containers, may keep the connection open.
             for it in &mut self.mounts {
                 it.mount.last_readers().await;

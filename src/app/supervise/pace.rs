@@ -48,8 +48,9 @@ impl Pace {
     }
 }
 
-/// A daemon that served so long and crashes is no daemon that crashes over and over.
-const STABLE: Duration = Duration::from_secs(10);
+/// A daemon that served so long and crashes is no daemon that crashes over and over: one that a
+/// request brings down gets that request again as soon as it serves.
+const STABLE: Duration = Duration::from_secs(1);
 /// About a minute of attempts: readers wait meanwhile.
 const MOST_IN_A_ROW: u32 = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -59,7 +60,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
-    const SHORT: Duration = Duration::from_secs(1);
+    const SHORT: Duration = Duration::from_millis(300);
     const LONG: Duration = Duration::from_mins(5);
 
     #[test]

@@ -3,13 +3,11 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use crate::support::{Scene, fuse_available, skipped, variable};
+use crate::support::{Scene, fuse_available, script, skipped, variable};
 
 /// The ordinary user of a machine, `tester`.
 pub(crate) const USER: u32 = 70_000;
@@ -68,29 +66,17 @@ impl Machine {
         let [python, packages] = python()?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let built = Path::new(env!("CARGO_BIN_EXE_credmount")).parent().expect("a directory");
-        let mut script = Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args(["--mount", "--propagation", "private", "sh", "-c"])
             .args([include_str!("machine.sh"), "sh"])
             .args([&python, &packages, &root.join("tests/clients"), built])
             .arg(USER.to_string())
-            .args(daemon)
-            // Out of reach of the signals that end the test, so that the script can clean up.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("unshare: {error}"))?;
-        let mut line = String::new();
-        let stdout = script.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a pipe can be read");
-        if let Some(pid) = line.trim_end().strip_prefix("ready ") {
-            return Ok(Self { script, pid: pid.to_owned() });
-        }
-        let mut said = String::new();
-        script.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
-        script.wait().expect("the script ends");
-        Err(format!("no machine for containers can be made here: {}", said.trim()))
+            .args(daemon);
+        let made = script::start(&mut command);
+        let (script, pid) =
+            made.map_err(|said| format!("no machine for containers can be made here: {said}"))?;
+        Ok(Self { script, pid })
     }
 
     /// A scene whose commands, the daemon among them, run in this machine.

@@ -1,15 +1,13 @@
 //! A copy of this system that packages can be installed into, made of namespaces and an overlay.
 //! Must not know what is installed there.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
 use super::scripts::Said;
-use crate::support::{fuse_available, skipped, variable};
+use crate::support::{fuse_available, script, skipped, variable};
 
 /// A running copy. Dropping it ends every process in it.
 #[derive(Debug)]
@@ -43,7 +41,8 @@ impl Host {
         }
         let files = tempfile::Builder::new().prefix("credmount-it-").tempdir();
         let files = files.expect("a directory");
-        let mut script = Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args([
                 "--mount",
                 "--propagation",
@@ -53,24 +52,11 @@ impl Host {
                 include_str!("host.sh"),
                 "sh",
             ])
-            .args([files.path(), shared])
-            // Out of reach of the signals that end the test.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("unshare: {error}"))?;
-        let mut line = String::new();
-        let stdout = script.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a pipe can be read");
-        if let Some(pid) = line.trim_end().strip_prefix("ready ") {
-            return Ok(Self { script, pid: pid.to_owned(), _files: files });
-        }
-        let mut said = String::new();
-        script.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
-        script.wait().expect("the script ends");
-        Err(format!("no copy of this system can be made here: {}", said.trim()))
+            .args([files.path(), shared]);
+        let made = script::start(&mut command);
+        let (script, pid) =
+            made.map_err(|said| format!("no copy of this system can be made here: {said}"))?;
+        Ok(Self { script, pid, _files: files })
     }
 
     /// The words that make a command run in the copy.

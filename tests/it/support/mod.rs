@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod namespace;
 pub(crate) mod reader;
 pub(crate) mod records;
+pub(crate) mod script;
 pub(crate) mod wait;
 
 pub(crate) use daemon::{Daemon, Scene, arn, program, unmount_lazily};

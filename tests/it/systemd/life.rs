@@ -100,6 +100,8 @@ fn a_reload_changes_the_mounts_of_the_confined_daemon() {
 fn a_stop_unmounts_and_leaves_nothing_with_systemd() {
     let Some(rig) = Rig::serving(As::User) else { return };
     let mut container = rig.container("live");
+    // A service that was stopped and started is a new one.
+    assert!(rig.credmount(&["lock"]).status.success());
     let began = now();
     rig.succeeds(&["stop", SERVICE]);
     eprintln!("systemctl stop: {} ms", began.elapsed().as_millis());

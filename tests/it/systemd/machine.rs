@@ -4,15 +4,13 @@
 
 use std::env::temp_dir;
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{eventually, fuse_available, skipped};
+use crate::support::{eventually, fuse_available, script, skipped};
 
 /// Who runs a command in a machine, and which manager it speaks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,28 +62,15 @@ impl Machine {
         let home = tempfile::Builder::new().prefix("credmount-it-").tempdir().expect("a directory");
         chown(home.path(), Some(USER), Some(USER)).expect("root may give it away");
         let built = Path::new(env!("CARGO_BIN_EXE_credmount")).parent().expect("a directory");
-        let mut script = Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args(["--mount", "--propagation", "private", "sh", "-c"])
             .args([include_str!("machine.sh"), "sh", &USER.to_string()])
-            .args([home.path(), built, &temp_dir()])
-            // Out of reach of the signals that end the test, so that the script can clean up.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("unshare: {error}"))?;
-        let mut line = String::new();
-        let stdout = script.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a pipe can be read");
-        if let Some(init) = line.trim_end().strip_prefix("ready ") {
-            return Ok(Self { script, init: init.to_owned(), home });
-        }
-        drop(script.stdin.take());
-        let mut said = String::new();
-        script.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
-        script.wait().expect("the script ends");
-        Err(format!("no machine with systemd can be made here: {}", said.trim()))
+            .args([home.path(), built, &temp_dir()]);
+        let made = script::start(&mut command);
+        let (script, init) =
+            made.map_err(|said| format!("no machine with systemd can be made here: {said}"))?;
+        Ok(Self { script, init, home })
     }
 
     fn await_managers(&self) {
