@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::control::{Asked, Order};
 use super::signals::{Heard, Signals};
 use super::stop::Stop;
-use super::{Daemon, Happening, Served, observe};
+use super::{Daemon, Happening, Served, broken, observe};
 use crate::audit::UnmountReason;
 
 impl Daemon {
@@ -16,6 +16,7 @@ impl Daemon {
         signals: &mut Signals,
         mut asked: mpsc::Receiver<Asked>,
     ) -> Stop {
+        let mut tries = broken::tries();
         loop {
             tokio::select! {
                 heard = signals.heard() => match heard {
@@ -28,6 +29,7 @@ impl Daemon {
                         }
                     }
                 },
+                _ = tries.tick(), if self.shared.broken.is_some() => self.try_again().await,
                 Some(asked) = asked.recv() => {
                     if let Some(stop) = self.obey(asked).await {
                         return stop;
