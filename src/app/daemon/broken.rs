@@ -170,3 +170,81 @@ impl Daemon {
 
 /// How soon it is noticed that the configuration was mended: a few small files are read each time.
 const TRY_AGAIN: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigError;
+    use crate::model::Caller;
+    use crate::policy::{Decision, Policy};
+
+    fn broken(origins: &[Origin]) -> Broken {
+        let error = |origin: &Origin| ConfigError { origin: origin.clone(), message: "no".into() };
+        Broken::new(&ConfigErrors(origins.iter().map(error).collect()).into())
+    }
+
+    fn line(line: usize) -> Origin {
+        Origin::Line { path: "/home/jane/.config/credmount/config.toml".into(), line }
+    }
+
+    fn read_only() -> Shape {
+        Shape { allow_other: true, writable: Some(true) }
+    }
+
+    #[test]
+    fn readers_get_the_place_of_the_first_error_and_operators_all() {
+        let both = broken(&[line(3), line(8)]);
+        let place = both.failure.place.unwrap();
+        assert_eq!(place.as_str(), "config.toml line 3");
+        assert_eq!(both.told.lines().count(), 2);
+        assert!(both.told.contains("/home/jane/.config/credmount/config.toml:8: no"));
+        let flag = broken(&[Origin::Flag("--role".to_owned())]).failure.place.unwrap();
+        assert_eq!(flag.as_str(), "--role");
+        assert_eq!(broken(&[Origin::Whole]).failure.place, None);
+        assert_eq!(Broken::new(&anyhow::anyhow!("reading /x")).failure.place, None);
+    }
+
+    #[test]
+    fn a_mount_keeps_its_names_and_nobody_is_asked_for_sessions() {
+        let known = Known {
+            name: Some("ops".to_owned()),
+            roles: vec!["prod".to_owned(), "dev".to_owned()],
+            default: Some("dev".to_owned()),
+        };
+        let broken = broken(&[line(3)]);
+        let plan = plan("/ops".into(), known.clone(), read_only(), &broken).unwrap();
+        assert_eq!(plan.served.profile_names(), ["default", "prod", "dev"]);
+        assert!(plan.served.chains().is_empty());
+        assert_eq!(plan.shape(), read_only());
+        assert_eq!(Known::of(&plan), known, "the next daemon knows it, too");
+    }
+
+    #[test]
+    fn there_is_a_default_that_fails_whatever_is_known() {
+        let not_ours = vec!["a/b".to_owned()];
+        for (roles, names) in [
+            (vec!["prod".to_owned()], &["default", "prod"][..]),
+            (Vec::new(), &["default"]),
+            (not_ours, &["default"]),
+        ] {
+            let known = Known { roles, ..Known::default() };
+            let plan = plan("/a \"b\"".into(), known, read_only(), &broken(&[])).unwrap();
+            assert_eq!(plan.served.profile_names(), names);
+        }
+    }
+
+    #[test]
+    fn everybody_is_told_and_nobody_may_write() {
+        let known = Known { roles: vec!["prod".to_owned()], ..Known::default() };
+        let plan = plan("/ops".into(), known, read_only(), &broken(&[])).unwrap();
+        let policy = Policy::new(plan.rules, 1000);
+        for uid in [1000, 0, 70_000] {
+            let Decision::Allowed { view, .. } = policy.decide(&Caller::unknown(uid, uid, 1))
+            else {
+                panic!("{uid} is refused");
+            };
+            // Who may read all may write as well.
+            assert!(policy.views()[view].is_some());
+        }
+    }
+}

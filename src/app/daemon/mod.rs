@@ -46,7 +46,7 @@ use crate::os::paths::mount_stem;
 use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
 use lease::Lease;
-use live::{Ground, LiveMount};
+use live::LiveMount;
 use outset::Outset;
 use signals::Signals;
 use state::DaemonState;
@@ -174,7 +174,7 @@ pub(super) async fn run(
     let observer = observe::observer(&recorder, &calls);
     let kept = KeptMounts { lifeline: &lifeline, runtime_dir: &runtime_dir };
     let outset = Outset::new(&blueprint, settings, earlier.added, &recorder, kept, clock.now())?;
-    let Outset { settings, mut plans, mut added, log, broken } = outset;
+    let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
@@ -241,22 +241,7 @@ pub(super) async fn run(
         happen,
         happenings,
     };
-    for (plan, ground) in mounts {
-        let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
-        let own = own.map(|at| added.swap_remove(at));
-        let kept = matches!(ground, Ground::Kept(..));
-        match daemon.mount(plan, ground, own).await {
-            Ok(()) => {}
-            // It stays kept: a later daemon may serve it.
-            Err(error) if kept => return Err(error),
-            Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
-            Err(error) => {
-                // The error that led here is the one to tell; others are in the log.
-                let _ = daemon.unmount_all();
-                return Err(error);
-            }
-        }
-    }
+    daemon.mount_all(mounts, added, takes_over).await?;
     daemon.expected.clear();
     daemon.remember();
     daemon.changed();

@@ -37,6 +37,33 @@ impl Daemon {
         Ok(())
     }
 
+    /// Makes the mounts that the daemon begins with, all or none; if it `takes_over` what was kept,
+    /// those at least.
+    pub(super) async fn mount_all(
+        &mut self,
+        mounts: Vec<(Plan, Ground)>,
+        mut added: Vec<(AddedMount, Lease)>,
+        takes_over: bool,
+    ) -> Result<()> {
+        for (plan, ground) in mounts {
+            let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
+            let own = own.map(|at| added.swap_remove(at));
+            let kept = matches!(ground, Ground::Kept(..));
+            match self.mount(plan, ground, own).await {
+                Ok(()) => {}
+                // It stays kept: a later daemon may serve it.
+                Err(error) if kept => return Err(error),
+                Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
+                Err(error) => {
+                    // The error that led here is the one to tell; others are in the log.
+                    let _ = self.unmount_all();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a mount at run time.
     pub(super) async fn add(&mut self, added: AddedMount, asked: LeaseRequest) -> Result<String> {
         let lease = Lease::new(&asked, self.shared.clock.now())?;

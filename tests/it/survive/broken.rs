@@ -10,7 +10,7 @@ use super::{left_in, parent, pid_state};
 use crate::support::daemon::{arn, is_mounted};
 use crate::support::fleet::Fleet;
 use crate::support::reader::Reader;
-use crate::support::{Scene, eventually, ini_value};
+use crate::support::{Scene, eventually, ini_value, unmount_lazily};
 
 const GOOD: &str = r#"
 region = "eu-west-1"
@@ -118,7 +118,6 @@ fn a_reload_tells_what_is_wrong_now_and_serves_at_once_what_is_mended() {
     assert!(told(&output).contains("config.toml:3"), "{output:?}");
     let said = failure(&fleet.read("ops", "credentials"), "prod");
     assert!(said.contains("config.toml line 3"), "{said}");
-    // Of a role that is failing the rest is served.
     let output = fleet.reload(GOOD);
     assert!(output.status.success(), "{output:?}");
     assert!(key(&fleet.read("ops", "credentials"), "prod").is_some());
@@ -153,6 +152,7 @@ fn whatever_is_wrong_the_mounts_that_were_kept_stay() {
 fn a_mount_of_which_nothing_was_written_down_has_a_default_that_fails() {
     let Some(scene) = Scene::mountable() else { return };
     let fleet = scene.supervise(GOOD);
+    // As after the runtime directory was cleared.
     for path in left_in(&scene.path("run/credmount")) {
         if path.to_str().unwrap().ends_with(".state.json") {
             fs::remove_file(path).unwrap();
@@ -207,7 +207,8 @@ fn a_broken_configuration_does_not_keep_a_mount_from_being_removed() {
     let Some(scene) = Scene::mountable() else { return };
     let (at, run) = (scene.path("ops"), scene.path("run/credmount"));
     let ends: [&dyn Fn(Pid); 2] = [&|pid| kill_process(pid, Signal::TERM).unwrap(), &|_| {
-        assert!(scene.run(&["unmount", at.to_str().unwrap()]).status.success())
+        let output = scene.run(&["unmount", at.to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
     }];
     for end in ends {
         let fleet = scene.supervise(GOOD);
@@ -222,6 +223,20 @@ fn a_broken_configuration_does_not_keep_a_mount_from_being_removed() {
         let left = left_in(&run);
         assert!(left.iter().all(|path| is_log(path)), "{left:?}");
     }
+}
+
+#[test]
+fn a_daemon_with_a_broken_configuration_and_no_mount_left_ends() {
+    let Some(scene) = Scene::mountable() else { return };
+    let fleet = scene.supervise(GOOD);
+    let pid = fleet.pid();
+    let supervisor = parent(pid.as_raw_nonzero().get());
+    kill_process(supervisor, Signal::STOP).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    unmount_lazily(&scene.path("ops"));
+    scene.write_config(&misspelt());
+    kill_process(supervisor, Signal::CONT).unwrap();
+    eventually("the supervisor to go", || pid_state(supervisor).is_none_or(|it| it == 'Z'));
 }
 
 #[test]
