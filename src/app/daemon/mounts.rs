@@ -68,8 +68,7 @@ impl Daemon {
     pub(super) async fn add(&mut self, added: AddedMount, asked: LeaseRequest) -> Result<String> {
         let lease = Lease::new(&asked, self.shared.clock.now())?;
         let name = added.name.clone();
-        let others = self.mounts.iter().filter_map(|it| it.added.as_ref());
-        let mut all: Vec<AddedMount> = others.map(|(added, _)| added.clone()).collect();
+        let mut all = self.added();
         all.push(added.clone());
         let settings = self.blueprint.settings(&all)?;
         let plans = self.blueprint.plans(&settings)?;
@@ -90,6 +89,12 @@ impl Daemon {
         }
         self.remember();
         made.map(|()| String::new())
+    }
+
+    /// The mounts that were added.
+    pub(super) fn added(&self) -> Vec<AddedMount> {
+        let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
+        added.map(|(mount, _)| mount.clone()).collect()
     }
 
     pub(super) async fn remove(&mut self, name: &str) -> Result<()> {

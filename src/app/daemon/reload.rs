@@ -9,7 +9,7 @@ use super::{Daemon, chains_of, observe, start};
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
-use crate::config::{AddedMount, ConfigErrors};
+use crate::config::ConfigErrors;
 use crate::model::RoleChain;
 
 /// What a reload does to each mount. Mounts are told apart by where they are.
@@ -99,9 +99,7 @@ impl Daemon {
 
     /// As [`Daemon::reload`], without a record: how much was changed, and what there is to tell.
     pub(super) async fn apply(&mut self) -> Result<(Counts, String)> {
-        let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
-        let added: Vec<AddedMount> = added.map(|(added, _)| added.clone()).collect();
-        let settings = self.blueprint.settings(&added)?;
+        let settings = self.blueprint.settings(&self.added())?;
         let wanted = self.blueprint.plans(&settings)?;
         let present: Vec<&Plan> = self.mounts.iter().map(|it| &it.mount.plan).collect();
         let changes = Changes::between(&present, wanted);

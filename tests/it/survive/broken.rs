@@ -226,6 +226,26 @@ fn a_broken_configuration_does_not_keep_a_mount_from_being_removed() {
 }
 
 #[test]
+fn a_restart_that_would_take_the_keys_away_is_refused() {
+    let Some(scene) = Scene::mountable() else { return };
+    let fleet = scene.supervise(GOOD);
+    let pid = fleet.pid();
+    scene.write_config(&misspelt());
+    let output = scene.run(&["restart"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(told(&output).contains("config.toml:2: unknown key `regoin`"), "{output:?}");
+    assert_eq!(fleet.pid(), pid);
+    assert!(key(&fleet.read("ops", "credentials"), "prod").is_some());
+    // With nothing to lose it may be tried.
+    crash(&fleet);
+    let pid = fleet.pid();
+    let output = scene.run(&["restart"]);
+    assert!(output.status.success(), "{output:?}");
+    eventually("another daemon", || fleet.try_pid().is_some_and(|it| it != pid));
+    assert!(failure(&fleet.read("ops", "credentials"), "prod").contains(TOLD));
+}
+
+#[test]
 fn a_daemon_with_a_broken_configuration_and_no_mount_left_ends() {
     let Some(scene) = Scene::mountable() else { return };
     let fleet = scene.supervise(GOOD);
