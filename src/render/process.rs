@@ -29,9 +29,11 @@ pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._@+,:-".contains(c) { c } else { '_' })
         .collect();
+    let place = error.place.as_ref().map(|place| format!(" in {}", place.as_str()));
     format!(
-        "credmount: profile {name} has no keys: {}, run credmount status",
-        error.cause.sentence()
+        "credmount: profile {name} has no keys: {}{}, run credmount status",
+        error.cause.sentence(),
+        place.unwrap_or_default()
     )
 }
 
