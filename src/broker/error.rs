@@ -15,19 +15,27 @@ pub struct SessionError {
     pub detail: String,
     /// How long not to ask again, as the answer said (Retry-After).
     pub retry_after: Option<Duration>,
+    /// Whether `subject` is a hop on the way to the role that was asked for, not that role itself.
+    pub on_the_way: bool,
 }
 
 impl SessionError {
     /// An error with the service's own words.
     pub fn new(subject: impl Into<String>, cause: Cause, detail: &str) -> Self {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        Self { subject: subject.into(), cause, detail, retry_after: None }
+        Self { subject: subject.into(), cause, detail, retry_after: None, on_the_way: false }
     }
 
     /// The same, told not to ask again for so long.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
+    }
+
+    /// The same, as the roles behind the one that failed are told it.
+    #[must_use]
+    pub fn of_hop(self) -> Self {
+        Self { on_the_way: true, ..self }
     }
 }
 
@@ -295,7 +303,7 @@ impl Cause {
             }
             Self::Rejected => {
                 "Compare what AWS says with the settings of this role: role_arn, session_name, \
-                 external_id, session_duration, source_identity, tags, transitive_tags, policy_arns. \
+                 external_id, session_duration, source_identity, tags, transitive_tag_keys, policy_arns. \
                  A tag that comes along from the session before cannot be set again."
             }
             Self::Throttled => {

@@ -16,7 +16,10 @@ use super::profiles::{Profile, Profiles};
 use super::regions::Regions;
 use super::spec::{Catalog, RoleSpec, Target};
 use super::value::{self, listed, meant, shown};
-use crate::model::{BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName};
+use crate::model::{
+    BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName,
+    SessionNameTemplate,
+};
 
 /// The longest chain. AWS has no limit; people have.
 const MOST_HOPS: usize = 16;
@@ -30,6 +33,8 @@ pub(super) struct Chains<'a> {
     pub(super) regions: Regions<'a>,
     /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
     pub(super) ambient_profile: &'a str,
+    /// What `{mount}` in session names stands for.
+    pub(super) mount: &'a str,
 }
 
 /// A chain with what its roles need to know.
@@ -71,6 +76,7 @@ impl Chains<'_> {
         let built = self.source_profile(source, &mut vec![arn.to_string()], report)?;
         let hop = HopSpec {
             subject: &format!("role {}", shown(arn.as_str())),
+            name: arn.role_name(),
             origin,
             target: Target::Arn(arn.clone()),
             region: None,
@@ -98,6 +104,7 @@ impl Chains<'_> {
         };
         let hop = HopSpec {
             subject: &format!("role {}", shown(&spec.name)),
+            name: &spec.name,
             origin: &spec.origin,
             target: spec.target.clone(),
             region: spec.region.clone(),
@@ -161,10 +168,13 @@ impl Chains<'_> {
         let session_duration =
             checked(profile, "duration_seconds", report, value::duration_seconds);
         let external_id = checked(profile, "external_id", report, ExternalId::parse);
-        let session_name = checked(profile, "role_session_name", report, RoleSessionName::parse);
+        // Other programs read it too, and know no placeholders.
+        let literal = |text: &str| RoleSessionName::parse(text).map(SessionNameTemplate::from);
+        let session_name = checked(profile, "role_session_name", report, literal);
         let built = self.profile_source(profile, source, trail, report)?;
         let hop = HopSpec {
             subject: &subject,
+            name: &profile.name,
             origin: &role_arn.origin,
             target: Target::Arn(arn?),
             region: region.clone(),

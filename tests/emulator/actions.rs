@@ -112,7 +112,10 @@ fn assume_role(
     let identity = session.attributes.source_identity.as_deref();
     let identity_xml = identity.map(|identity| element("SourceIdentity", identity));
     let packed = session.attributes.packed_percent();
-    let packed_xml = packed.map(|percent| element("PackedPolicySize", &percent.to_string()));
+    let packed_xml = packed.map(|percent| {
+        let percent = percent.to_string();
+        element("PackedPolicySize", &percent) + &element("SessionTokenUtilization", &percent)
+    });
     Ok(Success {
         action: "AssumeRole",
         result_xml: assumed_xml

@@ -12,7 +12,7 @@
 //! evaluated.
 //!
 //! At the same address, by path, are two services that hand out keys of a role: the instance
-//! metadata service (`/latest/`, IMDSv2 only) and the container credentials endpoint
+//! metadata service (`/latest/`, `IMDSv2` only) and the container credentials endpoint
 //! ([`Emulator::container_uri`], [`Emulator::pod_identity_uri`]).
 //!
 //! In process:

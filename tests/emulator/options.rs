@@ -79,6 +79,7 @@ impl Default for Settings {
 /// Trust and limits of one role.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a test")]
 pub(crate) struct RoleRules {
     /// Whether it was deleted: STS answers as if the caller might not assume it.
     pub(crate) is_deleted: bool,

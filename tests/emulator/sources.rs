@@ -1,5 +1,5 @@
 //! Services that hand out keys of a role to whoever runs at the right place: the EC2 instance
-//! metadata service (IMDSv2) and the container credentials endpoint of ECS and EKS Pod Identity.
+//! metadata service (`IMDSv2`) and the container credentials endpoint of ECS and EKS Pod Identity.
 //! Both keep their keys until little of their life is left, as the real ones do, so that asking
 //! again is no rotation.
 //!
@@ -35,7 +35,7 @@ const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 /// What is asked for, by path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// A session token of IMDSv2.
+    /// A session token of `IMDSv2`.
     Token,
     /// The name of the role of the instance.
     RoleName,
@@ -78,7 +78,7 @@ impl Asked {
 /// What the services remember.
 #[derive(Default)]
 pub(crate) struct Sources {
-    /// IMDSv2 tokens and when they end.
+    /// `IMDSv2` tokens and when they end.
     tokens: HashMap<String, SystemTime>,
     /// The keys of a role that are handed out now, by role name, and when they were issued.
     current: HashMap<String, (IssuedSession, SystemTime)>,

@@ -155,8 +155,8 @@ async fn an_answer_tells_the_packed_size_of_policies_and_tags() {
     let sts = start();
     let base = base_client(&sts);
     let answer = assume_prod(&base).send().await.expect("a session");
-    assert_eq!(answer.packed_policy_size(), None);
+    assert_eq!(answer.session_token_utilization(), None);
     let tag = aws_sdk_sts::types::Tag::builder().key("team").value("x".repeat(200));
     let answer = assume_prod(&base).tags(tag.build().expect("a tag")).send().await;
-    assert_eq!(answer.expect("a session").packed_policy_size(), Some(5));
+    assert_eq!(answer.expect("a session").session_token_utilization(), Some(5));
 }
