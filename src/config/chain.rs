@@ -89,7 +89,7 @@ impl Chains<'_> {
     }
 
     fn role(&self, spec: &RoleSpec, trail: &mut Trail, report: &mut Report) -> Option<Built> {
-        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, trail, report)?;
+        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, MOST_HOPS, trail, report)?;
         let built = if let Some(source) = &spec.source_role {
             let Some(found) = self.catalog.find(&source.value) else {
                 if !self.catalog.is_broken(&source.value) {
@@ -141,7 +141,10 @@ impl Chains<'_> {
 
     fn profile(&self, profile: &Profile, trail: &mut Trail, report: &mut Report) -> Option<Built> {
         let subject = format!("profile {}", shown(&profile.name));
-        Self::step(subject.clone(), &profile.origin, trail, report)?;
+        // What stands at the start of a chain is no hop.
+        let is_base = profile.property("role_arn").is_none();
+        let most = MOST_HOPS + usize::from(is_base);
+        Self::step(subject.clone(), &profile.origin, most, trail, report)?;
         if !profile.check_lines(report) {
             return None;
         }
@@ -314,10 +317,11 @@ impl Chains<'_> {
         Some(Built::base(base, profile.is_role_session(), name, region))
     }
 
-    /// Notes one step of the way; refuses loops and endless chains.
+    /// Notes one step of the way, of which there may be `most`; refuses loops and endless chains.
     fn step(
         subject: String,
         origin: &Origin,
+        most: usize,
         trail: &mut Trail,
         report: &mut Report,
     ) -> Option<()> {
@@ -326,7 +330,7 @@ impl Chains<'_> {
             report.error(origin, format!("these need one another: {path}; break the loop"));
             return None;
         }
-        if trail.len() >= MOST_HOPS {
+        if trail.len() >= most {
             let message = format!("{subject} is behind {MOST_HOPS} others: shorten the chain");
             report.error(origin, message);
             return None;
