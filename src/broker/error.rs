@@ -17,6 +17,8 @@ pub struct SessionError {
     pub retry_after: Option<Duration>,
     /// Where to look, for readers of the mount too.
     pub place: Option<Place>,
+    /// Whether `subject` is a hop on the way to the role that was asked for, not that role itself.
+    pub on_the_way: bool,
 }
 
 /// A place such as `config.toml line 3`. It stands in files that readers see, so it has letters,
@@ -44,7 +46,8 @@ impl SessionError {
     /// An error with the service's own words.
     pub fn new(subject: impl Into<String>, cause: Cause, detail: &str) -> Self {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        Self { subject: subject.into(), cause, detail, retry_after: None, place: None }
+        let subject = subject.into();
+        Self { subject, cause, detail, retry_after: None, place: None, on_the_way: false }
     }
 
     /// The same, told not to ask again for so long.
@@ -57,6 +60,12 @@ impl SessionError {
     #[must_use]
     pub fn at(self, place: Option<Place>) -> Self {
         Self { place, ..self }
+    }
+
+    /// The same, as the roles behind the one that failed are told it.
+    #[must_use]
+    pub fn of_hop(self) -> Self {
+        Self { on_the_way: true, ..self }
     }
 }
 
@@ -330,7 +339,7 @@ impl Cause {
             }
             Self::Rejected => {
                 "Compare what AWS says with the settings of this role: role_arn, session_name, \
-                 external_id, session_duration, source_identity, tags, transitive_tags, policy_arns. \
+                 external_id, session_duration, source_identity, tags, transitive_tag_keys, policy_arns. \
                  A tag that comes along from the session before cannot be set again."
             }
             Self::Throttled => {

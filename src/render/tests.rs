@@ -151,6 +151,25 @@ fn process_json_of_a_failing_profile_says_why_and_has_no_keys() {
 }
 
 #[test]
+fn the_reason_names_the_hop_that_failed_unless_it_is_the_role_itself() {
+    let arn = "arn:aws:iam::123456789012:role/team/hub+=,.@-_x";
+    let error = SessionError::new(arn, Cause::AccessDenied, "words of AWS");
+    let reason = |error: &SessionError| failure_line(&name("prod"), error);
+    assert!(!reason(&error).contains("hub"));
+    assert_eq!(
+        reason(&error.of_hop()),
+        format!(
+            "credmount: profile prod has no keys: AWS denied AssumeRole, at the hop {arn}, run \
+             credmount status"
+        )
+    );
+    let base = SessionError::new("base credentials", Cause::BaseExpired, "").of_hop();
+    assert!(!reason(&base).contains("hop"));
+    let strange = SessionError::new("arn:$(x) `y`", Cause::AccessDenied, "").of_hop();
+    assert!(reason(&strange).contains("at the hop arn:__x___y_,"), "{}", reason(&strange));
+}
+
+#[test]
 fn nothing_of_the_service_reaches_readers_of_a_failing_profile() {
     let line = failure_line(&name("prod"), &SessionError::new("arn", Cause::Rejected, "$(x)"));
     assert!(!line.contains('$') && !line.contains("arn"));

@@ -24,6 +24,7 @@ use super::control;
 use super::faults::Fault;
 use super::params::ApiRequest;
 use super::random;
+use super::sources::{self, Asked};
 use super::state::Shared;
 
 /// The largest request read, in bytes.
@@ -121,6 +122,11 @@ async fn respond(
     }
 
     let fault = ticket.fault.as_ref();
+    if let Some(asked) = Asked::of(request.uri.path()) {
+        let answer = sources::respond(&mut shared.state.lock(), &request, asked, fault);
+        shared.finish(&ticket, answer.result, answer.access_key_id);
+        return Ok(answer.response);
+    }
     let (outcome, now) = {
         let mut state = shared.state.lock();
         (perform(&mut state, &request, fault), state.now())

@@ -18,5 +18,7 @@ mod identity;
 mod rules;
 #[path = "tests/signatures.rs"]
 mod signatures;
+#[path = "tests/sources.rs"]
+mod sources;
 #[path = "tests/support.rs"]
 mod support;
