@@ -10,6 +10,10 @@
 //! roles assumed with it inherit its source identity and its transitive tags. Policies are not
 //! evaluated.
 //!
+//! At the same address is an IAM Identity Center, the OIDC service and the portal: `RegisterClient`,
+//! `StartDeviceAuthorization`, `CreateToken` (device codes and refresh tokens),
+//! `GetRoleCredentials`. The keys that the portal gives are good for STS.
+//!
 //! In process:
 //!
 //! ```ignore
@@ -44,7 +48,14 @@
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
 //!                                           "allows_set_source_identity": false}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
+//! # IAM Identity Center: the user codes under way, what a person decides, and what goes wrong.
+//! curl $STS/_emulator/devices
+//! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
+//! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
+//! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
 //! ```
+//!
+//! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
 //! `{"server-error": {"status": 503}}`, `{"unavailable-retry-after": {"seconds": 1}}`,
@@ -66,6 +77,7 @@ mod body;
 mod calls;
 mod clock;
 mod control;
+mod device;
 mod faults;
 mod keys;
 mod options;
@@ -73,6 +85,7 @@ mod params;
 mod random;
 mod server;
 mod signature;
+mod sso;
 mod state;
 mod validate;
 mod web_identity;
@@ -89,8 +102,10 @@ use state::Shared;
 
 pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
+pub(crate) use device::Decision;
 pub(crate) use faults::{Fault, FaultRule};
 pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
+pub(crate) use sso::SignIn;
 pub(crate) use state::IssuedSession;
 
 /// A running emulator, in a thread of its own. Clones are handles of the same one; it stops, and
@@ -138,7 +153,8 @@ impl Emulator {
         self.server.address
     }
 
-    /// What clients take for `AWS_ENDPOINT_URL_STS`: `http://127.0.0.1:PORT`.
+    /// What clients take for `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL_SSO` and
+    /// `AWS_ENDPOINT_URL_SSO_OIDC`: `http://127.0.0.1:PORT`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address())
     }
