@@ -90,6 +90,10 @@ pub enum Cause {
     ClockSkew,
     /// The base credentials are expired.
     BaseExpired,
+    /// Nobody is signed in to IAM Identity Center, or AWS no longer accepts the sign-in.
+    LoginNeeded,
+    /// IAM Identity Center does not give this role of this account to who has signed in.
+    NotAssigned,
     /// AWS does not know the base access key, or its secret does not match.
     BaseInvalid,
     /// No base credentials were found.
@@ -134,7 +138,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -144,6 +148,8 @@ impl Cause {
         Self::ChainedDurationTooLong,
         Self::ClockSkew,
         Self::BaseExpired,
+        Self::LoginNeeded,
+        Self::NotAssigned,
         Self::BaseInvalid,
         Self::NoBaseCredentials,
         Self::BaseSourceFailed,
@@ -173,6 +179,8 @@ impl Cause {
             Self::ChainedDurationTooLong => "ChainedDurationTooLong",
             Self::ClockSkew => "ClockSkew",
             Self::BaseExpired => "BaseExpired",
+            Self::LoginNeeded => "LoginNeeded",
+            Self::NotAssigned => "NotAssigned",
             Self::BaseInvalid => "BaseInvalid",
             Self::NoBaseCredentials => "NoBaseCredentials",
             Self::BaseSourceFailed => "BaseSourceFailed",
@@ -202,6 +210,8 @@ impl Cause {
             | Self::DurationTooLong
             | Self::ChainedDurationTooLong
             | Self::BaseExpired
+            | Self::LoginNeeded
+            | Self::NotAssigned
             | Self::BaseInvalid
             | Self::NoBaseCredentials
             | Self::Misconfigured
@@ -239,6 +249,8 @@ impl Cause {
             Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
             Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
             Self::BaseExpired => "the base credentials are expired",
+            Self::LoginNeeded => "nobody is signed in to IAM Identity Center",
+            Self::NotAssigned => "IAM Identity Center does not give this role",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
             Self::BaseSourceFailed => "the source of the base credentials failed",
@@ -310,6 +322,15 @@ impl Cause {
             Self::BaseExpired => {
                 "Renew the base credentials: sign in again (aws sso login), or let their source \
                  write new keys. credmount reads them again by itself."
+            }
+            Self::LoginNeeded => {
+                "Sign in: credmount login NAME, NAME being the AWS profile, or aws sso login \
+                 --profile NAME. Running daemons notice it within seconds."
+            }
+            Self::NotAssigned => {
+                "Compare sso_account_id and sso_role_name of the profile with what the start page \
+                 of IAM Identity Center shows; a permission set may have been taken away, or have \
+                 to be asked for."
             }
             Self::BaseInvalid => {
                 "The access key may be deleted or inactive, its secret or session token may not \

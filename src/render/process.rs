@@ -33,7 +33,11 @@ pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
         }
         None => String::new(),
     };
-    format!("credmount: profile {name} has no keys: {sentence}{place}, run credmount status")
+    let command = match error.cause {
+        Cause::LoginNeeded => format!("login {name}"),
+        _ => "status".to_owned(),
+    };
+    format!("credmount: profile {name} has no keys: {sentence}{place}, run credmount {command}")
 }
 
 /// `text` with nothing in it that a shell or a parser takes for anything else, and not longer than

@@ -31,5 +31,6 @@ mod readers;
 mod rotation;
 mod semantics;
 mod sources;
+mod sso;
 mod survive;
 mod systemd;
