@@ -13,7 +13,7 @@ use super::lifeline::Lifeline;
 use super::plan::refuse_served;
 use super::supervise::{self, RESTART};
 use super::surroundings::{Surroundings, runtime, start_logging};
-use super::{background, exit_code, report};
+use super::{background, exit_code, mfa, report};
 use crate::cli::{MountArgs, MountNamedArgs};
 use crate::config::{Flags, Settings};
 use crate::fuse::mount as fuse_mount;
@@ -96,7 +96,9 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
         }
     }
     if settings.background && !detached {
-        return background::launch(&log_file, typed.command);
+        let launched = background::launch(&log_file, typed.command)?;
+        mfa::ask_after_start(&settings, &blueprint.socket(&runtime_dir));
+        return Ok(launched);
     }
     if settings.supervise && !supervised {
         start_logging(&settings, Level::INFO);

@@ -56,6 +56,12 @@ pub enum Cause {
     BaseInvalid,
     /// No base credentials were found.
     NoBaseCredentials,
+    /// A session with MFA is needed, and nobody has given a code: AWS was not asked.
+    MfaCodeNeeded,
+    /// AWS refused the MFA code: wrong, used already, or of another device.
+    MfaCodeRejected,
+    /// The `mfa_process` gave no code that could be used.
+    MfaProcessFailed,
     /// Where the base credentials come from is configured, but it failed: a credential process,
     /// a metadata service.
     BaseSourceFailed,
@@ -94,7 +100,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -106,6 +112,9 @@ impl Cause {
         Self::BaseExpired,
         Self::BaseInvalid,
         Self::NoBaseCredentials,
+        Self::MfaCodeNeeded,
+        Self::MfaCodeRejected,
+        Self::MfaProcessFailed,
         Self::BaseSourceFailed,
         Self::Misconfigured,
         Self::WrongRegion,
@@ -134,6 +143,9 @@ impl Cause {
             Self::BaseExpired => "BaseExpired",
             Self::BaseInvalid => "BaseInvalid",
             Self::NoBaseCredentials => "NoBaseCredentials",
+            Self::MfaCodeNeeded => "MfaCodeNeeded",
+            Self::MfaCodeRejected => "MfaCodeRejected",
+            Self::MfaProcessFailed => "MfaProcessFailed",
             Self::BaseSourceFailed => "BaseSourceFailed",
             Self::Misconfigured => "Misconfigured",
             Self::WrongRegion => "WrongRegion",
@@ -162,6 +174,9 @@ impl Cause {
             | Self::BaseExpired
             | Self::BaseInvalid
             | Self::NoBaseCredentials
+            | Self::MfaCodeNeeded
+            | Self::MfaCodeRejected
+            | Self::MfaProcessFailed
             | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected
@@ -183,6 +198,11 @@ impl Cause {
         matches!(self, Self::Throttled | Self::ServiceUnavailable)
     }
 
+    /// Whether it ends as soon as somebody gives an MFA code, for which the daemon has to run.
+    pub fn ends_by_mfa_code(self) -> bool {
+        matches!(self, Self::MfaCodeNeeded | Self::MfaCodeRejected | Self::MfaProcessFailed)
+    }
+
     /// One clause that says what happened. It stands in files that readers of the mount see, so
     /// it has letters, digits, spaces, commas, hyphens and full stops only.
     pub fn sentence(self) -> &'static str {
@@ -198,6 +218,9 @@ impl Cause {
             Self::BaseExpired => "the base credentials are expired",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
+            Self::MfaCodeNeeded => "an MFA code is needed",
+            Self::MfaCodeRejected => "AWS did not accept the MFA code",
+            Self::MfaProcessFailed => "the mfa process gave no code",
             Self::BaseSourceFailed => "the source of the base credentials failed",
             Self::Misconfigured => "the AWS configuration of this machine cannot be used",
             Self::WrongRegion => "the region is disabled or in another partition",
@@ -221,9 +244,8 @@ impl Cause {
                 "Three things decide: the trust policy of the role must allow the calling \
                  identity sts:AssumeRole; the policies of the calling identity must allow \
                  sts:AssumeRole on the role; and the conditions of both must be met, such as \
-                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (credmount \
-                 cannot give an MFA code: use base credentials that carry MFA). A role that does \
-                 not exist gives the same answer."
+                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (see mfa_serial). \
+                 A role that does not exist gives the same answer."
             }
             Self::SessionTagsDenied => {
                 "Two things must allow sts:TagSession beside sts:AssumeRole: the trust policy of \
@@ -278,6 +300,20 @@ impl Cause {
                  credential_process, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a web identity \
                  token, or a role of the instance or container. A service does not see the \
                  environment of your shell."
+            }
+            Self::MfaCodeNeeded => {
+                "Give the code that the device shows: credmount mfa. It is asked for and lasts for \
+                 all roles behind the device. A command that prints codes (mfa_process) needs nobody."
+            }
+            Self::MfaCodeRejected => {
+                "A code is good once, and for about a minute: wait for the next one, then credmount \
+                 mfa. If none is accepted, look at the clock of the device and at mfa_serial: aws \
+                 iam list-mfa-devices shows the devices of the user whose keys are used."
+            }
+            Self::MfaProcessFailed => {
+                "Run the mfa_process by hand as the same user, without a terminal for its input: it \
+                 has to print a code of six digits within 30 seconds. Meanwhile credmount mfa takes \
+                 a code."
             }
             Self::BaseSourceFailed => {
                 "Run the credential_process of the profile by hand as the same user, or ask the \

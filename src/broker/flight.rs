@@ -57,6 +57,10 @@ impl Broker {
         let chain = &entry.chain;
         let mut work = Work { left: FLIGHT_LIMIT };
         let Some(hop) = chain.hops.last() else {
+            if chain.mfa().is_some() {
+                // GetSessionToken counts for STS as AssumeRole does.
+                self.turn(entry).await;
+            }
             return work.spend(entry, source.base(&chain.base)).await;
         };
         let with = match chain.parent() {
@@ -80,9 +84,7 @@ impl Broker {
     ) -> Result<StsSession, SessionError> {
         let mut attempt = 1;
         loop {
-            entry.queued.store(true, Ordering::Relaxed);
-            self.pacer.turn(entry.urgent.subscribe()).await;
-            entry.queued.store(false, Ordering::Relaxed);
+            self.turn(entry).await;
             let error = match work.spend(entry, source.assume_role(hop, with)).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
@@ -98,6 +100,20 @@ impl Broker {
         }
     }
 
+    /// Whether it is known that a person has to give a code, and told once for all roles behind it.
+    fn is_told(&self, entry: &Entry, error: &SessionError) -> bool {
+        let is_behind = entry.chain.mfa().is_some() && !entry.chain.hops.is_empty();
+        let known = entry.slot.lock().status().failure.map(|failure| failure.error.cause);
+        error.cause == Cause::MfaCodeNeeded && (is_behind || known == Some(Cause::MfaCodeNeeded))
+    }
+
+    /// Waits until one more call may be made.
+    async fn turn(&self, entry: &Entry) {
+        entry.queued.store(true, Ordering::Relaxed);
+        self.pacer.turn(entry.urgent.subscribe()).await;
+        entry.queued.store(false, Ordering::Relaxed);
+    }
+
     fn land(&self, entry: &Entry, outcome: Result<StsSession, SessionError>) {
         let now = self.clock.now();
         let role = entry.subject();
@@ -108,6 +124,9 @@ impl Broker {
                 lifetime_seconds = session.lifetime().as_secs(),
                 "session received"
             ),
+            Err(error) if self.is_told(entry, error) => {
+                tracing::debug!(%role, %error, "still no session");
+            }
             Err(error) => tracing::warn!(%role, %error, "no session"),
         }
         let min_ttl = self.configured.read().min_ttl;

@@ -11,6 +11,7 @@ use super::attributes::AttributeSpec;
 use super::error::{Origin, Report};
 use super::hop::HopSpec;
 use super::layer::Sourced;
+use super::mfa::MfaSpec;
 use super::options::Options;
 use super::profiles::{Profile, Profiles};
 use super::regions::Regions;
@@ -96,8 +97,10 @@ impl Chains<'_> {
             let common = self.options.source_profile.first();
             self.source_profile(spec.source_profile.as_ref().or(common), trail, report)?
         };
+        let subject = format!("role {}", shown(&spec.name));
+        let built = spec.mfa.apply(&subject, built, self, report)?;
         let hop = HopSpec {
-            subject: &format!("role {}", shown(&spec.name)),
+            subject: &subject,
             origin: &spec.origin,
             target: spec.target.clone(),
             region: spec.region.clone(),
@@ -149,7 +152,10 @@ impl Chains<'_> {
         let by_sdk = web_identity || own_source.is_some();
         let Some(role_arn) = role_arn.filter(|_| !by_sdk) else {
             trail.pop();
-            let mut built = Self::base_profile(profile, region, report)?;
+            let built = Self::base_profile(profile, region, report)?;
+            let mfa =
+                if by_sdk { MfaSpec::default() } else { MfaSpec::of_profile(profile, report)? };
+            let mut built = mfa.apply(&subject, built, self, report)?;
             if trail.is_empty() {
                 let own = built.source_region.as_ref();
                 built.region = self.regions.of_base(own).map(|found| found.value.clone());
@@ -162,7 +168,9 @@ impl Chains<'_> {
             checked(profile, "duration_seconds", report, value::duration_seconds);
         let external_id = checked(profile, "external_id", report, ExternalId::parse);
         let session_name = checked(profile, "role_session_name", report, RoleSessionName::parse);
+        let mfa = MfaSpec::of_profile(profile, report);
         let built = self.profile_source(profile, source, trail, report)?;
+        let built = mfa?.apply(&subject, built, self, report)?;
         let hop = HopSpec {
             subject: &subject,
             origin: &role_arn.origin,
@@ -187,13 +195,13 @@ impl Chains<'_> {
         report: &mut Report,
     ) -> Option<()> {
         let subject = shown(&profile.name);
-        if let Some((origin, _)) = profile.property("mfa_serial") {
+        if let (Some((origin, _)), Some(_)) = (profile.property("mfa_serial"), own_source) {
             report.error(
                 origin,
                 format!(
-                    "profile {subject} wants MFA, which this version cannot ask for: take a \
-                     session with MFA elsewhere, and name its profile as source_profile of a role \
-                     without mfa_serial"
+                    "profile {subject} wants MFA and is its own source_profile, so the AWS SDK \
+                     assumes the role, which cannot give codes: move the keys to a profile of their \
+                     own, and name that as source_profile"
                 ),
             );
             return None;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{ProfileState, Text, instant};
 use crate::broker::{Cause, SessionError};
-use crate::model::{ProfileName, StsSession};
+use crate::model::{MfaCode, ProfileName, StsSession};
 
 /// Renders `credmount/process/NAME.json`, which SDKs read by `credential_process = cat …` (AWS
 /// SDKs and Tools Reference Guide, "Process credential provider").
@@ -24,15 +24,31 @@ pub fn process_json(name: &ProfileName, state: &ProfileState) -> Text {
 /// The reason a profile has no keys, as readers see it: one generic line of characters that no
 /// shell and no INI parser takes for anything else.
 pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
-    let name: String = name
+    let shown: String = name
         .as_str()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._@+,:-".contains(c) { c } else { '_' })
         .collect();
-    format!(
-        "credmount: profile {name} has no keys: {}, run credmount status",
-        error.cause.sentence()
-    )
+    let command = if error.cause.ends_by_mfa_code() {
+        mfa_command(name)
+    } else {
+        "credmount status".to_owned()
+    };
+    let reason = error.cause.sentence();
+    format!("credmount: profile {shown} has no keys: {reason}, run {command}")
+}
+
+/// The command that gives the MFA code which a profile needs, as it can be typed into any shell.
+pub fn mfa_command(name: &ProfileName) -> String {
+    let name = name.as_str();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._@+,:-".contains(c);
+    // As an argument the name has to be nothing but a name.
+    let is_argument = !name.starts_with('-') && MfaCode::parse(name).is_err();
+    if is_argument && name.chars().all(is_plain) {
+        format!("credmount mfa {name}")
+    } else {
+        "credmount mfa".to_owned()
+    }
 }
 
 /// Whether the parts of a session stand in our files without any quoting. STS answers nothing

@@ -95,6 +95,9 @@ fn assume_role(
     if rules.external_id.is_some() && rules.external_id.as_deref() != external_id {
         return Err(denied("AssumeRole"));
     }
+    if rules.requires_mfa && !caller.has_mfa {
+        return Err(denied("AssumeRole"));
+    }
     let attributes = attributes.chained(&caller.attributes)?;
     if attributes.source_identity.is_some() && !rules.allows_set_source_identity {
         return Err(denied("SetSourceIdentity"));
@@ -155,7 +158,8 @@ fn session_token(
         return Err(ApiError::forbidden("AccessDenied", message));
     }
     let seconds = validate::duration_seconds(params, 43_200, 129_600)?;
-    let principal = Principal { kind: PrincipalKind::UserSession, ..caller };
+    let has_mfa = state.mfa.check(params)?;
+    let principal = Principal { kind: PrincipalKind::UserSession, has_mfa, ..caller };
     let session = state.issue(principal, Duration::from_secs(seconds), fault);
     Ok(Success {
         action: "GetSessionToken",
@@ -180,6 +184,7 @@ fn assumed_role(state: &mut State, role: &RoleArn<'_>, session_name: &str) -> Pr
         arn: format!("arn:{partition}:sts::{account_id}:assumed-role/{name}/{session_name}"),
         user_id: format!("{role_id}:{session_name}"),
         attributes: SessionAttributes::default(),
+        has_mfa: false,
     }
 }
 

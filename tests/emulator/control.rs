@@ -28,6 +28,13 @@ struct SettingsChange {
     roles: HashMap<String, RoleRules>,
 }
 
+/// The MFA device whose next code is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceAsked {
+    serial: String,
+}
+
 /// Answers a request for `path`, which comes without the prefix.
 pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Response<AnswerBody> {
     let (status, value) = match handle(shared, request, path) {
@@ -61,6 +68,10 @@ fn handle(
         (&Method::DELETE, "faults") => {
             shared.clear_faults();
             Ok(json!({}))
+        }
+        (&Method::POST, "mfa") => {
+            let DeviceAsked { serial } = parse(&request.body).map_err(wrong)?;
+            Ok(json!({ "code": shared.state.lock().mfa.show(&serial) }))
         }
         (&Method::POST, "settings") => {
             let change: SettingsChange = parse(&request.body).map_err(wrong)?;

@@ -26,6 +26,8 @@ pub(crate) struct Principal {
     pub(crate) user_id: String,
     /// What its session carries; nothing for the user.
     pub(crate) attributes: SessionAttributes,
+    /// `aws:MultiFactorAuthPresent`: whether its session was given for an MFA code.
+    pub(crate) has_mfa: bool,
 }
 
 /// A secret and what comes with it.

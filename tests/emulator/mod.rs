@@ -2,7 +2,7 @@
 //! plain HTTP, with signatures verified. It is no part of the daemon and uses none of its code.
 //!
 //! Actions: AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetCallerIdentity. Every role
-//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id.
+//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id or MFA.
 //! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
 //! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
 //! hour for chained roles), the forms of role ARNs, session names and external ids, and those of
@@ -44,6 +44,9 @@
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
 //!                                           "allows_set_source_identity": false}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
+//! # A role that wants MFA, and the next code of a device.
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"requires_mfa": true}}}'
+//! curl $STS/_emulator/mfa -d '{"serial": "arn:aws:iam::123456789012:mfa/dev"}'
 //! ```
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
@@ -68,6 +71,7 @@ mod clock;
 mod control;
 mod faults;
 mod keys;
+mod mfa;
 mod options;
 mod params;
 mod random;
@@ -187,6 +191,17 @@ impl Emulator {
     /// Sets the trust and the limits of one role.
     pub(crate) fn set_role(&self, role_name: &str, rules: RoleRules) {
         self.shared.state.lock().settings.roles.insert(role_name.to_owned(), rules);
+    }
+
+    /// The next code of the base user's MFA device of this serial number or ARN, good for one call at
+    /// any time. The device is made by its first code.
+    pub(crate) fn mfa_code(&self, serial: &str) -> String {
+        self.shared.state.lock().mfa.show(serial)
+    }
+
+    /// All codes that devices have shown so far.
+    pub(crate) fn mfa_codes(&self) -> Vec<String> {
+        self.shared.state.lock().mfa.shown()
     }
 
     /// The time by the emulated clock, which judges the sessions.

@@ -71,6 +71,8 @@ pub(crate) struct RoleRules {
     pub(crate) is_deleted: bool,
     /// `sts:ExternalId` that the trust policy asks for.
     pub(crate) external_id: Option<String>,
+    /// Whether the trust policy asks for `aws:MultiFactorAuthPresent`.
+    pub(crate) requires_mfa: bool,
     /// `MaxSessionDuration` of the role, 3600–43200.
     pub(crate) max_session_duration_seconds: u64,
     /// Whether callers may do `sts:TagSession`, which tags need, inherited ones too.
@@ -85,6 +87,7 @@ impl Default for RoleRules {
         Self {
             is_deleted: false,
             external_id: None,
+            requires_mfa: false,
             max_session_duration_seconds: 43_200,
             allows_tag_session: true,
             allows_set_source_identity: true,

@@ -12,6 +12,7 @@ use super::calls::{CallRecord, role_name};
 use super::clock;
 use super::faults::{Fault, FaultTable};
 use super::keys::{Key, KeyRing, Principal, PrincipalKind};
+use super::mfa::MfaDevices;
 use super::options::{Options, Settings};
 use super::params::ApiRequest;
 use super::random;
@@ -108,6 +109,7 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) faults: FaultTable,
     pub(crate) keys: KeyRing,
+    pub(crate) mfa: MfaDevices,
     pub(crate) calls: Vec<CallRecord>,
     pub(crate) sessions: Vec<IssuedSession>,
     /// Unique ids of roles (`AROA…`) by account and name.
@@ -122,6 +124,7 @@ impl State {
             arn: format!("arn:aws:iam::{}:user/dev", options.account_id),
             user_id: random::identifier("AIDA"),
             attributes: SessionAttributes::default(),
+            has_mfa: false,
         };
         let base_key = Key {
             secret: options.base_secret_access_key.clone(),
@@ -135,6 +138,7 @@ impl State {
             settings: options.settings.clone(),
             faults: FaultTable::default(),
             keys,
+            mfa: MfaDevices::default(),
             calls: Vec::new(),
             sessions: Vec::new(),
             role_ids: HashMap::new(),

@@ -171,6 +171,8 @@ pub(super) fn some_role(
     let failures: Vec<SessionError> = chains
         .iter()
         .filter_map(|chain| match broker.serving(chain, now) {
+            // A code can be given only to a daemon that runs.
+            Serving::Failing(error) if error.cause.ends_by_mfa_code() => None,
             Serving::Failing(error) if error.cause.retry() == RetryClass::Permanent => Some(error),
             _ => None,
         })

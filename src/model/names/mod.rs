@@ -4,11 +4,13 @@
 
 mod arn;
 mod attributes;
+mod mfa;
 mod partition;
 mod text;
 
 pub use arn::RoleArn;
 pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
+pub use mfa::MfaDevice;
 pub use partition::{Partition, RegionName};
 pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
 
