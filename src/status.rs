@@ -1,11 +1,12 @@
 //! What `status` tells of the roles of a mount.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::broker::{Broker, Cause, Serving, SessionError, SlotStatus};
 use crate::model::{BaseCredentials, Role};
 use crate::publish::Publisher;
-use crate::render::{RoleStatus, UNCONFIGURED, instant};
+use crate::render::{MfaStatus, RoleStatus, UNCONFIGURED, instant, mfa_command};
 use crate::tree::View;
 
 /// The state of each role that `view` shows at `now`, in the order of the mount.
@@ -28,7 +29,8 @@ pub fn role_statuses(
             (None, Serving::Failing(_)) => "failing",
             (None, Serving::Pending) => "pending",
         };
-        role_status(role, default, state, &broker.status(&role.chain), now)
+        let status = role_status(role, default, state, &broker.status(&role.chain), now);
+        RoleStatus { mfa: mfa_status(role, broker), ..status }
     };
     publisher.roles(view).map(status).collect()
 }
@@ -51,6 +53,7 @@ fn unconfigured(role: &Role, default: bool, error: &SessionError) -> RoleStatus 
         source_profile: None,
         renewals: 0,
         failures: 0,
+        mfa: None,
     }
 }
 
@@ -82,5 +85,18 @@ fn role_status(
         },
         renewals: slot.renewals,
         failures: slot.failures,
+        mfa: None,
     }
+}
+
+/// The session with MFA that the role is behind.
+fn mfa_status(role: &Role, broker: &Broker) -> Option<MfaStatus> {
+    let device = role.chain.mfa()?.device.to_string();
+    let SlotStatus { session, failure, .. } = broker.status(&Arc::new(role.chain.mfa_chain()?));
+    let is_needed = failure.is_some_and(|failure| failure.error.cause.ends_by_mfa_code());
+    Some(MfaStatus {
+        device,
+        expires: session.map(|session| instant(session.expiration)),
+        command: is_needed.then(|| mfa_command(&role.profile)),
+    })
 }

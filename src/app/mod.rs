@@ -8,6 +8,7 @@ mod daemons;
 mod device_prompt;
 mod lifeline;
 mod login;
+mod mfa;
 mod mount;
 mod plan;
 mod service;
@@ -42,6 +43,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Render(args)) => sessions::render(&args),
         Some(Command::Status(args)) => daemons::status(&args),
         Some(Command::Refresh(args)) => daemons::refresh(&args),
+        Some(Command::Mfa(args)) => mfa::run(&args),
         Some(Command::Unmount(args)) => daemons::unmount(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Service(args)) => service::run(&args),

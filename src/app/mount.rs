@@ -13,7 +13,7 @@ use super::lifeline::Lifeline;
 use super::plan::refuse_served;
 use super::supervise::{self, RESTART};
 use super::surroundings::{Surroundings, runtime, start_logging};
-use super::{background, exit_code, report};
+use super::{background, exit_code, mfa, report};
 use crate::cli::{MountArgs, MountNamedArgs};
 use crate::config::{Flags, Settings};
 use crate::fuse::mount as fuse_mount;
@@ -107,7 +107,11 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
         }
     }
     if background && !detached {
-        return background::launch(&log_file, typed.command);
+        let launched = background::launch(&log_file, typed.command)?;
+        if let Ok(settings) = &settings {
+            mfa::ask_after_start(settings, &blueprint.socket(&runtime_dir));
+        }
+        return Ok(launched);
     }
     start_daemon_logging(&settings);
     if supervise && !supervised {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 use tracing::Level;
 
+use super::mfa::Codes;
 use super::print;
 use super::surroundings::{Surroundings, runtime, start_logging};
 use crate::broker::schedule::Jitter;
@@ -26,7 +27,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let packed = Arc::new(PackedSizes::default());
     let checks = runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), packed.clone()).await);
+        let codes = Codes::new(&settings, clock.clone());
+        codes.ask_on_terminal(&settings);
+        let sts = surroundings.sts(&settings, clock.clone(), packed.clone(), codes).await;
+        let sts = Arc::new(sts);
         let region = fallback_region(&settings);
         check_roles(sts, &roles, &region, &*clock, &packed).await
     });
@@ -119,7 +123,9 @@ async fn sessions(
     roles: &[Role],
 ) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody()).await);
+    let codes = Codes::new(settings, clock.clone());
+    codes.ask_on_terminal(settings);
+    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), codes).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     broker.limit_calls(settings.sts_calls_per_second);
     let mut waits = JoinSet::new();

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::broker::ObserveCalls;
+use crate::broker::{MfaCodes, ObserveCalls};
 use crate::clock::Clock;
 use crate::config::{
     self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
@@ -145,12 +145,13 @@ impl Surroundings {
         paths::runtime_dir(self.environment.get("XDG_RUNTIME_DIR").map(String::as_str))
     }
 
-    /// A client for AWS; `observer` is told of its AssumeRole calls.
+    /// A client for AWS; `observer` is told of its AssumeRole calls, `mfa_codes` is asked for codes.
     pub(super) async fn sts(
         &self,
         settings: &Settings,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn ObserveCalls>,
+        mfa_codes: Arc<dyn MfaCodes>,
     ) -> StsClient {
         let role = settings.roles().next();
         let options = StsOptions {
@@ -160,6 +161,7 @@ impl Surroundings {
             }),
             key_lifetime: settings.session_duration,
             observer,
+            mfa_codes,
             ..self.sts_options()
         };
         StsClient::new(options, clock).await

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::pace::{DEFAULT_CALLS_PER_SECOND, Pacer};
-use super::schedule::Jitter;
+use super::schedule::{Jitter, Renewal};
 use super::slot::{Serving, Slot, SlotStatus};
 use super::{Cause, SessionError, SessionSource};
 use crate::clock::Clock;
@@ -160,9 +160,11 @@ impl Broker {
     fn entry(&self, chain: &Arc<RoleChain>) -> Arc<Entry> {
         let mut entries = self.entries.lock();
         let entry = entries.entry(chain.clone()).or_insert_with(|| {
+            let by_person = chain.needs_person();
+            let renewal = if by_person { Renewal::ByPerson } else { Renewal::Unattended };
             Arc::new(Entry {
                 chain: chain.clone(),
-                slot: Mutex::default(),
+                slot: Mutex::new(Slot::renewed(renewal)),
                 urgent: watch::Sender::new(false),
                 queued: AtomicBool::new(false),
                 turn: watch::Sender::new(0),
@@ -247,9 +249,10 @@ impl fmt::Debug for Broker {
 
 impl Entry {
     pub(super) fn subject(&self) -> String {
-        match self.chain.role_arn() {
-            Some(arn) => arn.to_string(),
-            None => format!("base credentials ({})", self.chain.base),
+        match (self.chain.role_arn(), self.chain.mfa()) {
+            (Some(arn), _) => arn.to_string(),
+            (None, Some(session)) => session.subject(),
+            (None, None) => format!("base credentials ({})", self.chain.base),
         }
     }
 }

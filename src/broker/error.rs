@@ -98,6 +98,12 @@ pub enum Cause {
     BaseInvalid,
     /// No base credentials were found.
     NoBaseCredentials,
+    /// A session with MFA is needed, and nobody has given a code: AWS was not asked.
+    MfaCodeNeeded,
+    /// AWS refused the MFA code: wrong, used already, or of another device.
+    MfaCodeRejected,
+    /// The `mfa_process` gave no code that could be used.
+    MfaProcessFailed,
     /// Where the base credentials come from is configured, but it failed: a credential process,
     /// a metadata service.
     BaseSourceFailed,
@@ -138,7 +144,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: &'static [Self] = &[
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -152,6 +158,9 @@ impl Cause {
         Self::NotAssigned,
         Self::BaseInvalid,
         Self::NoBaseCredentials,
+        Self::MfaCodeNeeded,
+        Self::MfaCodeRejected,
+        Self::MfaProcessFailed,
         Self::BaseSourceFailed,
         Self::Misconfigured,
         Self::WrongRegion,
@@ -183,6 +192,9 @@ impl Cause {
             Self::NotAssigned => "NotAssigned",
             Self::BaseInvalid => "BaseInvalid",
             Self::NoBaseCredentials => "NoBaseCredentials",
+            Self::MfaCodeNeeded => "MfaCodeNeeded",
+            Self::MfaCodeRejected => "MfaCodeRejected",
+            Self::MfaProcessFailed => "MfaProcessFailed",
             Self::BaseSourceFailed => "BaseSourceFailed",
             Self::Misconfigured => "Misconfigured",
             Self::WrongRegion => "WrongRegion",
@@ -214,6 +226,9 @@ impl Cause {
             | Self::NotAssigned
             | Self::BaseInvalid
             | Self::NoBaseCredentials
+            | Self::MfaCodeNeeded
+            | Self::MfaCodeRejected
+            | Self::MfaProcessFailed
             | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected
@@ -236,6 +251,17 @@ impl Cause {
         matches!(self, Self::Throttled | Self::ServiceUnavailable)
     }
 
+    /// Whether it ends as soon as somebody gives an MFA code, for which the daemon has to run.
+    pub fn ends_by_mfa_code(self) -> bool {
+        matches!(self, Self::MfaCodeNeeded | Self::MfaCodeRejected | Self::MfaProcessFailed)
+    }
+
+    /// Whether it ends as soon as a person does something for which the daemon has to be there: gives
+    /// an MFA code, or signs in.
+    pub fn needs_person(self) -> bool {
+        self == Self::LoginNeeded || self.ends_by_mfa_code()
+    }
+
     /// One clause that says what happened. It stands in files that readers of the mount see, so
     /// it has letters, digits, spaces, commas, hyphens and full stops only.
     pub fn sentence(self) -> &'static str {
@@ -253,6 +279,9 @@ impl Cause {
             Self::NotAssigned => "IAM Identity Center does not give this role",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
+            Self::MfaCodeNeeded => "an MFA code is needed",
+            Self::MfaCodeRejected => "AWS did not accept the MFA code",
+            Self::MfaProcessFailed => "the mfa process gave no code",
             Self::BaseSourceFailed => "the source of the base credentials failed",
             Self::Misconfigured => "the AWS configuration of this machine cannot be used",
             Self::WrongRegion => "the region is disabled or in another partition",
@@ -277,9 +306,8 @@ impl Cause {
                 "Three things decide: the trust policy of the role must allow the calling \
                  identity sts:AssumeRole; the policies of the calling identity must allow \
                  sts:AssumeRole on the role; and the conditions of both must be met, such as \
-                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (credmount \
-                 cannot give an MFA code: use base credentials that carry MFA). A role that does \
-                 not exist gives the same answer."
+                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (see mfa_serial). \
+                 A role that does not exist gives the same answer."
             }
             Self::SessionTagsDenied => {
                 "Two things must allow sts:TagSession beside sts:AssumeRole: the trust policy of \
@@ -344,6 +372,20 @@ impl Cause {
                  token, or a role of the instance or container. A service does not see the \
                  environment of your shell."
             }
+            Self::MfaCodeNeeded => {
+                "Give the code that the device shows: credmount mfa. It is asked for and lasts for \
+                 all roles behind the device. A command that prints codes (mfa_process) needs nobody."
+            }
+            Self::MfaCodeRejected => {
+                "A code is good once, and for about a minute: wait for the next one, then credmount \
+                 mfa. If none is accepted, look at the clock of the device and at mfa_serial: aws \
+                 iam list-mfa-devices shows the devices of the user whose keys are used."
+            }
+            Self::MfaProcessFailed => {
+                "Run the mfa_process by hand as the same user, without a terminal for its input: it \
+                 has to print a code of six digits within 30 seconds. Meanwhile credmount mfa takes \
+                 a code."
+            }
             Self::BaseSourceFailed => {
                 "Run the credential_process of the profile by hand as the same user, or ask the \
                  metadata service with curl: it says there what is wrong."
@@ -404,7 +446,7 @@ mod tests {
 
     #[test]
     fn the_name_of_a_cause_is_its_name_in_json() {
-        for cause in Cause::ALL {
+        for &cause in Cause::ALL {
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.name());
         }
     }

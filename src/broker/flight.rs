@@ -57,6 +57,10 @@ impl Broker {
         let chain = &entry.chain;
         let mut work = Work { left: FLIGHT_LIMIT };
         let Some(hop) = chain.hops.last() else {
+            if chain.mfa().is_some() {
+                // GetSessionToken counts for STS as AssumeRole does.
+                self.turn(entry).await;
+            }
             return work.spend(entry, source.base(&chain.base)).await;
         };
         let with = match chain.parent() {
@@ -81,9 +85,7 @@ impl Broker {
     ) -> Result<StsSession, SessionError> {
         let mut attempt = 1;
         loop {
-            entry.queued.store(true, Ordering::Relaxed);
-            self.pacer.turn(entry.urgent.subscribe()).await;
-            entry.queued.store(false, Ordering::Relaxed);
+            self.turn(entry).await;
             let error = match work.spend(entry, source.assume_role(hop, with)).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
@@ -99,6 +101,24 @@ impl Broker {
         }
     }
 
+    /// Whether it is known already that a person has to do something, which is told once for all roles
+    /// behind it: of a sign-in by those who looked for it.
+    fn is_told(entry: &Entry, error: &SessionError) -> bool {
+        if error.cause == Cause::LoginNeeded {
+            return true;
+        }
+        let is_behind = entry.chain.mfa().is_some() && !entry.chain.hops.is_empty();
+        let known = entry.slot.lock().status().failure.map(|failure| failure.error.cause);
+        error.cause == Cause::MfaCodeNeeded && (is_behind || known == Some(Cause::MfaCodeNeeded))
+    }
+
+    /// Waits until one more call may be made.
+    async fn turn(&self, entry: &Entry) {
+        entry.queued.store(true, Ordering::Relaxed);
+        self.pacer.turn(entry.urgent.subscribe()).await;
+        entry.queued.store(false, Ordering::Relaxed);
+    }
+
     fn land(&self, entry: &Entry, outcome: Result<StsSession, SessionError>) {
         let now = self.clock.now();
         let role = entry.subject();
@@ -109,9 +129,8 @@ impl Broker {
                 lifetime_seconds = session.lifetime().as_secs(),
                 "session received"
             ),
-            // Said once for all roles behind the sign-in, by those who looked.
-            Err(error) if error.cause == Cause::LoginNeeded => {
-                tracing::debug!(%role, %error, "no session");
+            Err(error) if Self::is_told(entry, error) => {
+                tracing::debug!(%role, %error, "still no session");
             }
             Err(error) => tracing::warn!(%role, %error, "no session"),
         }

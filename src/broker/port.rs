@@ -4,18 +4,42 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 
-#[cfg(doc)]
-use super::Cause;
-use super::SessionError;
-use crate::model::{BaseCredentials, RoleHop, StsSession};
+use super::{Cause, SessionError};
+use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession};
 
 /// A boxed future, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Where MFA codes come from: a program, or a person.
+pub trait MfaCodes: Debug + Send + Sync + 'static {
+    /// A code of the device of `session` that was not given out before. It ends by itself within a
+    /// bounded time.
+    ///
+    /// # Errors
+    /// `MfaCodeNeeded` if there is none, `MfaProcessFailed` if the program gave none.
+    fn code<'a>(&'a self, session: &'a MfaSession) -> BoxFuture<'a, Result<MfaCode, SessionError>>;
+
+    /// Takes back a code that AWS has not judged, for the next who asks.
+    fn unused(&self, session: &MfaSession, code: MfaCode);
+}
+
+/// Nobody has a code.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMfaCodes;
+
+impl MfaCodes for NoMfaCodes {
+    fn code<'a>(&'a self, session: &'a MfaSession) -> BoxFuture<'a, Result<MfaCode, SessionError>> {
+        Box::pin(async { Err(SessionError::new(session.subject(), Cause::MfaCodeNeeded, "")) })
+    }
+
+    fn unused(&self, _: &MfaSession, _: MfaCode) {}
+}
+
 /// A source of sessions. Every call goes to the source: caching is the broker's work. Every call
 /// ends by itself within a bounded time.
 pub trait SessionSource: Debug + Send + Sync + 'static {
-    /// Resolves base credentials. Keys without an expiration get one a session duration ahead.
+    /// Resolves base credentials. Keys without an expiration get one a session duration ahead. Those
+    /// with MFA are a session of their own, for which a code is asked of [`MfaCodes`].
     fn base<'a>(
         &'a self,
         base: &'a BaseCredentials,

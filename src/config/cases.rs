@@ -126,6 +126,8 @@ fn described(settings: &Settings) -> String {
         supervise: false,
         log_format: LogFormat::Text,
         verbosity: Verbosity::Normal,
+        mfa_prompt: MfaPrompt::Terminal,
+        notify: false,
         warnings: Vec::new(),
     };
     let others = Settings { mounts: Vec::new(), warnings: Vec::new(), ..settings.clone() };

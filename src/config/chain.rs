@@ -11,6 +11,7 @@ use super::attributes::AttributeSpec;
 use super::error::{Origin, Report};
 use super::hop::HopSpec;
 use super::layer::Sourced;
+use super::mfa::MfaSpec;
 use super::options::Options;
 use super::profiles::{Profile, Profiles};
 use super::regions::Regions;
@@ -102,8 +103,10 @@ impl Chains<'_> {
             let common = self.options.source_profile.first();
             self.source_profile(spec.source_profile.as_ref().or(common), trail, report)?
         };
+        let subject = format!("role {}", shown(&spec.name));
+        let built = spec.mfa.apply(&subject, built, self, report)?;
         let hop = HopSpec {
-            subject: &format!("role {}", shown(&spec.name)),
+            subject: &subject,
             name: &spec.name,
             origin: &spec.origin,
             target: spec.target.clone(),
@@ -159,7 +162,10 @@ impl Chains<'_> {
         let by_sdk = web_identity || own_source.is_some();
         let Some(role_arn) = role_arn.filter(|_| !by_sdk) else {
             trail.pop();
-            let mut built = Self::base_profile(profile, region, report)?;
+            let built = Self::base_profile(profile, region, report)?;
+            let mfa =
+                if by_sdk { MfaSpec::default() } else { MfaSpec::of_profile(profile, report)? };
+            let mut built = mfa.apply(&subject, built, self, report)?;
             if trail.is_empty() {
                 let own = built.source_region.as_ref();
                 built.region = self.regions.of_base(own).map(|found| found.value.clone());
@@ -174,7 +180,9 @@ impl Chains<'_> {
         // Other programs read it too, and know no placeholders.
         let literal = |text: &str| RoleSessionName::parse(text).map(SessionNameTemplate::from);
         let session_name = checked(profile, "role_session_name", report, literal);
+        let mfa = MfaSpec::of_profile(profile, report);
         let built = self.profile_source(profile, source, trail, report)?;
+        let built = mfa?.apply(&subject, built, self, report)?;
         let hop = HopSpec {
             subject: &subject,
             name: &profile.name,
@@ -200,13 +208,13 @@ impl Chains<'_> {
         report: &mut Report,
     ) -> Option<()> {
         let subject = shown(&profile.name);
-        if let Some((origin, _)) = profile.property("mfa_serial") {
+        if let (Some((origin, _)), Some(_)) = (profile.property("mfa_serial"), own_source) {
             report.error(
                 origin,
                 format!(
-                    "profile {subject} wants MFA, which this version cannot ask for: take a \
-                     session with MFA elsewhere, and name its profile as source_profile of a role \
-                     without mfa_serial"
+                    "profile {subject} wants MFA and is its own source_profile, so the AWS SDK \
+                     assumes the role, which cannot give codes: move the keys to a profile of their \
+                     own, and name that as source_profile"
                 ),
             );
             return None;

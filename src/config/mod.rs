@@ -16,6 +16,7 @@ mod hop;
 mod include;
 mod layer;
 mod locations;
+mod mfa;
 mod mounts;
 mod options;
 mod paths;
@@ -52,7 +53,7 @@ pub use self::mounts::Selection;
 pub use self::options::{AddedMount, Flags};
 pub use self::settings::{
     DEFAULT_MAX_WAITING_OPENS, DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat,
-    MountSettings, OnAuditFailure, Settings, Verbosity,
+    MfaPrompt, MountSettings, OnAuditFailure, Settings, Verbosity,
 };
 pub(crate) use self::value::{duration, meant};
 

@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::attributes::{self, AttributeSpec};
 use super::error::{Origin, Report};
 use super::layer::Sourced;
+use super::mfa::{self, MfaSpec};
 use super::raw::{Problems, Raw};
 use super::value;
 use crate::model::{
-    AccountId, ExternalId, NameError, Partition, RegionName, RoleArn, SessionNameTemplate,
+    AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn,
+    SessionNameTemplate,
 };
 
 /// The keys of a role, in the order in which messages list them.
-pub(super) const ROLE_KEYS: [&str; 14] = [
+pub(super) const ROLE_KEYS: [&str; 17] = [
     "role_arn",
     "account_id",
     "role_name",
@@ -27,6 +29,9 @@ pub(super) const ROLE_KEYS: [&str; 14] = [
     "policy_arns",
     "source_profile",
     "source_role",
+    "mfa_serial",
+    "mfa_process",
+    "mfa_session_duration",
 ];
 
 /// A role as a file or variable holds it: every key checked to be one of [`ROLE_KEYS`].
@@ -53,6 +58,7 @@ pub(super) struct RoleSpec {
     pub(super) attributes: AttributeSpec,
     pub(super) source_profile: Option<Sourced<String>>,
     pub(super) source_role: Option<Sourced<String>>,
+    pub(super) mfa: MfaSpec,
 }
 
 /// Which role is meant.
@@ -101,6 +107,7 @@ impl RoleSpec {
         };
         let source_profile = keys.text("source_profile");
         let source_role = keys.text("source_role");
+        let mfa = keys.mfa();
         if let (Some(_), Some(role)) = (&source_profile, &source_role) {
             keys.error(
                 &role.origin,
@@ -122,6 +129,7 @@ impl RoleSpec {
             attributes,
             source_profile,
             source_role,
+            mfa,
         })
     }
 }
@@ -185,7 +193,7 @@ impl Keys<'_> {
         let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
         let example = match key {
             "account_id" => "123456789012",
-            "session_duration" => "1h",
+            "session_duration" | "mfa_session_duration" => "1h",
             _ => "…",
         };
         match found.value.text(key, example) {
@@ -229,6 +237,23 @@ impl Keys<'_> {
                 None
             }
         }
+    }
+
+    fn mfa(&mut self) -> MfaSpec {
+        let serial = self.parsed("mfa_serial", |_, text| MfaDevice::parse(text));
+        let process = self.parsed("mfa_process", mfa::process);
+        let session_duration = self.parsed("mfa_session_duration", mfa::session_duration);
+        let has_serial = self.raw.values.iter().any(|(name, _)| name == "mfa_serial");
+        let others =
+            [process.as_ref().map(|it| &it.origin), session_duration.as_ref().map(|it| &it.origin)];
+        if let (false, Some(origin)) = (has_serial, others.into_iter().flatten().next()) {
+            self.error(
+                &origin.clone(),
+                "says how to get an MFA code, but not of which device: add mfa_serial, or say it \
+                 outside of the role, for all",
+            );
+        }
+        MfaSpec { serial, process, session_duration }
     }
 
     /// Which role it is: by ARN or by account and name, and both must agree.

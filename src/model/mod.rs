@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod caller;
+pub mod mfa;
 pub mod names;
 pub mod role;
 pub mod secret;
@@ -10,10 +11,12 @@ pub mod session;
 pub mod skew;
 
 pub use caller::{Caller, Container, Process, ServedKey};
+pub use mfa::{MfaCode, MfaSession, NotACode};
 pub use names::{
-    AccountId, ExternalId, LONGEST_SESSION_NAME, MountName, NameError, Partition, PolicyArn,
-    ProfileName, RegionName, RoleArn, RoleSessionName, SESSION_TIME_LEN, SessionNamePart,
-    SessionNamePattern, SessionNameTemplate, SessionTag, SourceIdentity, legal_session_name,
+    AccountId, ExternalId, LONGEST_SESSION_NAME, MfaDevice, MountName, NameError, Partition,
+    PolicyArn, ProfileName, RegionName, RoleArn, RoleSessionName, SESSION_TIME_LEN,
+    SessionNamePart, SessionNamePattern, SessionNameTemplate, SessionTag, SourceIdentity,
+    legal_session_name,
 };
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;

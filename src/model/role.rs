@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ExternalId, ProfileName, RegionName, RoleArn, SessionNamePattern};
+use super::{ExternalId, MfaSession, ProfileName, RegionName, RoleArn, SessionNamePattern};
 
 /// One role of a mount: the profile readers see and where its session comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +42,33 @@ pub struct RoleChain {
 }
 
 impl RoleChain {
-    /// The chain that leads to the credentials with which the last hop is assumed; `None` when
-    /// there is no hop or the last hop is assumed with the base credentials themselves.
+    /// The chain that leads to the credentials with which the last hop is assumed, if these are a
+    /// session of their own; `None` when there is no hop or the last hop is assumed with keys that
+    /// are only read.
     pub fn parent(&self) -> Option<Self> {
         let (_, before) = self.hops.split_last()?;
-        if before.is_empty() {
+        if before.is_empty() && self.mfa().is_none() {
             return None;
         }
         Some(Self { base: self.base.clone(), hops: before.to_vec() })
+    }
+
+    /// The session with MFA at the start.
+    pub fn mfa(&self) -> Option<&MfaSession> {
+        match &self.base {
+            BaseCredentials::Mfa(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The chain of the session with MFA at the start, which all roles behind the device share.
+    pub fn mfa_chain(&self) -> Option<Self> {
+        self.mfa().map(|_| Self { base: self.base.clone(), hops: Vec::new() })
+    }
+
+    /// Whether each renewal needs a person, who has to give an MFA code.
+    pub fn needs_person(&self) -> bool {
+        self.hops.is_empty() && self.mfa().is_some_and(|session| session.process.is_none())
     }
 
     /// The ARN of the role served; `None` when base credentials are served as they are.
@@ -71,6 +90,8 @@ pub enum BaseCredentials {
     Ec2InstanceMetadata,
     /// `credential_source = EcsContainer`.
     EcsContainer,
+    /// A session that carries MFA, out of the keys of an IAM user.
+    Mfa(Box<MfaSession>),
 }
 
 impl fmt::Display for BaseCredentials {
@@ -81,6 +102,7 @@ impl fmt::Display for BaseCredentials {
             Self::Environment => f.write_str("environment variables"),
             Self::Ec2InstanceMetadata => f.write_str("EC2 instance metadata"),
             Self::EcsContainer => f.write_str("the container credentials endpoint"),
+            Self::Mfa(session) => write!(f, "{} with MFA of {}", session.base, session.device),
         }
     }
 }

@@ -81,6 +81,20 @@ pub struct RoleStatus {
     pub renewals: u64,
     /// Attempts that failed so far.
     pub failures: u64,
+    /// The session with MFA that the role is behind; absent for one that needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa: Option<MfaStatus>,
+}
+
+/// A session with MFA, which all roles behind one device share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MfaStatus {
+    /// The ARN or serial number of the device.
+    pub device: String,
+    /// When AWS stops accepting the session, RFC 3339; absent before the first code.
+    pub expires: Option<String>,
+    /// The command that gives a code; absent while none is needed.
+    pub command: Option<String>,
 }
 
 /// The state of a role while the configuration is broken, so that it is not known what it is.
@@ -152,6 +166,9 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
         if let (Some(error), Some(at)) = (&role.last_error, &role.last_error_at) {
             let _ = writeln!(text, "    last error at {at}: {error}");
         }
+        if let Some(mfa) = &role.mfa {
+            let _ = writeln!(text, "    {}", mfa_text(mfa, now));
+        }
         let next = match &role.next_attempt {
             Some(at) => {
                 let what = if role.last_error.is_some() { "attempt" } else { "renewal" };
@@ -164,6 +181,17 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
             "    {next}; {} renewals, {} failures so far",
             role.renewals, role.failures
         );
+    }
+    text
+}
+
+fn mfa_text(mfa: &MfaStatus, now: SystemTime) -> String {
+    let mut text = format!("MFA of {}", mfa.device);
+    if let Some(expires) = &mfa.expires {
+        let _ = write!(text, " until {expires} ({})", span_until(expires, now));
+    }
+    if let Some(command) = &mfa.command {
+        let _ = write!(text, "; a code is needed: {command}");
     }
     text
 }
@@ -222,6 +250,7 @@ mod tests {
             source_profile: None,
             renewals: 1,
             failures: 0,
+            mfa: None,
         };
         let status = |clock_skew_seconds| MountStatus {
             name: None,

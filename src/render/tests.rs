@@ -185,8 +185,22 @@ fn readers_are_told_where_to_look() {
 }
 
 #[test]
+fn a_profile_that_needs_an_mfa_code_tells_the_command_that_asks_for_it() {
+    let line = |profile| {
+        failure_line(&name(profile), &SessionError::new("arn", Cause::MfaCodeNeeded, "x"))
+    };
+    assert_eq!(
+        line("prod"),
+        "credmount: profile prod has no keys: an MFA code is needed, run credmount mfa prod"
+    );
+    for no_argument in ["123456", "-x", "größe"] {
+        assert!(line(no_argument).ends_with("run credmount mfa"), "{}", line(no_argument));
+    }
+}
+
+#[test]
 fn every_reason_has_only_characters_that_are_safe_in_a_shell_and_an_ini_file() {
-    for cause in Cause::ALL {
+    for &cause in Cause::ALL {
         let line = failure_line(&name("a.b_c@d+e"), &SessionError::new("", cause, ""));
         let safe = |c: char| c.is_ascii_alphanumeric() || " .,:_@+-".contains(c);
         assert!(line.chars().all(safe), "{line}");

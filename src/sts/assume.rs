@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use aws_sdk_sts::operation::RequestId as _;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
-use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+use aws_sdk_sts::types::{Credentials, PolicyDescriptorType, Tag};
 
 use super::base::{LONGEST_LIFETIME, is_key_text};
 use super::detail::{rfc3339, sanitised};
@@ -96,8 +96,20 @@ pub(super) fn session_of(
     output: &AssumeRoleOutput,
     now: SystemTime,
 ) -> Result<StsSession, SessionError> {
+    let session = session_in(subject, output.credentials(), now)?;
+    let account_id = output.assumed_role_user().and_then(|user| account_of(user.arn()));
+    Ok(StsSession { account_id, ..session })
+}
+
+/// The session in the credentials of an answer, if it is whole and not expired at `now`; without
+/// its account.
+pub(super) fn session_in(
+    subject: &str,
+    credentials: Option<&Credentials>,
+    now: SystemTime,
+) -> Result<StsSession, SessionError> {
     let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
-    let keys = output.credentials().ok_or_else(|| bad("it has no credentials"))?;
+    let keys = credentials.ok_or_else(|| bad("it has no credentials"))?;
     let parts = [
         ("AccessKeyId", keys.access_key_id()),
         ("SecretAccessKey", keys.secret_access_key()),
@@ -116,7 +128,7 @@ pub(super) fn session_of(
         access_key_id: keys.access_key_id().to_owned(),
         secret_access_key: Secret::new(keys.secret_access_key()),
         session_token: Some(Secret::new(keys.session_token())),
-        account_id: output.assumed_role_user().and_then(|user| account_of(user.arn())),
+        account_id: None,
         issued: now,
         expiration: expiration.min(now + LONGEST_LIFETIME),
     })

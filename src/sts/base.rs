@@ -74,6 +74,7 @@ pub(super) fn subject(base: &BaseCredentials) -> String {
             "base credentials of the EC2 instance metadata".to_owned()
         }
         BaseCredentials::EcsContainer => "base credentials of the container endpoint".to_owned(),
+        BaseCredentials::Mfa(session) => session.subject(),
     }
 }
 
@@ -126,6 +127,8 @@ impl Resolver {
                     .provide_credentials()
                     .await
             }
+            // A session is made of keys, by a call of its own.
+            BaseCredentials::Mfa(_) => Err(CredentialsError::not_loaded_no_source()),
             BaseCredentials::Environment => {
                 EnvironmentVariableCredentialsProvider::new().provide_credentials().await
             }

@@ -9,6 +9,7 @@ mod classify;
 mod client;
 mod detail;
 mod http;
+mod mfa;
 mod retry_after;
 mod session_name;
 mod sso;

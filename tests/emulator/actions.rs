@@ -164,7 +164,8 @@ fn session_token(
         return Err(ApiError::forbidden("AccessDenied", message));
     }
     let seconds = validate::duration_seconds(params, 43_200, 129_600)?;
-    let principal = Principal { kind: PrincipalKind::UserSession, ..caller };
+    let has_mfa = state.mfa.check(params)?;
+    let principal = Principal { kind: PrincipalKind::UserSession, has_mfa, ..caller };
     let session = state.issue(principal, Duration::from_secs(seconds), fault);
     Ok(Success {
         action: "GetSessionToken",

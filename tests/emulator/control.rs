@@ -43,6 +43,13 @@ struct Choice {
     decision: Decision,
 }
 
+/// The MFA device whose next code is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceAsked {
+    serial: String,
+}
+
 /// Answers a request for `path`, which comes without the prefix.
 pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Response<AnswerBody> {
     let (status, value) = match handle(shared, request, path) {
@@ -80,6 +87,10 @@ fn handle(
         (&Method::POST, "rotate") => {
             shared.state.lock().sources.rotate();
             Ok(json!({}))
+        }
+        (&Method::POST, "mfa") => {
+            let DeviceAsked { serial } = parse(&request.body).map_err(wrong)?;
+            Ok(json!({ "code": shared.state.lock().mfa.show(&serial) }))
         }
         (&Method::POST, "settings") => {
             let change: SettingsChange = parse(&request.body).map_err(wrong)?;

@@ -62,6 +62,8 @@
 //! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
 //! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
 //! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
+//! # The next code of an MFA device.
+//! curl $STS/_emulator/mfa -d '{"serial": "arn:aws:iam::123456789012:mfa/dev"}'
 //! ```
 //!
 //! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
@@ -89,6 +91,7 @@ mod control;
 mod device;
 mod faults;
 mod keys;
+mod mfa;
 mod options;
 mod params;
 mod random;
@@ -234,6 +237,17 @@ impl Emulator {
     /// Sets the trust and the limits of one role.
     pub(crate) fn set_role(&self, role_name: &str, rules: RoleRules) {
         self.shared.state.lock().settings.roles.insert(role_name.to_owned(), rules);
+    }
+
+    /// The next code of the base user's MFA device of this serial number or ARN, good for one call at
+    /// any time. The device is made by its first code.
+    pub(crate) fn mfa_code(&self, serial: &str) -> String {
+        self.shared.state.lock().mfa.show(serial)
+    }
+
+    /// All codes that devices have shown so far.
+    pub(crate) fn mfa_codes(&self) -> Vec<String> {
+        self.shared.state.lock().mfa.shown()
     }
 
     /// The time by the emulated clock, which judges the sessions.

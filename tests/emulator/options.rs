@@ -86,10 +86,10 @@ pub(crate) struct RoleRules {
     /// Who may assume it: account ids and ARNs of accounts (`:root`), users, roles and sessions;
     /// everybody if none is named.
     pub(crate) trusts: Vec<String>,
-    /// Whether the calling session must carry MFA.
-    pub(crate) requires_mfa: bool,
     /// `sts:ExternalId` that the trust policy asks for.
     pub(crate) external_id: Option<String>,
+    /// Whether the trust policy asks for `aws:MultiFactorAuthPresent`.
+    pub(crate) requires_mfa: bool,
     /// `MaxSessionDuration` of the role, 3600–43200.
     pub(crate) max_session_duration_seconds: u64,
     /// Whether callers may do `sts:TagSession`, which tags need, inherited ones too.

@@ -12,6 +12,7 @@ use super::calls::{CallRecord, role_name};
 use super::clock;
 use super::faults::{Fault, FaultTable};
 use super::keys::{Key, KeyRing, Principal, PrincipalKind};
+use super::mfa::MfaDevices;
 use super::options::{Options, Settings};
 use super::params::ApiRequest;
 use super::random;
@@ -115,6 +116,7 @@ pub(crate) struct State {
     pub(crate) sources: Sources,
     pub(crate) faults: FaultTable,
     pub(crate) keys: KeyRing,
+    pub(crate) mfa: MfaDevices,
     pub(crate) calls: Vec<CallRecord>,
     pub(crate) sessions: Vec<IssuedSession>,
     /// IAM Identity Center.
@@ -147,6 +149,7 @@ impl State {
             sources: Sources::default(),
             faults: FaultTable::default(),
             keys,
+            mfa: MfaDevices::default(),
             calls: Vec::new(),
             sessions: Vec::new(),
             sso: Sso::default(),

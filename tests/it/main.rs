@@ -25,6 +25,7 @@ mod fleet;
 mod handles;
 mod leaks;
 mod load;
+mod mfa;
 mod namespaces;
 mod packaging;
 mod readers;

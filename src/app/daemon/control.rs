@@ -11,9 +11,11 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::Served;
+use super::{Served, Shared};
+use crate::app::mfa::Codes;
 use crate::audit::Recorder;
 use crate::broker::{BoxFuture, Broker};
+use crate::clock::Clock;
 use crate::config::AddedMount;
 use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
@@ -109,9 +111,18 @@ impl Roster {
         list.mounts.iter().filter(wanted).cloned().collect()
     }
 
+    /// The services of all mounts.
+    pub(super) fn services(&self) -> Vec<Arc<OpenService>> {
+        self.select(None).iter().map(|it| it.service.get()).collect()
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.list.read().locked
+    }
+
     /// What Prometheus is told of all mounts.
     fn metrics(&self) -> String {
-        let services: Vec<_> = self.select(None).iter().map(|it| it.service.get()).collect();
+        let services = self.services();
         let gauges: Vec<_> = services.iter().map(|service| service.gauges(View::ALL)).collect();
         let roles: Vec<Vec<_>> =
             gauges.iter().map(|gauges| gauges.iter().map(role_gauge).collect()).collect();
@@ -180,23 +191,22 @@ const MOST_IN_SUMMARY: usize = 8;
 /// The commands of the control socket.
 #[derive(Debug)]
 pub(super) struct Control {
-    roster: Arc<Roster>,
-    broker: Arc<Broker>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) broker: Arc<Broker>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) codes: Arc<Codes>,
     orders: mpsc::Sender<Asked>,
 }
 
 impl Control {
-    pub(super) fn new(
-        roster: Arc<Roster>,
-        broker: Arc<Broker>,
-        orders: mpsc::Sender<Asked>,
-    ) -> Self {
-        Self { roster, broker, orders }
+    pub(super) fn new(roster: Arc<Roster>, shared: &Shared, orders: mpsc::Sender<Asked>) -> Self {
+        let (broker, clock) = (shared.broker.clone(), shared.clock.clone());
+        Self { roster, broker, clock, codes: shared.codes.clone(), orders }
     }
 
     async fn refresh(&self, mount: Option<&str>, profile: Option<&str>) -> Result<()> {
         anyhow::ensure!(
-            !self.roster.list.read().locked,
+            !self.roster.is_locked(),
             "credmount is locked; credmount unlock fetches new sessions"
         );
         let services: Vec<_> =
@@ -254,6 +264,7 @@ impl Controlled for Control {
                     let done = self.refresh(mount.as_deref(), profile.as_deref()).await;
                     done.map(|()| String::new())
                 }
+                Request::Mfa { device, code } => self.give_code(&device, code).await,
                 Request::Unmount { mount } => self.order(Order::Unmount(mount)).await,
                 Request::Metrics {} => Ok(self.roster.metrics()),
                 Request::Restart {} => self.order(Order::Restart).await,

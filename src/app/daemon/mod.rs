@@ -7,6 +7,7 @@ mod broken;
 mod control;
 mod lease;
 mod live;
+mod mfa;
 mod mounts;
 mod observe;
 mod outset;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 
 use super::blueprint::Blueprint;
 use super::lifeline::{Lifeline, names};
+use super::mfa::{Codes, notify};
 use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
@@ -78,6 +80,8 @@ struct Shared {
     unit: Option<String>,
     /// What is under way in all mounts.
     traffic: Arc<Traffic>,
+    /// Where MFA codes come from.
+    codes: Arc<Codes>,
 }
 
 impl Shared {
@@ -165,10 +169,18 @@ pub(super) async fn run(
     mut lifeline: Lifeline,
     ready: impl FnOnce(),
 ) -> Result<Ended> {
+    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
+    let codes = {
+        let without = Settings::default();
+        let settings = settings.as_ref().unwrap_or(&without);
+        let codes = Codes::new(settings, clock.clone());
+        // Before signals are ours: whoever is asked may end the program.
+        codes.ask_on_terminal(settings);
+        codes
+    };
     let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let state_file = blueprint.state_file(&runtime_dir);
-    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let earlier = DaemonState::read(&state_file);
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
@@ -177,7 +189,8 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
+    let source =
+        blueprint.surroundings.sts(&settings, clock.clone(), observer, codes.clone()).await;
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
@@ -198,6 +211,7 @@ pub(super) async fn run(
         manager,
         unit,
         traffic: Traffic::new(settings.max_waiting_opens),
+        codes,
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -246,12 +260,15 @@ pub(super) async fn run(
     daemon.remember();
     daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
-    let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), ask);
+    let control = Control::new(daemon.roster.clone(), &daemon.shared, ask);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
     let (roster, traffic) = (daemon.roster.clone(), daemon.shared.traffic.clone());
     tasks.spawn(watchdog::feed(roster, traffic, lifeline.manager, lifeline.watchdog));
+    let (roster, broker) = (daemon.roster.clone(), &daemon.shared.broker);
+    let needed = move || roster.mfa_needed();
+    tasks.spawn(notify(daemon.shared.codes.clone(), broker.changes(), needed));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
 }

@@ -111,7 +111,12 @@ impl Daemon {
         let clock = self.shared.clock.clone();
         let log = observe::next_log(&settings, &self.shared.recorder)?;
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
-        let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
+        let source = self
+            .blueprint
+            .surroundings
+            .sts(&settings, clock, observer, self.shared.codes.clone())
+            .await;
+        self.shared.codes.configure(&settings);
         log.apply(&self.shared.recorder).await;
         self.shared.broken = None;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);

@@ -13,7 +13,7 @@ use super::live::Ground;
 use super::{Shared, state};
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
-use crate::broker::{Broker, Cause, RetryClass, Serving, SessionError};
+use crate::broker::{Broker, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
 use crate::fuse::mount;
 use crate::model::RoleChain;
@@ -168,8 +168,8 @@ pub(super) fn some_role(
     let failures: Vec<SessionError> = chains
         .iter()
         .filter_map(|chain| match broker.serving(chain, now) {
-            // A daemon that starts before its user signs in has to be there when that happens.
-            Serving::Failing(error) if error.cause == Cause::LoginNeeded => None,
+            // Neither can a code be given nor a sign-in be noticed unless a daemon is there.
+            Serving::Failing(error) if error.cause.needs_person() => None,
             Serving::Failing(error) if error.cause.retry() == RetryClass::Permanent => Some(error),
             _ => None,
         })

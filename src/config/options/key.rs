@@ -33,6 +33,10 @@ pub(in crate::config) enum OptionKey {
     LogFormat,
     Verbose,
     Quiet,
+    MfaProcess,
+    MfaSessionDuration,
+    MfaPrompt,
+    Notify,
 }
 
 /// What the text of a variable stands for.
@@ -49,7 +53,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 30] = [
+    pub(in crate::config) const ALL: [Self; 34] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -80,6 +84,10 @@ impl OptionKey {
         Self::LogFormat,
         Self::Verbose,
         Self::Quiet,
+        Self::MfaProcess,
+        Self::MfaSessionDuration,
+        Self::MfaPrompt,
+        Self::Notify,
     ];
 
     /// The options of one mount that others do not take over: said for all, they are about the
@@ -120,6 +128,10 @@ impl OptionKey {
             Self::LogFormat => "log_format",
             Self::Verbose => "verbose",
             Self::Quiet => "quiet",
+            Self::MfaProcess => "mfa_process",
+            Self::MfaSessionDuration => "mfa_session_duration",
+            Self::MfaPrompt => "mfa_prompt",
+            Self::Notify => "notify",
         }
     }
 
@@ -155,7 +167,8 @@ impl OptionKey {
             | Self::AuditJournal
             | Self::Background
             | Self::Supervise
-            | Self::Quiet => Kind::Switch,
+            | Self::Quiet
+            | Self::Notify => Kind::Switch,
             Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
             Self::Tags | Self::TransitiveTagKeys => Kind::List(','),
@@ -188,13 +201,17 @@ impl OptionKey {
             Self::OnAuditFailure => "refuse",
             Self::LogFormat => "json",
             Self::Verbose => "1",
+            Self::MfaProcess => "ykman oath accounts code -s aws",
+            Self::MfaSessionDuration => "36h",
+            Self::MfaPrompt => "systemd",
             Self::LiveOnly
             | Self::WritableCaches
             | Self::AllowOther
             | Self::AuditJournal
             | Self::Background
             | Self::Supervise
-            | Self::Quiet => "true",
+            | Self::Quiet
+            | Self::Notify => "true",
         }
     }
 }

@@ -13,9 +13,10 @@ use super::allow::{self, RuleSpec};
 use super::attributes::{self, LayeredAttributes};
 use super::error::{Origin, Report};
 use super::layer::{Layer, Layered, Sourced};
+use super::mfa;
 use super::paths;
 use super::raw::{Problems, Raw};
-use super::settings::{LogFormat, OnAuditFailure};
+use super::settings::{LogFormat, MfaPrompt, OnAuditFailure};
 use super::value;
 use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
@@ -57,6 +58,10 @@ pub(super) struct Options {
     pub(super) log_format: Layered<LogFormat>,
     pub(super) verbose: Layered<u8>,
     pub(super) quiet: Layered<bool>,
+    pub(super) mfa_process: Layered<String>,
+    pub(super) mfa_session_duration: Layered<Duration>,
+    pub(super) mfa_prompt: Layered<MfaPrompt>,
+    pub(super) notify: Layered<bool>,
 }
 
 impl Options {
@@ -109,6 +114,10 @@ impl Options {
             log_format: options.text(Key::LogFormat, LogFormat::parse),
             verbose: options.number(Key::Verbose, value::count),
             quiet: options.switch(Key::Quiet),
+            mfa_process: options.text(Key::MfaProcess, mfa::process),
+            mfa_session_duration: options.text(Key::MfaSessionDuration, mfa::session_duration),
+            mfa_prompt: options.text(Key::MfaPrompt, MfaPrompt::parse),
+            notify: options.switch(Key::Notify),
         }
     }
 

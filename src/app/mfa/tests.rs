@@ -1,0 +1,1 @@
+//! Codes under paused time, and programs that print them.
