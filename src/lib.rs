@@ -6,6 +6,7 @@ pub mod broker;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod control;
 pub mod fnv;

@@ -59,6 +59,17 @@ pub enum Cause {
     /// Where the base credentials come from is configured, but it failed: a credential process,
     /// a metadata service.
     BaseSourceFailed,
+    /// STS denied AssumeRoleWithWebIdentity: the trust policy and the claims of the token do not
+    /// fit together.
+    WebIdentityDenied,
+    /// STS does not accept the web identity token, whatever the role.
+    TokenInvalid,
+    /// The web identity token is expired.
+    TokenExpired,
+    /// Where the web identity token comes from failed: a file, a command, an issuer.
+    TokenSourceFailed,
+    /// Nobody is logged in, or the login is over.
+    LoginNeeded,
     /// The AWS configuration of this machine cannot be used: a broken profile, a bad endpoint.
     Misconfigured,
     /// The region is disabled for the account, or belongs to another partition.
@@ -94,7 +105,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -107,6 +118,11 @@ impl Cause {
         Self::BaseInvalid,
         Self::NoBaseCredentials,
         Self::BaseSourceFailed,
+        Self::WebIdentityDenied,
+        Self::TokenInvalid,
+        Self::TokenExpired,
+        Self::TokenSourceFailed,
+        Self::LoginNeeded,
         Self::Misconfigured,
         Self::WrongRegion,
         Self::Rejected,
@@ -135,6 +151,11 @@ impl Cause {
             Self::BaseInvalid => "BaseInvalid",
             Self::NoBaseCredentials => "NoBaseCredentials",
             Self::BaseSourceFailed => "BaseSourceFailed",
+            Self::WebIdentityDenied => "WebIdentityDenied",
+            Self::TokenInvalid => "TokenInvalid",
+            Self::TokenExpired => "TokenExpired",
+            Self::TokenSourceFailed => "TokenSourceFailed",
+            Self::LoginNeeded => "LoginNeeded",
             Self::Misconfigured => "Misconfigured",
             Self::WrongRegion => "WrongRegion",
             Self::Rejected => "Rejected",
@@ -162,6 +183,9 @@ impl Cause {
             | Self::BaseExpired
             | Self::BaseInvalid
             | Self::NoBaseCredentials
+            | Self::WebIdentityDenied
+            | Self::TokenInvalid
+            | Self::LoginNeeded
             | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected
@@ -169,6 +193,8 @@ impl Cause {
             | Self::Ended => RetryClass::Permanent,
             Self::ClockSkew
             | Self::BaseSourceFailed
+            | Self::TokenExpired
+            | Self::TokenSourceFailed
             | Self::Throttled
             | Self::ServiceUnavailable
             | Self::Network
@@ -199,6 +225,11 @@ impl Cause {
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
             Self::BaseSourceFailed => "the source of the base credentials failed",
+            Self::WebIdentityDenied => "AWS denied AssumeRoleWithWebIdentity",
+            Self::TokenInvalid => "AWS does not accept the web identity token",
+            Self::TokenExpired => "the web identity token is expired",
+            Self::TokenSourceFailed => "the source of the web identity token failed",
+            Self::LoginNeeded => "nobody is logged in, run credmount login",
             Self::Misconfigured => "the AWS configuration of this machine cannot be used",
             Self::WrongRegion => "the region is disabled or in another partition",
             Self::Rejected => "AWS refused a parameter of AssumeRole",
@@ -282,6 +313,32 @@ impl Cause {
             Self::BaseSourceFailed => {
                 "Run the credential_process of the profile by hand as the same user, or ask the \
                  metadata service with curl: it says there what is wrong."
+            }
+            Self::WebIdentityDenied => {
+                "The trust policy of the role must name the issuer as federated principal and allow \
+                 sts:AssumeRoleWithWebIdentity, and its conditions must fit the claims of the \
+                 token: ISSUER:aud its audience, ISSUER:sub its subject. An IAM OIDC provider for \
+                 the issuer must exist in the account of the role. A role that does not exist \
+                 gives the same answer."
+            }
+            Self::TokenInvalid => {
+                "The token must be an ID token (JWT) of an issuer for which the account of the role \
+                 has an IAM OIDC provider that lists its audience, and whose keys AWS can fetch. An \
+                 access token is none."
+            }
+            Self::TokenExpired => {
+                "Whoever writes the token has to renew it: the kubelet, the CI system, \
+                 web_identity_process. credmount reads it again by itself. If the token is new, \
+                 check the clock of its issuer."
+            }
+            Self::TokenSourceFailed => {
+                "Look at web_identity_token_file, run web_identity_process by hand as the same user, \
+                 or ask the issuer of the identity with curl: it says there what is wrong. \
+                 credmount tries again by itself."
+            }
+            Self::LoginNeeded => {
+                "Run credmount login NAME, where NAME is that of [identities.NAME]. Keys that are \
+                 still valid are served until they end."
             }
             Self::Misconfigured => {
                 "Mend the profile that is named, or the endpoint setting (AWS_ENDPOINT_URL_STS, \

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::SessionError;
-use crate::model::{BaseCredentials, RoleHop, StsSession};
+use super::{Cause, SessionError};
+use crate::model::{BaseCredentials, RoleHop, StsSession, TokenSource};
 
 /// A boxed future, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -13,7 +13,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A source of sessions. Every call goes to the source: caching is the broker's work. Every call
 /// ends by itself within a bounded time.
 pub trait SessionSource: Debug + Send + Sync + 'static {
-    /// Resolves base credentials. Keys without an expiration get one a session duration ahead.
+    /// Resolves base credentials. Keys without an expiration get one a session duration ahead. A
+    /// web identity token is none: it is for [`SessionSource::assume_role_with_web_identity`].
     fn base<'a>(
         &'a self,
         base: &'a BaseCredentials,
@@ -25,4 +26,17 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         hop: &'a RoleHop,
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
+
+    /// Asks `token` for a token and calls AssumeRoleWithWebIdentity with it once: one unsigned
+    /// request, for which no keys are looked for anywhere. A source that knows no tokens, as most
+    /// in tests, fails.
+    fn assume_role_with_web_identity<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        _token: &'a TokenSource,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        let error =
+            SessionError::new(hop.role_arn.as_str(), Cause::Misconfigured, "no tokens here");
+        Box::pin(std::future::ready(Err(error)))
+    }
 }

@@ -207,6 +207,7 @@ impl World<'_> {
             profiles: self.profiles,
             regions: Regions { option: &options.region, ambient: self.ambient.clone() },
             ambient_profile: self.ambient_profile,
+            home: self.home,
         };
         let origin = named.map_or(&Origin::Whole, |named| &named.origin);
         let roles = roles::served(&chains, origin, report);

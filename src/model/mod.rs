@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod caller;
+pub mod identity;
 pub mod names;
 pub mod role;
 pub mod secret;
@@ -10,9 +11,10 @@ pub mod session;
 pub mod skew;
 
 pub use caller::{Caller, Container, Process, ServedKey};
+pub use identity::{OidcIdentity, TokenSource};
 pub use names::{
     AccountId, ExternalId, MountName, NameError, Partition, PolicyArn, ProfileName, RegionName,
-    RoleArn, RoleSessionName, SessionTag, SourceIdentity,
+    RoleArn, RoleSessionName, ServiceUrl, SessionTag, SourceIdentity,
 };
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;

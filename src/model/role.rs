@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ExternalId, ProfileName, RegionName, RoleArn, RoleSessionName};
+use super::{ExternalId, ProfileName, RegionName, RoleArn, RoleSessionName, TokenSource};
 
 /// One role of a mount: the profile readers see and where its session comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct ProfileSetting {
 /// two sessions differ stands in here: two roles with equal chains may share a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoleChain {
-    /// What signs the first AssumeRole; with no hops, what is served as it is.
+    /// What signs the first AssumeRole; with no hops, what is served as it is. A web identity
+    /// token signs nothing and is never without a hop: it is what the first call brings along.
     pub base: BaseCredentials,
     /// The roles to assume, in order. The last is the role served.
     pub hops: Vec<RoleHop>,
@@ -71,6 +72,8 @@ pub enum BaseCredentials {
     Ec2InstanceMetadata,
     /// `credential_source = EcsContainer`.
     EcsContainer,
+    /// No keys, but a token with which the first role is assumed (AssumeRoleWithWebIdentity).
+    WebIdentity(TokenSource),
 }
 
 impl fmt::Display for BaseCredentials {
@@ -81,11 +84,12 @@ impl fmt::Display for BaseCredentials {
             Self::Environment => f.write_str("environment variables"),
             Self::Ec2InstanceMetadata => f.write_str("EC2 instance metadata"),
             Self::EcsContainer => f.write_str("the container credentials endpoint"),
+            Self::WebIdentity(token) => token.fmt(f),
         }
     }
 }
 
-/// One AssumeRole call.
+/// One AssumeRole call, or AssumeRoleWithWebIdentity where a token stands at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoleHop {
     /// The role to assume.

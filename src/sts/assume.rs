@@ -3,13 +3,13 @@
 
 use std::time::SystemTime;
 
-use aws_sdk_sts::operation::RequestId as _;
-use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
-use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
+use aws_sdk_sts::operation::assume_role_with_web_identity::builders::AssumeRoleWithWebIdentityFluentBuilder;
+use aws_sdk_sts::types::{AssumedRoleUser, Credentials, PolicyDescriptorType, Tag};
 
 use super::base::{LONGEST_LIFETIME, is_key_text};
-use super::detail::{rfc3339, sanitised};
+use super::detail::{Signer, rfc3339, sanitised};
 use crate::broker::{AssumedKey, Cause, FailedCall, SessionError};
 use crate::model::{AccountId, RoleHop, Secret, SessionAttributes, StsSession};
 
@@ -20,22 +20,45 @@ pub(super) fn filled_in(
     hop: &RoleHop,
     session_name: &str,
 ) -> AssumeRoleFluentBuilder {
-    // Durations above 12 h are refused long before; STS would refuse this one as well.
-    let seconds = i32::try_from(hop.session_duration.as_secs()).unwrap_or(i32::MAX);
     let SessionAttributes { source_identity, tags, transitive_tag_keys, policy, policy_arns } =
         &hop.attributes;
     let tags = tags.iter().map(|(key, value)| tag(key, value)).collect();
-    let policies = policy_arns.iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build());
     request
         .role_arn(hop.role_arn.as_str())
         .role_session_name(session_name)
-        .duration_seconds(seconds)
+        .duration_seconds(seconds(hop))
         .set_external_id(hop.external_id.as_ref().map(|id| id.as_str().to_owned()))
         .set_source_identity(source_identity.clone())
         .set_tags(unless_empty(tags))
         .set_transitive_tag_keys(unless_empty(transitive_tag_keys.clone()))
         .set_policy(policy.clone())
-        .set_policy_arns(unless_empty(policies.collect()))
+        .set_policy_arns(unless_empty(policies(policy_arns)))
+}
+
+/// The same for the call that brings `token` along. What it has no parameter for, the configuration
+/// has refused: tags and source identity come from the claims of the token.
+pub(super) fn filled_in_with_token(
+    request: AssumeRoleWithWebIdentityFluentBuilder,
+    hop: &RoleHop,
+    session_name: &str,
+    token: &Secret,
+) -> AssumeRoleWithWebIdentityFluentBuilder {
+    request
+        .role_arn(hop.role_arn.as_str())
+        .role_session_name(session_name)
+        .duration_seconds(seconds(hop))
+        .web_identity_token(token.expose())
+        .set_policy(hop.attributes.policy.clone())
+        .set_policy_arns(unless_empty(policies(&hop.attributes.policy_arns)))
+}
+
+fn seconds(hop: &RoleHop) -> i32 {
+    // Durations above 12 h are refused long before; STS would refuse this one as well.
+    i32::try_from(hop.session_duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn policies(arns: &[String]) -> Vec<PolicyDescriptorType> {
+    arns.iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build()).collect()
 }
 
 fn unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
@@ -48,8 +71,8 @@ fn tag(key: &str, value: &str) -> Tag {
 }
 
 /// The request id of an answer.
-pub(super) fn request_id(output: &AssumeRoleOutput) -> Option<String> {
-    output.request_id().map(|id| sanitised(id, None))
+pub(super) fn request_id(output: &impl RequestId) -> Option<String> {
+    output.request_id().map(|id| sanitised(id, Signer::Nobody))
 }
 
 /// What observers are told of `outcome`, with the error code and the request id of the answer.
@@ -71,14 +94,15 @@ pub(super) fn told(
     }
 }
 
-/// The session in an answer of AssumeRole, if it is whole and not expired at `now`.
+/// The session in an answer that holds `keys` for `user`, if it is whole and not expired at `now`.
 pub(super) fn session_of(
     subject: &str,
-    output: &AssumeRoleOutput,
+    keys: Option<&Credentials>,
+    user: Option<&AssumedRoleUser>,
     now: SystemTime,
 ) -> Result<StsSession, SessionError> {
     let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
-    let keys = output.credentials().ok_or_else(|| bad("it has no credentials"))?;
+    let keys = keys.ok_or_else(|| bad("it has no credentials"))?;
     let parts = [
         ("AccessKeyId", keys.access_key_id()),
         ("SecretAccessKey", keys.secret_access_key()),
@@ -97,7 +121,7 @@ pub(super) fn session_of(
         access_key_id: keys.access_key_id().to_owned(),
         secret_access_key: Secret::new(keys.secret_access_key()),
         session_token: Some(Secret::new(keys.session_token())),
-        account_id: output.assumed_role_user().and_then(|user| account_of(user.arn())),
+        account_id: user.and_then(|user| account_of(user.arn())),
         issued: now,
         expiration: expiration.min(now + LONGEST_LIFETIME),
     })

@@ -67,6 +67,7 @@ pub(super) fn subject(base: &BaseCredentials) -> String {
             "base credentials of the EC2 instance metadata".to_owned()
         }
         BaseCredentials::EcsContainer => "base credentials of the container endpoint".to_owned(),
+        BaseCredentials::WebIdentity(token) => token.to_string(),
     }
 }
 
@@ -134,6 +135,9 @@ impl Resolver {
                     .build()
                     .provide_credentials()
                     .await
+            }
+            BaseCredentials::WebIdentity(_) => {
+                Err(CredentialsError::not_loaded("a token is for a role to be assumed with"))
             }
         }
     }

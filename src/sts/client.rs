@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{Builder, IdentityCache, Region, SharedHttpClient};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -16,16 +17,18 @@ use tokio::time::{Instant, timeout};
 use super::assume;
 use super::base::{self, Resolver};
 use super::classify::{self, Call, base_error, sts_error};
+use super::detail::Signer;
 use super::http::{capped, https_client};
 use super::session_name;
 use super::session_name::Stamps;
 use super::timed::{SdkTime, timed};
+use super::token;
 use crate::broker::{
     AssumeRoleCall, BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource,
 };
 use crate::check::{CallerIdentity, IdentitySource};
 use crate::clock::{Clock, CorrectedClock};
-use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession};
+use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession, TokenSource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -153,9 +156,10 @@ impl StsClient {
         region: &RegionName,
     ) -> Result<CallerIdentity, SessionError> {
         const SUBJECT: &str = "GetCallerIdentity";
-        let output = self.sts(region, session).get_caller_identity().send().await;
-        let output =
-            output.map_err(|error| sts_error(self.call(SUBJECT, region, session), &error))?;
+        let output = self.sts(region, Some(session)).get_caller_identity().send().await;
+        let output = output.map_err(|error| {
+            sts_error(self.call(SUBJECT, region, Signer::Session(session)), &error)
+        })?;
         match (output.arn, output.account, output.user_id) {
             (Some(arn), Some(account), Some(user_id)) => {
                 Ok(CallerIdentity { arn, account, user_id })
@@ -194,7 +198,7 @@ impl StsClient {
                 }
             }
             Ok(Some(Ok(Err(error)))) => {
-                let call = Call { subject: &subject, region: None, signed_by: None, now };
+                let call = Call { subject: &subject, region: None, signed_by: Signer::Nobody, now };
                 Err(base_error(call, &error))
             }
             Ok(Some(Err(_)) | None) => Err(SessionError::new(
@@ -211,7 +215,52 @@ impl StsClient {
     }
 
     async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
-        let subject = hop.role_arn.as_str();
+        let begun = self.begin(hop);
+        let client = self.sts(&hop.sts_region, Some(with));
+        let request = assume::filled_in(client.assume_role(), hop, &begun.session_name);
+        let (outcome, code, request_id) = match request.send().await {
+            Ok(answer) => {
+                let (keys, user) = (answer.credentials(), answer.assumed_role_user());
+                let session = assume::session_of(begun.subject, keys, user, self.clock.now());
+                (session, None, assume::request_id(&answer))
+            }
+            Err(error) => {
+                let call = self.call(begun.subject, &hop.sts_region, Signer::Session(with));
+                let (code, id) = (classify::code(&error), classify::request_id(&error));
+                (Err(sts_error(call, &error)), code, id)
+            }
+        };
+        self.tell(hop, begun, &outcome, code, request_id).await;
+        outcome
+    }
+
+    async fn assume_with_token(
+        &self,
+        hop: &RoleHop,
+        source: &TokenSource,
+    ) -> Result<StsSession, SessionError> {
+        let token = token::read(source, self.options.base_timeout).await;
+        let token = token.map_err(|error| error.about(&hop.role_arn))?;
+        let begun = self.begin(hop);
+        let request = self.sts(&hop.sts_region, None).assume_role_with_web_identity();
+        let request = assume::filled_in_with_token(request, hop, &begun.session_name, &token);
+        let (outcome, code, request_id) = match request.send().await {
+            Ok(answer) => {
+                let (keys, user) = (answer.credentials(), answer.assumed_role_user());
+                let session = assume::session_of(begun.subject, keys, user, self.clock.now());
+                (session, None, assume::request_id(&answer))
+            }
+            Err(error) => {
+                let call = self.call(begun.subject, &hop.sts_region, Signer::Token(&token));
+                let (code, id) = (classify::code(&error), classify::request_id(&error));
+                (Err(token::cause_of(sts_error(call, &error))), code, id)
+            }
+        };
+        self.tell(hop, begun, &outcome, code, request_id).await;
+        outcome
+    }
+
+    fn begin<'a>(&self, hop: &'a RoleHop) -> Begun<'a> {
         let session_name = hop.session_name.as_ref().map_or_else(
             || {
                 let now = self.stamps.next(self.clock.now());
@@ -219,31 +268,31 @@ impl StsClient {
             },
             |name| name.as_str().to_owned(),
         );
-        let started = self.clock.now();
-        let clock = Instant::now();
-        let request = self.sts(&hop.sts_region, with).assume_role();
-        let answer = assume::filled_in(request, hop, &session_name).send().await;
-        let (request_id, code) = match &answer {
-            Ok(output) => (assume::request_id(output), None),
-            Err(error) => (classify::request_id(error), classify::code(error)),
-        };
-        let outcome = match &answer {
-            Ok(output) => assume::session_of(subject, output, self.clock.now()),
-            Err(error) => Err(sts_error(self.call(subject, &hop.sts_region, with), error)),
-        };
+        let (started, clock) = (self.clock.now(), Instant::now());
+        Begun { subject: hop.role_arn.as_str(), session_name, started, clock }
+    }
+
+    /// Tells the observer of a call that has ended.
+    async fn tell(
+        &self,
+        hop: &RoleHop,
+        begun: Begun<'_>,
+        outcome: &Result<StsSession, SessionError>,
+        code: Option<String>,
+        request_id: Option<String>,
+    ) {
         let call = AssumeRoleCall {
-            role_arn: subject.to_owned(),
-            session_name,
+            role_arn: begun.subject.to_owned(),
+            session_name: begun.session_name,
             source_identity: hop.attributes.source_identity.clone(),
-            started,
-            latency: clock.elapsed(),
-            outcome: assume::told(&outcome, code, request_id),
+            started: begun.started,
+            latency: begun.clock.elapsed(),
+            outcome: assume::told(outcome, code, request_id),
         };
         self.options.observer.assume_role(&call).await;
         if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
             self.options.observer.clock_skew(skew.seconds());
         }
-        outcome
     }
 
     async fn ask_the_time(&self, signer: &StsSession) {
@@ -267,32 +316,40 @@ impl StsClient {
         if refused && moved.is_notable() { call().await } else { outcome }
     }
 
-    /// A client for one call. It is cheap, since the connections belong to `http`, and it leaves
+    /// A client for one call, which is not signed without `with`. It is cheap, since the connections belong to `http`, and it leaves
     /// no cache that could sign with the keys of another session.
-    fn sts(&self, region: &RegionName, with: &StsSession) -> aws_sdk_sts::Client {
-        let credentials = Credentials::new(
-            with.access_key_id.as_str(),
-            with.secret_access_key.expose(),
-            with.session_token.as_ref().map(|token| token.expose().to_owned()),
-            None,
-            "credmount",
-        );
-        let config = Builder::from(&self.sdk)
+    fn sts(&self, region: &RegionName, with: Option<&StsSession>) -> aws_sdk_sts::Client {
+        let mut config = Builder::from(&self.sdk)
             .region(Region::new(region.as_str().to_owned()))
-            .credentials_provider(credentials)
-            .identity_cache(IdentityCache::no_cache())
-            .build();
-        aws_sdk_sts::Client::from_conf(config)
+            .identity_cache(IdentityCache::no_cache());
+        config.set_credentials_provider(with.map(|with| {
+            SharedCredentialsProvider::new(Credentials::new(
+                with.access_key_id.as_str(),
+                with.secret_access_key.expose(),
+                with.session_token.as_ref().map(|token| token.expose().to_owned()),
+                None,
+                "credmount",
+            ))
+        }));
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 
-    fn call<'a>(&self, subject: &'a str, region: &'a RegionName, with: &'a StsSession) -> Call<'a> {
-        Call {
-            subject,
-            region: Some(region.as_str()),
-            signed_by: Some(with),
-            now: self.clock.now(),
-        }
+    fn call<'a>(
+        &self,
+        subject: &'a str,
+        region: &'a RegionName,
+        signed_by: Signer<'a>,
+    ) -> Call<'a> {
+        Call { subject, region: Some(region.as_str()), signed_by, now: self.clock.now() }
     }
+}
+
+/// A call that is about to be made.
+struct Begun<'a> {
+    subject: &'a str,
+    session_name: String,
+    started: SystemTime,
+    clock: Instant,
 }
 
 impl SessionSource for StsClient {
@@ -309,6 +366,14 @@ impl SessionSource for StsClient {
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
         Box::pin(self.timely(move || self.assume(hop, with)))
+    }
+
+    fn assume_role_with_web_identity<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        token: &'a TokenSource,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        Box::pin(self.assume_with_token(hop, token))
     }
 }
 

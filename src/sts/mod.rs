@@ -12,6 +12,7 @@ mod http;
 mod retry_after;
 mod session_name;
 mod timed;
+mod token;
 
 #[cfg(test)]
 mod client_tests;

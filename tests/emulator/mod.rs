@@ -2,7 +2,8 @@
 //! plain HTTP, with signatures verified. It is no part of the daemon and uses none of its code.
 //!
 //! Actions: AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetCallerIdentity. Every role
-//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id.
+//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id or
+//! for claims of a web identity token.
 //! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
 //! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
 //! hour for chained roles), the forms of role ARNs, session names and external ids, and those of
@@ -44,6 +45,8 @@
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
 //!                                           "allows_set_source_identity": false}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"web_identity": {"issuer": "https://idp",
+//!                                           "audience": "sts.amazonaws.com", "subject": "me"}}}}'
 //! ```
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
@@ -90,8 +93,9 @@ use state::Shared;
 pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
 pub(crate) use faults::{Fault, FaultRule};
-pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
+pub(crate) use options::{Options, RoleRules, Settings, WebIdentityTrust, valid_token_length};
 pub(crate) use state::IssuedSession;
+pub(crate) use web_identity::jwt;
 
 /// A running emulator, in a thread of its own. Clones are handles of the same one; it stops, and
 /// closes all connections, when the last of them is dropped.

@@ -6,11 +6,13 @@ mod arn;
 mod attributes;
 mod partition;
 mod text;
+mod url;
 
 pub use arn::RoleArn;
 pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
 pub use partition::{Partition, RegionName};
 pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
+pub use url::ServiceUrl;
 
 /// Why a name was refused: one clause without a final full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
