@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod fnv;
 pub mod fuse;
+pub mod identity;
 pub mod metrics;
 pub mod model;
 pub mod open;

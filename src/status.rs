@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::broker::{Broker, Cause, Serving, SlotStatus};
-use crate::model::Role;
+use crate::model::{BaseCredentials, Role};
 use crate::publish::Publisher;
 use crate::render::{RoleStatus, instant};
 use crate::tree::View;
@@ -51,6 +51,11 @@ fn role_status(
         next_attempt: slot.next_attempt.map(instant),
         last_error: failure.map(|failure| failure.error.to_string()),
         last_error_at: failure.map(|failure| instant(failure.at)),
+        last_cause: failure.map(|failure| failure.error.cause.name().to_owned()),
+        source_profile: match &role.chain.base {
+            BaseCredentials::Profile(name) => Some(name.clone()),
+            _ => None,
+        },
         renewals: slot.renewals,
         failures: slot.failures,
     }

@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod advice;
 mod cache;
 mod call;
 mod error;

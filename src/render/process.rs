@@ -29,10 +29,12 @@ pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._@+,:-".contains(c) { c } else { '_' })
         .collect();
-    format!(
-        "credmount: profile {name} has no keys: {}, run credmount status",
-        error.cause.sentence()
-    )
+    let command = match error.cause {
+        Cause::LoginNeeded => format!("login {name}"),
+        _ => "status".to_owned(),
+    };
+    let reason = error.cause.sentence();
+    format!("credmount: profile {name} has no keys: {reason}, run credmount {command}")
 }
 
 /// Whether the parts of a session stand in our files without any quoting. STS answers nothing

@@ -66,6 +66,12 @@ pub struct RoleStatus {
     pub last_error: Option<String>,
     /// When it happened, RFC 3339.
     pub last_error_at: Option<String>,
+    /// Its kind, by the name of [`Cause`](crate::broker::Cause).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cause: Option<String>,
+    /// The AWS profile at the start of the role chain; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_profile: Option<String>,
     /// Sessions received so far.
     pub renewals: u64,
     /// Attempts that failed so far.
@@ -194,6 +200,8 @@ mod tests {
             next_attempt: Some("2026-11-22T02:30:00Z".to_owned()),
             last_error: None,
             last_error_at: None,
+            last_cause: None,
+            source_profile: None,
             renewals: 1,
             failures: 0,
         };

@@ -14,20 +14,17 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::assume;
 use super::base::{self, Resolver};
-use super::classify::{self, Call, base_error, sts_error};
+use super::classify::{Call, base_error, sts_error};
 use super::detail::Signer;
 use super::http::{capped, https_client};
-use super::session_name;
 use super::session_name::Stamps;
+use super::sso::{IdentityCenter, MountAbove};
 use super::timed::{SdkTime, timed};
-use super::token;
-use crate::broker::{
-    AssumeRoleCall, BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource,
-};
+use crate::broker::{BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource};
 use crate::check::{CallerIdentity, IdentitySource};
 use crate::clock::{Clock, CorrectedClock};
+use crate::identity::Logins;
 use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession, TokenSource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,6 +51,12 @@ pub struct StsOptions {
     pub user: String,
     /// The host name that session names carry.
     pub host: String,
+    /// The directory of sign-ins to IAM Identity Center, `~/.aws/sso/cache`; `None` without a home.
+    pub sso_cache: Option<PathBuf>,
+    /// Which mount of ours a path leads through: sign-ins are neither read nor written there.
+    pub mount_above: MountAbove,
+    /// Who is logged in at issuers; `None` where nobody can be.
+    pub logins: Option<Arc<Logins>>,
     /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
     /// inside the SDK are not among them.
     pub observer: Arc<dyn ObserveCalls>,
@@ -70,6 +73,9 @@ impl StsOptions {
             base_timeout: Duration::from_secs(30),
             user: user.to_owned(),
             host: host.to_owned(),
+            sso_cache: None,
+            mount_above: |_| None,
+            logins: None,
             observer: Arc::new(Observers::default()),
         }
     }
@@ -93,9 +99,10 @@ pub struct StsClient {
     /// Settings all calls share: endpoint overrides, FIPS, dual stack, timeouts.
     sdk: SdkConfig,
     http: SharedHttpClient,
-    options: StsOptions,
-    clock: Arc<dyn Clock>,
-    stamps: Stamps,
+    pub(super) options: StsOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stamps: Stamps,
+    identity_center: Arc<IdentityCenter>,
 }
 
 impl StsClient {
@@ -135,7 +142,10 @@ impl StsClient {
         if let Ok(name) = AppName::new(concat!("credmount-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
-        Self { sdk: loader.load().await, http, options, clock, stamps: Stamps::new() }
+        let sdk = loader.load().await;
+        let center = IdentityCenter::new(&options, http.clone(), clock.clone());
+        let identity_center = Arc::new(center);
+        Self { sdk, http, options, clock, stamps: Stamps::new(), identity_center }
     }
 
     /// Who AWS says that `session` is, asked in `region`. Needs no permission.
@@ -168,8 +178,42 @@ impl StsClient {
         }
     }
 
+    /// Sign-ins to IAM Identity Center, for those who sign in.
+    pub fn identity_center(&self) -> Arc<IdentityCenter> {
+        self.identity_center.clone()
+    }
+
     async fn resolve(&self, base: &BaseCredentials) -> Result<StsSession, SessionError> {
         let subject = base::subject(base);
+        let credentials = self.credentials(&subject, base).await?;
+        let lifetime = self.options.key_lifetime;
+        let session = |now| base::session(&subject, &credentials, lifetime, now);
+        let is_sure = self.clock.corrected().is_none_or(CorrectedClock::is_sure);
+        match session(self.clock.now()) {
+            Err(error) if error.cause == Cause::BaseExpired && !is_sure => {
+                // It may be our clock: whatever STS answers to these keys tells the time.
+                self.ask_the_time(&session(SystemTime::UNIX_EPOCH)?).await;
+                session(self.clock.now())
+            }
+            judged => judged,
+        }
+    }
+
+    /// Asks the source of `base`.
+    async fn credentials(
+        &self,
+        subject: &str,
+        base: &BaseCredentials,
+    ) -> Result<Credentials, SessionError> {
+        let late = || {
+            let limit = humantime::format_duration(self.options.base_timeout);
+            let detail = format!("the source of the base credentials took more than {limit}");
+            Err(SessionError::new(subject, Cause::TimedOut, &detail))
+        };
+        if let Some(profile) = self.identity_center.profile(base).await? {
+            let given = self.identity_center.credentials(subject, &profile);
+            return timeout(self.options.base_timeout, given).await.unwrap_or_else(|_| late());
+        }
         let resolver = Resolver {
             files: base::shared_files(&self.options.config_file, &self.options.credentials_file),
             http: self.http.clone(),
@@ -181,24 +225,11 @@ impl StsClient {
         // answer, not the daemon. Dropping the set ends the task.
         let mut task = JoinSet::new();
         task.spawn(resolver.credentials(base.clone()));
-        let outcome = timeout(self.options.base_timeout, task.join_next()).await;
-        let now = self.clock.now();
-        let lifetime = self.options.key_lifetime;
-        match outcome {
-            Ok(Some(Ok(Ok(credentials)))) => {
-                let session = |now| base::session(&subject, &credentials, lifetime, now);
-                let is_sure = self.clock.corrected().is_none_or(CorrectedClock::is_sure);
-                match session(now) {
-                    Err(error) if error.cause == Cause::BaseExpired && !is_sure => {
-                        // It may be our clock: whatever STS answers to these keys tells the time.
-                        self.ask_the_time(&session(SystemTime::UNIX_EPOCH)?).await;
-                        session(self.clock.now())
-                    }
-                    judged => judged,
-                }
-            }
+        match timeout(self.options.base_timeout, task.join_next()).await {
+            Ok(Some(Ok(Ok(credentials)))) => Ok(credentials),
             Ok(Some(Ok(Err(error)))) => {
-                let call = Call { subject: &subject, region: None, signed_by: Signer::Nobody, now };
+                let now = self.clock.now();
+                let call = Call { subject, region: None, signed_by: Signer::Nobody, now };
                 Err(base_error(call, &error))
             }
             Ok(Some(Err(_)) | None) => Err(SessionError::new(
@@ -206,92 +237,7 @@ impl StsClient {
                 Cause::Misconfigured,
                 "the AWS SDK broke off over this profile; look for an indented comment in it",
             )),
-            Err(_) => {
-                let limit = humantime::format_duration(self.options.base_timeout);
-                let detail = format!("the source of the base credentials took more than {limit}");
-                Err(SessionError::new(subject, Cause::TimedOut, &detail))
-            }
-        }
-    }
-
-    async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
-        let begun = self.begin(hop);
-        let client = self.sts(&hop.sts_region, Some(with));
-        let request = assume::filled_in(client.assume_role(), hop, &begun.session_name);
-        let (outcome, code, request_id) = match request.send().await {
-            Ok(answer) => {
-                let (keys, user) = (answer.credentials(), answer.assumed_role_user());
-                let session = assume::session_of(begun.subject, keys, user, self.clock.now());
-                (session, None, assume::request_id(&answer))
-            }
-            Err(error) => {
-                let call = self.call(begun.subject, &hop.sts_region, Signer::Session(with));
-                let (code, id) = (classify::code(&error), classify::request_id(&error));
-                (Err(sts_error(call, &error)), code, id)
-            }
-        };
-        self.tell(hop, begun, &outcome, code, request_id).await;
-        outcome
-    }
-
-    async fn assume_with_token(
-        &self,
-        hop: &RoleHop,
-        source: &TokenSource,
-    ) -> Result<StsSession, SessionError> {
-        let token = token::read(source, self.options.base_timeout).await;
-        let token = token.map_err(|error| error.about(&hop.role_arn))?;
-        let begun = self.begin(hop);
-        let request = self.sts(&hop.sts_region, None).assume_role_with_web_identity();
-        let request = assume::filled_in_with_token(request, hop, &begun.session_name, &token);
-        let (outcome, code, request_id) = match request.send().await {
-            Ok(answer) => {
-                let (keys, user) = (answer.credentials(), answer.assumed_role_user());
-                let session = assume::session_of(begun.subject, keys, user, self.clock.now());
-                (session, None, assume::request_id(&answer))
-            }
-            Err(error) => {
-                let call = self.call(begun.subject, &hop.sts_region, Signer::Token(&token));
-                let (code, id) = (classify::code(&error), classify::request_id(&error));
-                (Err(token::cause_of(sts_error(call, &error))), code, id)
-            }
-        };
-        self.tell(hop, begun, &outcome, code, request_id).await;
-        outcome
-    }
-
-    fn begin<'a>(&self, hop: &'a RoleHop) -> Begun<'a> {
-        let session_name = hop.session_name.as_ref().map_or_else(
-            || {
-                let now = self.stamps.next(self.clock.now());
-                session_name(&self.options.user, &self.options.host, now)
-            },
-            |name| name.as_str().to_owned(),
-        );
-        let (started, clock) = (self.clock.now(), Instant::now());
-        Begun { subject: hop.role_arn.as_str(), session_name, started, clock }
-    }
-
-    /// Tells the observer of a call that has ended.
-    async fn tell(
-        &self,
-        hop: &RoleHop,
-        begun: Begun<'_>,
-        outcome: &Result<StsSession, SessionError>,
-        code: Option<String>,
-        request_id: Option<String>,
-    ) {
-        let call = AssumeRoleCall {
-            role_arn: begun.subject.to_owned(),
-            session_name: begun.session_name,
-            source_identity: hop.attributes.source_identity.clone(),
-            started: begun.started,
-            latency: begun.clock.elapsed(),
-            outcome: assume::told(outcome, code, request_id),
-        };
-        self.options.observer.assume_role(&call).await;
-        if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
-            self.options.observer.clock_skew(skew.seconds());
+            Err(_) => late(),
         }
     }
 
@@ -318,7 +264,11 @@ impl StsClient {
 
     /// A client for one call, which is not signed without `with`. It is cheap, since the connections belong to `http`, and it leaves
     /// no cache that could sign with the keys of another session.
-    fn sts(&self, region: &RegionName, with: Option<&StsSession>) -> aws_sdk_sts::Client {
+    pub(super) fn sts(
+        &self,
+        region: &RegionName,
+        with: Option<&StsSession>,
+    ) -> aws_sdk_sts::Client {
         let mut config = Builder::from(&self.sdk)
             .region(Region::new(region.as_str().to_owned()))
             .identity_cache(IdentityCache::no_cache());
@@ -334,7 +284,7 @@ impl StsClient {
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
-    fn call<'a>(
+    pub(super) fn call<'a>(
         &self,
         subject: &'a str,
         region: &'a RegionName,
@@ -344,20 +294,23 @@ impl StsClient {
     }
 }
 
-/// A call that is about to be made.
-struct Begun<'a> {
-    subject: &'a str,
-    session_name: String,
-    started: SystemTime,
-    clock: Instant,
-}
-
 impl SessionSource for StsClient {
     fn base<'a>(
         &'a self,
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
         Box::pin(self.resolve(base))
+    }
+
+    fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match (base, &self.options.logins) {
+                (BaseCredentials::WebIdentity(TokenSource::Identity(identity)), Some(logins)) => {
+                    logins.logged_in(identity).await;
+                }
+                _ => self.identity_center.signed_in(base).await,
+            }
+        })
     }
 
     fn assume_role<'a>(
@@ -387,7 +340,8 @@ impl IdentitySource for StsClient {
     }
 }
 
-fn timeouts() -> TimeoutConfig {
+/// The times that calls may take.
+pub(super) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)

@@ -5,12 +5,15 @@
 
 mod assume;
 mod base;
+mod calls;
 mod classify;
 mod client;
 mod detail;
 mod http;
+mod oidc;
 mod retry_after;
 mod session_name;
+mod sso;
 mod timed;
 mod token;
 
@@ -20,4 +23,6 @@ mod client_tests;
 mod observer_tests;
 
 pub use client::{StsClient, StsOptions};
+pub use oidc::OidcClient;
 pub use session_name::session_name;
+pub use sso::{DeviceCodes, IdentityCenter, MountAbove, Polled, SsoSession};

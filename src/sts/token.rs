@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::broker::{Cause, SessionError};
 use crate::command::secret_output;
+use crate::identity::{Logins, TokenError};
 use crate::model::{RoleArn, Secret, TokenSource};
 
 /// The longest token that STS takes, in bytes (STS API, `WebIdentityToken`).
@@ -36,10 +37,12 @@ impl NoToken {
     }
 }
 
-/// Asks `source` for a token: a file is read, a command run for up to `process_deadline`.
+/// Asks `source` for a token: a file is read, a command run for up to `process_deadline`, an issuer
+/// asked in the name of who is logged in.
 pub(super) async fn read(
     source: &TokenSource,
     process_deadline: Duration,
+    logins: Option<&Logins>,
 ) -> Result<Secret, NoToken> {
     let failed = |why: String| NoToken::failed(source, why);
     match source {
@@ -56,8 +59,15 @@ pub(super) async fn read(
             let output = output.map_err(|error| failed(error.to_string()))?;
             checked(output.expose()).map_err(|why| failed(why.to_owned()))
         }
-        TokenSource::Identity(_) => {
-            Err(NoToken { cause: Cause::LoginNeeded, detail: source.to_string() })
+        TokenSource::Identity(identity) => {
+            let Some(logins) = logins else {
+                return Err(failed("nobody can log in here".to_owned()));
+            };
+            let token = logins.token_for_aws(identity).await.map_err(|error| match error {
+                TokenError::LoginNeeded(detail) => NoToken { cause: Cause::LoginNeeded, detail },
+                TokenError::Failed(detail) => NoToken { cause: Cause::TokenSourceFailed, detail },
+            })?;
+            checked(token.expose()).map_err(|why| failed(why.to_owned()))
         }
     }
 }
@@ -108,7 +118,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         fs::write(&path, content).unwrap();
-        let token = read(&TokenSource::File(path), DEADLINE).await;
+        let token = read(&TokenSource::File(path), DEADLINE, None).await;
         token.map(|token| token.expose().to_owned()).map_err(|error| {
             assert_eq!(error.cause, Cause::TokenSourceFailed);
             let (_, why) = error.detail.rsplit_once(": ").unwrap();
@@ -143,7 +153,7 @@ mod tests {
             ("/nonexistent/token", "No such file or directory (os error 2)"),
             ("/", "it is no regular file"),
         ] {
-            let error = read(&TokenSource::File(path.into()), DEADLINE).await.unwrap_err();
+            let error = read(&TokenSource::File(path.into()), DEADLINE, None).await.unwrap_err();
             assert_eq!(error.detail, format!("web identity token file {path}: {why}"));
         }
     }
@@ -155,10 +165,10 @@ mod tests {
         let command = format!("echo x >>{0}; wc -l <{0}", counter.display());
         let source = TokenSource::Process(command);
         for count in ["1", "2"] {
-            assert_eq!(read(&source, DEADLINE).await.unwrap().expose(), count);
+            assert_eq!(read(&source, DEADLINE, None).await.unwrap().expose(), count);
         }
         let failing = TokenSource::Process("echo secret; exit 2".to_owned());
-        let error = read(&failing, DEADLINE).await.unwrap_err();
+        let error = read(&failing, DEADLINE, None).await.unwrap_err();
         assert_eq!(error.detail, "web_identity_process: it ended with exit status 2");
     }
 }

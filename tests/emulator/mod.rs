@@ -11,6 +11,10 @@
 //! roles assumed with it inherit its source identity and its transitive tags. Policies are not
 //! evaluated.
 //!
+//! At the same address is an IAM Identity Center, the OIDC service and the portal: `RegisterClient`,
+//! `StartDeviceAuthorization`, `CreateToken` (device codes and refresh tokens),
+//! `GetRoleCredentials`. The keys that the portal gives are good for STS.
+//!
 //! In process:
 //!
 //! ```ignore
@@ -47,7 +51,14 @@
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"web_identity": {"issuer": "https://idp",
 //!                                           "audience": "sts.amazonaws.com", "subject": "me"}}}}'
+//! # IAM Identity Center: the user codes under way, what a person decides, and what goes wrong.
+//! curl $STS/_emulator/devices
+//! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
+//! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
+//! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
 //! ```
+//!
+//! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
 //! `{"server-error": {"status": 503}}`, `{"unavailable-retry-after": {"seconds": 1}}`,
@@ -69,6 +80,7 @@ mod body;
 mod calls;
 mod clock;
 mod control;
+mod device;
 mod faults;
 mod keys;
 mod options;
@@ -76,6 +88,7 @@ mod params;
 mod random;
 mod server;
 mod signature;
+mod sso;
 mod state;
 mod validate;
 mod web_identity;
@@ -92,8 +105,10 @@ use state::Shared;
 
 pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
+pub(crate) use device::Decision;
 pub(crate) use faults::{Fault, FaultRule};
 pub(crate) use options::{Options, RoleRules, Settings, WebIdentityTrust, valid_token_length};
+pub(crate) use sso::SignIn;
 pub(crate) use state::IssuedSession;
 pub(crate) use web_identity::jwt;
 
@@ -142,7 +157,8 @@ impl Emulator {
         self.server.address
     }
 
-    /// What clients take for `AWS_ENDPOINT_URL_STS`: `http://127.0.0.1:PORT`.
+    /// What clients take for `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL_SSO` and
+    /// `AWS_ENDPOINT_URL_SSO_OIDC`: `http://127.0.0.1:PORT`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address())
     }

@@ -15,6 +15,7 @@ use super::keys::{Key, KeyRing, Principal, PrincipalKind};
 use super::options::{Options, Settings};
 use super::params::ApiRequest;
 use super::random;
+use super::sso::Sso;
 
 /// The longest lifetime that can be set (about 30 years), so that dates keep four-digit years.
 const MAX_LIFETIME: Duration = Duration::from_secs(1_000_000_000);
@@ -57,17 +58,16 @@ impl Shared {
         }
     }
 
-    /// Records the arrival of a call and draws its fault.
-    pub(crate) fn begin(&self, request: &ApiRequest) -> Ticket {
+    /// Records the arrival of a call of `action`, as it was sent, and draws its fault.
+    pub(crate) fn begin(&self, request: &ApiRequest, action: &str) -> Ticket {
         let sent = |name: &str| request.params.get(name).map(str::to_owned);
         let claimed = Authorization::read(request).ok();
-        let action = sent("Action").unwrap_or_default();
         let role_arn = sent("RoleArn");
         let mut state = self.state.lock();
-        let fault = state.faults.take(&action, role_arn.as_deref().and_then(role_name));
+        let fault = state.faults.take(action, role_arn.as_deref().and_then(role_name));
         state.calls.push(CallRecord {
             time: clock::now(0),
-            action,
+            action: action.to_owned(),
             role_arn,
             session_name: sent("RoleSessionName"),
             external_id: sent("ExternalId"),
@@ -110,6 +110,8 @@ pub(crate) struct State {
     pub(crate) keys: KeyRing,
     pub(crate) calls: Vec<CallRecord>,
     pub(crate) sessions: Vec<IssuedSession>,
+    /// IAM Identity Center.
+    pub(crate) sso: Sso,
     /// Unique ids of roles (`AROA…`) by account and name.
     role_ids: HashMap<(String, String), String>,
 }
@@ -137,6 +139,7 @@ impl State {
             keys,
             calls: Vec::new(),
             sessions: Vec::new(),
+            sso: Sso::default(),
             role_ids: HashMap::new(),
         }
     }

@@ -18,5 +18,7 @@ mod identity;
 mod rules;
 #[path = "tests/signatures.rs"]
 mod signatures;
+#[path = "tests/sso.rs"]
+mod sso;
 #[path = "tests/support.rs"]
 mod support;

@@ -15,7 +15,7 @@ use super::{Shared, state};
 use crate::app::blueprint::Blueprint;
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
-use crate::broker::{Broker, RetryClass, Serving, SessionError};
+use crate::broker::{Broker, Cause, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
 use crate::config::{AddedMount, Settings};
 use crate::fuse::mount;
@@ -171,6 +171,8 @@ pub(super) fn some_role(
     let failures: Vec<SessionError> = chains
         .iter()
         .filter_map(|chain| match broker.serving(chain, now) {
+            // A daemon that starts before its user signs in has to be there when that happens.
+            Serving::Failing(error) if error.cause == Cause::LoginNeeded => None,
             Serving::Failing(error) if error.cause.retry() == RetryClass::Permanent => Some(error),
             _ => None,
         })
