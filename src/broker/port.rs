@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{Cause, SessionError};
-use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession};
+use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession, TokenSource};
 
 /// A boxed future, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,7 +39,8 @@ impl MfaCodes for NoMfaCodes {
 /// ends by itself within a bounded time.
 pub trait SessionSource: Debug + Send + Sync + 'static {
     /// Resolves base credentials. Keys without an expiration get one a session duration ahead. Those
-    /// with MFA are a session of their own, for which a code is asked of [`MfaCodes`].
+    /// with MFA are a session of their own, for which a code is asked of [`MfaCodes`]. A web identity
+    /// token is none: it is for [`SessionSource::assume_role_with_web_identity`].
     fn base<'a>(
         &'a self,
         base: &'a BaseCredentials,
@@ -58,4 +59,17 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         hop: &'a RoleHop,
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
+
+    /// Asks `token` for a token and calls AssumeRoleWithWebIdentity with it once: one unsigned
+    /// request, for which no keys are looked for anywhere. A source that knows no tokens, as most
+    /// in tests, fails.
+    fn assume_role_with_web_identity<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        _token: &'a TokenSource,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        let error =
+            SessionError::new(hop.role_arn.as_str(), Cause::Misconfigured, "no tokens here");
+        Box::pin(std::future::ready(Err(error)))
+    }
 }

@@ -23,6 +23,7 @@ mod failing;
 mod faults;
 mod fleet;
 mod handles;
+mod identity;
 mod leaks;
 mod load;
 mod mfa;

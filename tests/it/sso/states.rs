@@ -9,7 +9,7 @@ use super::*;
 use crate::emulator::{Fault, RoleRules};
 use crate::support::eventually;
 
-const NEEDED: &str = "nobody is signed in to IAM Identity Center";
+const NEEDED: &str = "nobody is signed in, see credmount login";
 
 fn cause(daemon: &Daemon<'_>) -> Option<String> {
     daemon.status()["roles"][0]["last_cause"].as_str().map(str::to_owned)
