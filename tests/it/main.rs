@@ -28,6 +28,7 @@ mod load;
 mod namespaces;
 mod packaging;
 mod readers;
+mod requirements;
 mod rotation;
 mod semantics;
 mod sources;
