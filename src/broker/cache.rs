@@ -145,9 +145,14 @@ impl Broker {
             self.launch(&entry, false, |slot| slot.is_due(now));
             let due_at = entry.slot.lock().due_at();
             let until_due = due_at.and_then(|at| at.duration_since(now).ok());
+            let awaits_login = entry.slot.lock().awaits_login();
+            let source = self.configured.read().source.clone();
             tokio::select! {
                 () = sleep(until_due.unwrap_or(CLOCK_CHECK).min(CLOCK_CHECK)) => {}
                 _ = turn.changed() => {}
+                () = source.signed_in(&chain.base), if awaits_login => {
+                    self.launch(&entry, false, Slot::awaits_login);
+                }
             }
         }
     }
@@ -200,6 +205,8 @@ impl Broker {
     ) -> Result<Arc<StsSession>, SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
+        // Whoever has signed in meanwhile is heard of here first.
+        self.launch(&entry, *urgent.borrow(), Slot::awaits_login);
         loop {
             let now = self.clock.now();
             let hurry = *urgent.borrow_and_update();

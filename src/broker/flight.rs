@@ -109,6 +109,10 @@ impl Broker {
                 lifetime_seconds = session.lifetime().as_secs(),
                 "session received"
             ),
+            // Said once for all roles behind the sign-in, by those who looked.
+            Err(error) if error.cause == Cause::LoginNeeded => {
+                tracing::debug!(%role, %error, "no session");
+            }
             Err(error) => tracing::warn!(%role, %error, "no session"),
         }
         let min_ttl = self.configured.read().min_ttl;

@@ -16,7 +16,7 @@ pub(super) const LOGGING: &str = "Configuration and logging";
 /// Where an option stands that shares its group with common ones.
 pub(super) const AFTER_COMMON: usize = 100;
 
-const CONFIG_HELP: &str =
+pub(super) const CONFIG_HELP: &str =
     "The configuration file [default: $XDG_CONFIG_HOME/credmount/config.toml]";
 
 /// The options that mounting, checking and rendering share.

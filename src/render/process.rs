@@ -26,12 +26,18 @@ pub fn process_json(name: &ProfileName, state: &ProfileState) -> Text {
 pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
     let name = plain(name.as_str());
     let sentence = error.cause.sentence();
-    let hop = if error.on_the_way && error.subject.starts_with("arn:") {
-        format!(", at the hop {}", plain(&error.subject))
-    } else {
-        String::new()
+    let place = match &error.place {
+        Some(place) => format!(" in {}", place.as_str()),
+        None if error.on_the_way && error.subject.starts_with("arn:") => {
+            format!(", at the hop {}", plain(&error.subject))
+        }
+        None => String::new(),
     };
-    format!("credmount: profile {name} has no keys: {sentence}{hop}, run credmount status")
+    let command = match error.cause {
+        Cause::LoginNeeded => format!("login {name}"),
+        _ => "status".to_owned(),
+    };
+    format!("credmount: profile {name} has no keys: {sentence}{place}, run credmount {command}")
 }
 
 /// `text` with nothing in it that a shell or a parser takes for anything else, and not longer than

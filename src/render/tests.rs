@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::{Cause, SessionError};
+use crate::broker::{Cause, Place, SessionError};
 use crate::model::{AccountId, ProfileName, ProfileSetting, RegionName, Secret, StsSession};
 
 fn session() -> StsSession {
@@ -173,6 +173,15 @@ fn the_reason_names_the_hop_that_failed_unless_it_is_the_role_itself() {
 fn nothing_of_the_service_reaches_readers_of_a_failing_profile() {
     let line = failure_line(&name("prod"), &SessionError::new("arn", Cause::Rejected, "$(x)"));
     assert!(!line.contains('$') && !line.contains("arn"));
+}
+
+#[test]
+fn readers_are_told_where_to_look() {
+    let error = SessionError::new("", Cause::Unconfigured, "");
+    let line = failure_line(&name("prod"), &error.at(Some(Place::new("config.toml line 3"))));
+    let told =
+        "the configuration of credmount is broken in config.toml line 3, run credmount status";
+    assert!(line.ends_with(told), "{line}");
 }
 
 #[test]

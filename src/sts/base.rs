@@ -59,6 +59,11 @@ pub(super) fn shared_files(config: &Path, credentials: &Path) -> EnvConfigFiles 
     files.build()
 }
 
+/// Whether the environment gives keys, which the standard chain takes before any profile.
+pub(super) async fn environment_has_keys() -> bool {
+    EnvironmentVariableCredentialsProvider::new().provide_credentials().await.is_ok()
+}
+
 /// How errors name the base credentials.
 pub(super) fn subject(base: &BaseCredentials) -> String {
     match base {

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use super::body::AnswerBody;
 use super::clock;
+use super::device::Decision;
 use super::faults::FaultRule;
 use super::options::{RoleRules, valid_token_length};
 use super::params::ApiRequest;
+use super::sso::SsoChange;
 use super::state::{IssuedSession, Shared, State};
 
 /// Changes to the settings; what is left out stays.
@@ -31,6 +33,14 @@ struct SettingsChange {
     container_token: Option<String>,
     #[serde(default)]
     roles: HashMap<String, RoleRules>,
+}
+
+/// What a person decides about a user code.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    user_code: String,
+    decision: Decision,
 }
 
 /// Answers a request for `path`, which comes without the prefix.
@@ -76,10 +86,34 @@ fn handle(
             change.apply(&mut shared.state.lock()).map_err(wrong)?;
             Ok(json!({}))
         }
+        // Whoever opens the verification page in a browser is taken to approve.
+        (&Method::GET, "device") => {
+            let code = request.params.get("user_code").unwrap_or_default();
+            decided(shared, code, Decision::Approve)
+        }
+        (&Method::GET, "devices") => {
+            Ok(json!({ "user_codes": shared.state.lock().sso.devices.user_codes() }))
+        }
+        (&Method::POST, "devices") => {
+            let choice: Choice = parse(&request.body).map_err(wrong)?;
+            decided(shared, &choice.user_code, choice.decision)
+        }
+        (&Method::POST, "sso") => {
+            let change: SsoChange = parse(&request.body).map_err(wrong)?;
+            change.apply(&mut shared.state.lock());
+            Ok(json!({}))
+        }
         (method, _) => {
             Err((StatusCode::NOT_FOUND, format!("there is no {method} /_emulator/{path}")))
         }
     }
+}
+
+fn decided(shared: &Shared, code: &str, decision: Decision) -> Result<Value, (StatusCode, String)> {
+    if shared.state.lock().sso.devices.decide(code, decision) {
+        return Ok(json!({}));
+    }
+    Err((StatusCode::NOT_FOUND, "this user code is not under way".to_owned()))
 }
 
 /// A session without its secrets.

@@ -13,7 +13,9 @@
 //!
 //! At the same address, by path, are two services that hand out keys of a role: the instance
 //! metadata service (`/latest/`, `IMDSv2` only) and the container credentials endpoint
-//! ([`Emulator::container_uri`], [`Emulator::pod_identity_uri`]).
+//! ([`Emulator::container_uri`], [`Emulator::pod_identity_uri`]). So is an IAM Identity Center, the
+//! OIDC service and the portal: `RegisterClient`, `StartDeviceAuthorization`, `CreateToken` (device
+//! codes and refresh tokens), `GetRoleCredentials`. The keys that any of them gives are good for STS.
 //!
 //! In process:
 //!
@@ -55,7 +57,14 @@
 //! curl $STS/_emulator/settings -d '{"instance_role": "", "container_token": "secret",
 //!                                   "source_lifetime_seconds": 20}'
 //! curl -X POST $STS/_emulator/rotate
+//! # IAM Identity Center: the user codes under way, what a person decides, and what goes wrong.
+//! curl $STS/_emulator/devices
+//! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
+//! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
+//! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
 //! ```
+//!
+//! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
 //! `{"server-error": {"status": 503}}`, `{"unavailable-retry-after": {"seconds": 1}}`,
@@ -77,6 +86,7 @@ mod body;
 mod calls;
 mod clock;
 mod control;
+mod device;
 mod faults;
 mod keys;
 mod options;
@@ -85,6 +95,7 @@ mod random;
 mod server;
 mod signature;
 mod sources;
+mod sso;
 mod state;
 mod trust;
 mod validate;
@@ -102,8 +113,10 @@ use state::Shared;
 
 pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
+pub(crate) use device::Decision;
 pub(crate) use faults::{Fault, FaultRule};
 pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
+pub(crate) use sso::SignIn;
 pub(crate) use state::IssuedSession;
 
 /// A running emulator, in a thread of its own. Clones are handles of the same one; it stops, and
@@ -151,7 +164,8 @@ impl Emulator {
         self.server.address
     }
 
-    /// What clients take for `AWS_ENDPOINT_URL_STS`: `http://127.0.0.1:PORT`.
+    /// What clients take for `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL_SSO` and
+    /// `AWS_ENDPOINT_URL_SSO_OIDC`: `http://127.0.0.1:PORT`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address())
     }

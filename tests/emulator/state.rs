@@ -16,6 +16,7 @@ use super::options::{Options, Settings};
 use super::params::ApiRequest;
 use super::random;
 use super::sources::{self, Asked, Sources};
+use super::sso::Sso;
 
 /// The longest lifetime that can be set (about 30 years), so that dates keep four-digit years.
 const MAX_LIFETIME: Duration = Duration::from_secs(1_000_000_000);
@@ -58,19 +59,19 @@ impl Shared {
         }
     }
 
-    /// Records the arrival of a call and draws its fault.
-    pub(crate) fn begin(&self, request: &ApiRequest) -> Ticket {
+    /// Records the arrival of a call of `action`, as it was sent, and draws its fault.
+    pub(crate) fn begin(&self, request: &ApiRequest, action: &str) -> Ticket {
         let sent = |name: &str| request.params.get(name).map(str::to_owned);
         let claimed = Authorization::read(request).ok();
         let mut state = self.state.lock();
-        let (action, role_arn) = match Asked::of(request.uri.path()) {
-            Some(asked) => (asked.action().to_owned(), state.role_of(asked)),
-            None => (sent("Action").unwrap_or_default(), sent("RoleArn")),
+        let role_arn = match Asked::of(request.uri.path()) {
+            Some(asked) => state.role_of(asked),
+            None => sent("RoleArn"),
         };
-        let fault = state.faults.take(&action, role_arn.as_deref().and_then(role_name));
+        let fault = state.faults.take(action, role_arn.as_deref().and_then(role_name));
         state.calls.push(CallRecord {
             time: clock::now(0),
-            action,
+            action: action.to_owned(),
             role_arn,
             session_name: sent("RoleSessionName"),
             external_id: sent("ExternalId"),
@@ -116,6 +117,8 @@ pub(crate) struct State {
     pub(crate) keys: KeyRing,
     pub(crate) calls: Vec<CallRecord>,
     pub(crate) sessions: Vec<IssuedSession>,
+    /// IAM Identity Center.
+    pub(crate) sso: Sso,
     /// Unique ids of roles (`AROA…`) by account and name.
     role_ids: HashMap<(String, String), String>,
 }
@@ -146,6 +149,7 @@ impl State {
             keys,
             calls: Vec::new(),
             sessions: Vec::new(),
+            sso: Sso::default(),
             role_ids: HashMap::new(),
         }
     }

@@ -20,5 +20,7 @@ mod rules;
 mod signatures;
 #[path = "tests/sources.rs"]
 mod sources;
+#[path = "tests/sso.rs"]
+mod sso;
 #[path = "tests/support.rs"]
 mod support;

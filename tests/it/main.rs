@@ -32,5 +32,6 @@ mod requirements;
 mod rotation;
 mod semantics;
 mod sources;
+mod sso;
 mod survive;
 mod systemd;

@@ -78,6 +78,8 @@ impl Scene {
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_STS", self.emulator.endpoint())
+            .env("AWS_ENDPOINT_URL_SSO", self.emulator.endpoint())
+            .env("AWS_ENDPOINT_URL_SSO_OIDC", self.emulator.endpoint())
             .stdin(Stdio::null());
         command
     }
