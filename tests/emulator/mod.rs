@@ -201,6 +201,11 @@ impl Emulator {
         change(&mut self.shared.state.lock().settings);
     }
 
+    /// The tokens that the metadata service gave out, for tests that look for secrets.
+    pub(crate) fn instance_tokens(&self) -> Vec<String> {
+        self.shared.state.lock().sources.tokens()
+    }
+
     /// Makes the instance and the container get new keys.
     pub(crate) fn rotate_sources(&self) {
         self.shared.state.lock().sources.rotate();

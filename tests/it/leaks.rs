@@ -301,6 +301,62 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     evidence.assert_clean(&Secrets::of(&scene));
 }
 
+/// Keys and tokens of the services that instances and containers have.
+#[test]
+fn sources_of_base_credentials_leave_no_secret_behind() {
+    let Some(scene) = Scene::mountable() else { return };
+    let token = "LetMeIn-9fXw2Lk7Qz4Rb8Tn1Vc6Hs3Yp5Dj0GaEu";
+    scene.emulator.configure(|settings| settings.container_token = Some(token.to_owned()));
+    fs::create_dir(scene.path("home/.aws")).unwrap();
+    let config = ["Ec2InstanceMetadata", "EcsContainer"].map(|source| {
+        let arn = arn(source);
+        format!("[profile {source}]\nrole_arn = {arn}\ncredential_source = {source}\n")
+    });
+    fs::write(scene.path("home/.aws/config"), config.concat()).unwrap();
+    let place = |command: &mut Command| {
+        command
+            .env("AWS_EC2_METADATA_DISABLED", "false")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", scene.emulator.endpoint())
+            .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", scene.emulator.container_uri())
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", token);
+    };
+    let roles = ["--role", "Ec2InstanceMetadata", "--role", "EcsContainer"];
+    let daemon = scene.mount_with(&[&["-vv"], &roles[..]].concat(), place);
+    let mut evidence = Evidence::default();
+    let look = |evidence: &mut Evidence| {
+        daemon.credentials();
+        evidence.run(&scene, &["status", "--json"]);
+        evidence.files(&scene.path("run"));
+        for role in ["Ec2InstanceMetadata", "EcsContainer"] {
+            let path = daemon.file(&format!("credmount/errors/{role}"));
+            evidence.add(format!("errors/{role}"), fs::read(path).unwrap());
+        }
+        let mut check = scene.credmount(&[&["check", "-vv"], &roles[..]].concat());
+        place(&mut check);
+        evidence.output(&["check"], &check.output().unwrap());
+    };
+    look(&mut evidence);
+    // The services refuse, fail and hand out keys that are over.
+    let refresh = ["refresh", daemon.argument()];
+    scene.emulator.configure(|settings| settings.container_token = Some("another".to_owned()));
+    scene.emulator.set_fault(Fault::Deny.for_action("InstanceCredentials").times(2));
+    evidence.run(&scene, &refresh);
+    look(&mut evidence);
+    scene.emulator.clear_faults();
+    scene.emulator.set_fault(Fault::ExpiredSession.for_action("InstanceCredentials"));
+    evidence.run(&scene, &refresh);
+    look(&mut evidence);
+    for words in ["session received", "AssumeRoleUnauthorizedAccess", "they expired at"] {
+        evidence.assert_said(words);
+    }
+    let mut secrets = Secrets::of(&scene);
+    secrets.add("the token of the container", token);
+    for token in scene.emulator.instance_tokens() {
+        secrets.add("a token of the metadata service", &token);
+    }
+    evidence.assert_clean(&secrets);
+}
+
 #[test]
 fn a_mount_in_the_foreground_logs_no_secret_in_either_format() {
     if !fuse_available() {

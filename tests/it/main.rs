@@ -30,6 +30,7 @@ mod mfa;
 mod namespaces;
 mod packaging;
 mod readers;
+mod requirements;
 mod rotation;
 mod semantics;
 mod sources;
