@@ -98,14 +98,14 @@ impl Surroundings {
         self.locations.config_file.as_deref()
     }
 
-    /// The names of the mounts in the configuration file. What is wrong with the file is told when
-    /// it is resolved.
+    /// The names of the mounts in the configuration file; `None` if it is no TOML. What is wrong with
+    /// the file is told when it is resolved.
     ///
     /// # Errors
     /// If it exists but cannot be read.
-    pub(super) fn mount_names(&self) -> Result<Vec<String>> {
+    pub(super) fn mount_names(&self) -> Result<Option<Vec<String>>> {
         let file = read_text(self.locations.config_file.as_deref())?;
-        Ok(file.map(|file| config::mount_names(&file.text)).unwrap_or_default())
+        Ok(file.map_or_else(|| Some(Vec::new()), |file| config::mount_names(&file.text)))
     }
 
     /// `HOME`.

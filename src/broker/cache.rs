@@ -109,8 +109,11 @@ impl Broker {
     pub async fn settled(self: &Arc<Self>, chain: &Arc<RoleChain>, deadline: Duration) {
         let entry = self.entry(chain);
         if timeout(deadline, self.wait_settled(&entry)).await.is_err() {
-            let detail = if entry.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
-            let error = SessionError::new(entry.subject(), Cause::TimedOut, detail);
+            let late = self.late_hop(&entry);
+            let at = late.as_ref().unwrap_or(&entry);
+            let detail = if at.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
+            let error = SessionError::new(at.subject(), Cause::TimedOut, detail);
+            let error = if late.is_some() { error.of_hop() } else { error };
             entry.slot.lock().overdue(error, self.clock.now());
             self.announce(&entry);
         }
@@ -166,6 +169,17 @@ impl Broker {
             })
         });
         entry.clone()
+    }
+
+    /// The hop on the way to this one whose session is waited for, if it is not this one's.
+    fn late_hop(&self, entry: &Entry) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let entries = self.entries.lock();
+        std::iter::successors(entry.chain.parent(), RoleChain::parent)
+            .filter_map(|chain| entries.get(&chain))
+            .filter(|hop| matches!(hop.slot.lock().serving(now), Serving::Pending))
+            .last()
+            .cloned()
     }
 
     async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry>) {

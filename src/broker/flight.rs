@@ -62,7 +62,8 @@ impl Broker {
         let with = match chain.parent() {
             Some(parent) => {
                 let urgent = entry.urgent.subscribe();
-                Box::pin(self.session(&Arc::new(parent), urgent)).await?
+                let session = Box::pin(self.session(&Arc::new(parent), urgent)).await;
+                session.map_err(SessionError::of_hop)?
             }
             None => Arc::new(work.spend(entry, source.base(&chain.base)).await?),
         };

@@ -13,7 +13,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::assume;
+use super::assume::{self, Said};
 use super::base::{self, Resolver};
 use super::classify::{self, Call, base_error, sts_error};
 use super::http::{capped, https_client};
@@ -239,20 +239,27 @@ impl StsClient {
 
     async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
         let subject = hop.role_arn.as_str();
-        let session_name = hop.session_name.as_ref().map_or_else(
-            || {
-                let now = self.stamps.next(self.clock.now());
-                session_name(&self.options.user, &self.options.host, now)
-            },
-            |name| name.as_str().to_owned(),
-        );
+        let (user, host) = (&self.options.user, &self.options.host);
+        let stamp = self.stamps.next(self.clock.now());
+        let session_name = match &hop.session_name {
+            Some(pattern) => session_name::filled_in(pattern, user, host, stamp),
+            None => session_name(user, host, stamp),
+        };
         let started = self.clock.now();
         let clock = Instant::now();
         let request = self.sts(&hop.sts_region, with).assume_role();
         let answer = assume::filled_in(request, hop, &session_name).send().await;
-        let (request_id, code) = match &answer {
-            Ok(output) => (assume::request_id(output), None),
-            Err(error) => (classify::request_id(error), classify::code(error)),
+        let said = match &answer {
+            Ok(output) => Said {
+                code: None,
+                request_id: assume::request_id(output),
+                packed_percent: assume::packed_percent(output),
+            },
+            Err(error) => Said {
+                code: classify::code(error),
+                request_id: classify::request_id(error),
+                packed_percent: None,
+            },
         };
         let outcome = match &answer {
             Ok(output) => assume::session_of(subject, output, self.clock.now()),
@@ -264,7 +271,7 @@ impl StsClient {
             source_identity: hop.attributes.source_identity.clone(),
             started,
             latency: clock.elapsed(),
-            outcome: assume::told(&outcome, code, request_id),
+            outcome: assume::told(&outcome, said),
         };
         self.options.observer.assume_role(&call).await;
         if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
