@@ -46,8 +46,10 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
 
-    /// Ends when another attempt at `base`, after one that failed with [`Cause::LoginNeeded`], may go
+    /// Ends when another attempt at `base`, after one that failed with [`LoginNeeded`], may go
     /// otherwise: when somebody has signed in. Asks nobody but this machine.
+    ///
+    /// [`LoginNeeded`]: super::Cause::LoginNeeded
     fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
         let _ = base;
         Box::pin(std::future::pending())

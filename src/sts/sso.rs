@@ -89,13 +89,14 @@ impl IdentityCenter {
         settings::sessions(&sections)
     }
 
-    /// The sign-in of a profile, or of this name; `None` if there is neither.
+    /// The sign-in of a profile, or of the one that it is assumed with, or of this name; `None` if
+    /// there is none.
     ///
     /// # Errors
     /// What is wrong with it.
     pub async fn session(&self, name: &str) -> Result<Option<SsoSession>, SessionError> {
         let Some(sections) = self.sections().await else { return Ok(None) };
-        let found = settings::session_of_profile(&sections, name)
+        let found = settings::session_behind(&sections, name)
             .or_else(|| settings::session_of_name(&sections, name));
         let wrong = |detail: String| SessionError::new(name, Cause::Misconfigured, &detail);
         found.transpose().map_err(wrong)

@@ -120,7 +120,7 @@ fn the_reader_of_sources_leaves_out_comments_and_tests() {
 
 #[test]
 fn only_sts_names_crates_of_aws() {
-    for name in ["aws_config::", "aws_sdk_sts::", "aws_smithy_", "aws_credential_types::"] {
+    for name in ["aws_config::", "aws_sdk_", "aws_smithy_", "aws_credential_types::"] {
         only_in(&["sts"], name);
     }
     for name in ["aws_runtime::", "aws_types::", "aws_sigv4::"] {

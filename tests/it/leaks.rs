@@ -25,7 +25,7 @@ const PLANTED: [(&str, &str); 2] = [
 
 /// Texts to look for, by what they are.
 #[derive(Default)]
-struct Secrets(Vec<(String, String)>);
+pub(crate) struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
     fn planted() -> Self {
@@ -37,13 +37,16 @@ impl Secrets {
     }
 
     /// The planted ones, the base key, and all that the emulator issued so far, answered or not.
-    fn of(scene: &Scene) -> Self {
+    pub(crate) fn of(scene: &Scene) -> Self {
         let mut secrets = Self::planted();
         secrets.add("the base secret key", scene.emulator.base_secret_access_key());
         for (number, session) in scene.emulator.issued_sessions().iter().enumerate() {
             let arn = &session.arn;
             secrets.add(&format!("secret key {number} ({arn})"), &session.secret_access_key);
             secrets.add(&format!("token {number} ({arn})"), &session.session_token);
+        }
+        for (number, secret) in scene.emulator.sso_secrets().iter().enumerate() {
+            secrets.add(&format!("secret {number} of IAM Identity Center"), secret);
         }
         secrets
     }
@@ -71,27 +74,27 @@ impl Secrets {
 
 /// What was said and where.
 #[derive(Default)]
-struct Evidence(Vec<(String, Vec<u8>)>);
+pub(crate) struct Evidence(Vec<(String, Vec<u8>)>);
 
 impl Evidence {
-    fn add(&mut self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+    pub(crate) fn add(&mut self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.push((place.into(), bytes.into()));
     }
 
-    fn output(&mut self, args: &[&str], output: &Output) {
+    pub(crate) fn output(&mut self, args: &[&str], output: &Output) {
         self.add(format!("stdout of {args:?}"), output.stdout.clone());
         self.add(format!("stderr of {args:?}"), output.stderr.clone());
     }
 
     /// Runs a command whose output holds no keys.
-    fn run(&mut self, scene: &Scene, args: &[&str]) -> i32 {
+    pub(crate) fn run(&mut self, scene: &Scene, args: &[&str]) -> i32 {
         let output = scene.run(args);
         self.output(args, &output);
         output.status.code().expect("no signal ends it")
     }
 
     /// All files below a directory.
-    fn files(&mut self, dir: &Path) {
+    pub(crate) fn files(&mut self, dir: &Path) {
         for path in tree(dir) {
             if path.is_file() {
                 self.add(path.display().to_string(), fs::read(&path).unwrap());
@@ -113,14 +116,14 @@ impl Evidence {
     }
 
     #[track_caller]
-    fn assert_clean(&self, secrets: &Secrets) {
+    pub(crate) fn assert_clean(&self, secrets: &Secrets) {
         let leaks = self.leaks(secrets);
         assert!(leaks.is_empty(), "secrets were found:\n{}", leaks.join("\n"));
     }
 
     /// Whether a text was said anywhere: that something was provoked is not taken for granted.
     #[track_caller]
-    fn assert_said(&self, words: &str) {
+    pub(crate) fn assert_said(&self, words: &str) {
         let said = self.0.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(words));
         assert!(said, "nobody said {words:?}");
     }

@@ -202,3 +202,74 @@ impl SignIn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::model::RegionName;
+
+    fn session() -> SsoSession {
+        SsoSession {
+            name: Some("corp".to_owned()),
+            start_url: "https://s".to_owned(),
+            region: RegionName::parse("eu-west-1").unwrap(),
+            scopes: Vec::new(),
+        }
+    }
+
+    fn token(text: &str) -> Token {
+        let expires_at = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        Token { access: Secret::new(text), expires_at, refresh: None }
+    }
+
+    fn sign_in(home: &std::path::Path) -> SignIn {
+        let cache = TokenCache { directory: home.join("cache"), above: |_| None };
+        let file = cache.file("name");
+        SignIn::new(cache, file)
+    }
+
+    #[test]
+    fn what_others_write_is_noticed_and_what_we_write_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let (ours, others) = (sign_in(home.path()), sign_in(home.path()));
+        assert!(ours.has_changed(), "it was never looked at");
+        assert!(matches!(ours.read(), Err(CacheError::Missing)));
+        assert!(!ours.has_changed());
+        others.keep(&session(), &token("a"));
+        assert!(ours.has_changed());
+        assert_eq!(ours.read().unwrap(), token("a"));
+        assert!(!ours.has_changed());
+        ours.keep(&session(), &token("b"));
+        assert!(!ours.has_changed());
+        fs::remove_file(&ours.file).unwrap();
+        assert!(ours.has_changed());
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_written_is_kept_until_another_stands_in_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let sign_in = sign_in(home.path());
+        sign_in.keep(&session(), &token("a"));
+        // No directory can be where a file is.
+        fs::rename(home.path().join("cache"), home.path().join("aside")).unwrap();
+        fs::write(home.path().join("cache"), "").unwrap();
+        sign_in.keep(&session(), &token("b"));
+        assert_eq!(sign_in.read().unwrap(), token("b"));
+        fs::remove_file(home.path().join("cache")).unwrap();
+        assert_eq!(sign_in.read().unwrap(), token("b"), "there is still no file");
+        fs::rename(home.path().join("aside"), home.path().join("cache")).unwrap();
+        assert_eq!(sign_in.read().unwrap(), token("a"), "somebody has put one there");
+    }
+
+    #[test]
+    fn a_refused_token_is_no_longer_good_and_the_next_one_is() {
+        let home = tempfile::tempdir().unwrap();
+        let sign_in = sign_in(home.path());
+        sign_in.refused(&token("a").access);
+        assert!(!sign_in.is_good(&token("a")));
+        assert!(sign_in.is_good(&token("b")));
+    }
+}
