@@ -19,7 +19,7 @@ pub use report::{all_succeeded, text};
 
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
 use crate::clock::{Clock, CorrectedClock};
-use crate::model::{BaseCredentials, ClockSkew, RegionName, Role, StsSession};
+use crate::model::{BaseCredentials, ClockSkew, MfaSession, RegionName, Role, StsSession};
 
 /// How many roles are walked at once: enough to be quick, few enough not to be throttled.
 const AT_ONCE: usize = 16;
@@ -210,7 +210,8 @@ async fn walk(
 ) -> Result<Outcome, Stop> {
     let mut region = role.region.as_ref().unwrap_or(fallback_region);
     let (outcome, took) = &bases[&role.chain.base];
-    steps.push(Step { name: "base credentials".to_owned(), took: *took });
+    let name = role.chain.mfa().map_or_else(|| "base credentials".to_owned(), MfaSession::subject);
+    steps.push(Step { name, took: *took });
     let mut session = outcome.clone().map_err(plain_stop)?;
     for (position, hop) in role.chain.hops.iter().enumerate() {
         region = &hop.sts_region;

@@ -302,8 +302,9 @@ impl Cause {
                  environment of your shell."
             }
             Self::MfaCodeNeeded => {
-                "Give the code that the device shows: credmount mfa. It is asked for and lasts for \
-                 all roles behind the device. A command that prints codes (mfa_process) needs nobody."
+                "Give the code that the device shows: credmount mfa asks for it, for all roles behind \
+                 the device; without a daemon it is asked for on the terminal. With a command that \
+                 prints codes (mfa_process) nobody is needed."
             }
             Self::MfaCodeRejected => {
                 "A code is good once, and for about a minute: wait for the next one, then credmount \
