@@ -5,6 +5,7 @@
 
 mod audit;
 mod documents;
+mod login;
 mod mfa;
 mod mounts;
 mod options;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
+pub use login::LoginArgs;
 pub use mfa::{MfaArgs, MfaSourceArgs};
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
 pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
@@ -88,6 +90,8 @@ pub enum Command {
     Restart(DaemonCommandArgs),
     /// Apply what has changed in the configuration, without unmounting.
     Reload(DaemonCommandArgs),
+    /// Sign in to IAM Identity Center, for credmount, the AWS CLI and the SDKs.
+    Login(LoginArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
     /// Show who read which keys: the records of the audit log.

@@ -66,7 +66,8 @@ impl Broker {
         let with = match chain.parent() {
             Some(parent) => {
                 let urgent = entry.urgent.subscribe();
-                Box::pin(self.session(&Arc::new(parent), urgent)).await?
+                let session = Box::pin(self.session(&Arc::new(parent), urgent)).await;
+                session.map_err(SessionError::of_hop)?
             }
             None => Arc::new(work.spend(entry, source.base(&chain.base)).await?),
         };
@@ -100,8 +101,12 @@ impl Broker {
         }
     }
 
-    /// Whether it is known that a person has to give a code, and told once for all roles behind it.
-    fn is_told(&self, entry: &Entry, error: &SessionError) -> bool {
+    /// Whether it is known already that a person has to do something, which is told once for all roles
+    /// behind it: of a sign-in by those who looked for it.
+    fn is_told(entry: &Entry, error: &SessionError) -> bool {
+        if error.cause == Cause::LoginNeeded {
+            return true;
+        }
         let is_behind = entry.chain.mfa().is_some() && !entry.chain.hops.is_empty();
         let known = entry.slot.lock().status().failure.map(|failure| failure.error.cause);
         error.cause == Cause::MfaCodeNeeded && (is_behind || known == Some(Cause::MfaCodeNeeded))
@@ -124,7 +129,7 @@ impl Broker {
                 lifetime_seconds = session.lifetime().as_secs(),
                 "session received"
             ),
-            Err(error) if self.is_told(entry, error) => {
+            Err(error) if Self::is_told(entry, error) => {
                 tracing::debug!(%role, %error, "still no session");
             }
             Err(error) => tracing::warn!(%role, %error, "no session"),

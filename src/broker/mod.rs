@@ -33,10 +33,11 @@ mod slot;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cache::{Broker, CLOCK_CHECK};
 pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
-pub use error::{Cause, RetryClass, SessionError};
+pub use error::{Cause, Place, RetryClass, SessionError};
 pub use keeper::Keeper;
 pub use port::{BoxFuture, MfaCodes, NoMfaCodes, SessionSource};
 pub use slot::{Failure, Serving, Slot, SlotStatus};

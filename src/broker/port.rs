@@ -45,6 +45,13 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
 
+    /// Ends when another attempt at `base`, after one that failed with [`Cause::LoginNeeded`], may go
+    /// otherwise: when somebody has signed in. Asks nobody but this machine.
+    fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
+        let _ = base;
+        Box::pin(std::future::pending())
+    }
+
     /// Calls AssumeRole once, signed by `with`: one request, without further attempts.
     fn assume_role<'a>(
         &'a self,

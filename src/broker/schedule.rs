@@ -391,7 +391,7 @@ mod tests {
         #[test]
         fn a_role_with_keys_is_tried_again_before_they_expire(
             left in 2_000_u64..100_000_000, above_floor: bool, failures in 1_u32..1000,
-            jitter in 0.0_f64..=1.0, cause in proptest::sample::select(&Cause::ALL[..]),
+            jitter in 0.0_f64..=1.0, cause in proptest::sample::select(Cause::ALL),
         ) {
             let left = Duration::from_millis(left);
             let reserve = Some(Reserve { left, above_floor });

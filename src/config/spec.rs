@@ -9,7 +9,8 @@ use super::mfa::{self, MfaSpec};
 use super::raw::{Problems, Raw};
 use super::value;
 use crate::model::{
-    AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn, RoleSessionName,
+    AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn,
+    SessionNameTemplate,
 };
 
 /// The keys of a role, in the order in which messages list them.
@@ -23,7 +24,7 @@ pub(super) const ROLE_KEYS: [&str; 17] = [
     "session_name",
     "source_identity",
     "tags",
-    "transitive_tags",
+    "transitive_tag_keys",
     "policy",
     "policy_arns",
     "source_profile",
@@ -53,7 +54,7 @@ pub(super) struct RoleSpec {
     pub(super) region: Option<Sourced<RegionName>>,
     pub(super) session_duration: Option<Sourced<Duration>>,
     pub(super) external_id: Option<Sourced<ExternalId>>,
-    pub(super) session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) session_name: Option<Sourced<SessionNameTemplate>>,
     pub(super) attributes: AttributeSpec,
     pub(super) source_profile: Option<Sourced<String>>,
     pub(super) source_role: Option<Sourced<String>>,
@@ -95,11 +96,12 @@ impl RoleSpec {
         let region = keys.parsed("region", |_, text| RegionName::parse(text));
         let session_duration = keys.parsed("session_duration", value::session_duration);
         let external_id = keys.parsed("external_id", |_, text| ExternalId::parse(text));
-        let session_name = keys.parsed("session_name", |_, text| RoleSessionName::parse(text));
+        let session_name = keys.parsed("session_name", |_, text| SessionNameTemplate::parse(text));
         let attributes = AttributeSpec {
             source_identity: keys.accepted("source_identity", attributes::source_identity),
             tags: keys.accepted("tags", attributes::tags),
-            transitive_tags: keys.accepted("transitive_tags", attributes::transitive_tags),
+            transitive_tag_keys: keys
+                .accepted("transitive_tag_keys", attributes::transitive_tag_keys),
             policy: keys.accepted("policy", attributes::policy),
             policy_arns: keys.accepted("policy_arns", attributes::policy_arns),
         };

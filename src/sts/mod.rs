@@ -12,6 +12,7 @@ mod http;
 mod mfa;
 mod retry_after;
 mod session_name;
+mod sso;
 mod timed;
 
 #[cfg(test)]
@@ -21,3 +22,4 @@ mod observer_tests;
 
 pub use client::{StsClient, StsOptions};
 pub use session_name::session_name;
+pub use sso::{DeviceCodes, IdentityCenter, MountAbove, Polled, SsoSession};

@@ -26,7 +26,8 @@ pub(crate) struct Principal {
     pub(crate) user_id: String,
     /// What its session carries; nothing for the user.
     pub(crate) attributes: SessionAttributes,
-    /// `aws:MultiFactorAuthPresent`: whether its session was given for an MFA code.
+    /// Whether a code of an MFA device stands behind the session (`aws:MultiFactorAuthPresent`);
+    /// roles assumed with it do not inherit that.
     pub(crate) has_mfa: bool,
 }
 

@@ -20,5 +20,9 @@ mod mfa;
 mod rules;
 #[path = "tests/signatures.rs"]
 mod signatures;
+#[path = "tests/sources.rs"]
+mod sources;
+#[path = "tests/sso.rs"]
+mod sso;
 #[path = "tests/support.rs"]
 mod support;

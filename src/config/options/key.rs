@@ -16,7 +16,7 @@ pub(in crate::config) enum OptionKey {
     SessionName,
     SourceIdentity,
     Tags,
-    TransitiveTags,
+    TransitiveTagKeys,
     Policy,
     PolicyArns,
     ReaderPath,
@@ -67,7 +67,7 @@ impl OptionKey {
         Self::SessionName,
         Self::SourceIdentity,
         Self::Tags,
-        Self::TransitiveTags,
+        Self::TransitiveTagKeys,
         Self::Policy,
         Self::PolicyArns,
         Self::ReaderPath,
@@ -111,7 +111,7 @@ impl OptionKey {
             Self::SessionName => "session_name",
             Self::SourceIdentity => "source_identity",
             Self::Tags => "tags",
-            Self::TransitiveTags => "transitive_tags",
+            Self::TransitiveTagKeys => "transitive_tag_keys",
             Self::Policy => "policy",
             Self::PolicyArns => "policy_arns",
             Self::ReaderPath => "reader_path",
@@ -143,7 +143,7 @@ impl OptionKey {
     /// `--session-duration`. A flag that repeats is called as what it gives once.
     pub(in crate::config) fn flag(self) -> String {
         let name = match self {
-            Self::Tags | Self::TransitiveTags | Self::PolicyArns => {
+            Self::Tags | Self::TransitiveTagKeys | Self::PolicyArns => {
                 self.name().strip_suffix('s').unwrap_or(self.name())
             }
             _ => self.name(),
@@ -171,7 +171,7 @@ impl OptionKey {
             | Self::Notify => Kind::Switch,
             Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
-            Self::Tags | Self::TransitiveTags => Kind::List(','),
+            Self::Tags | Self::TransitiveTagKeys => Kind::List(','),
             Self::Allow => Kind::List(';'),
             _ => Kind::Text,
         }
@@ -188,10 +188,10 @@ impl OptionKey {
             Self::MaxWaitingOpens => "4096",
             Self::StsCallsPerSecond => "3",
             Self::ExternalId => "my-external-id",
-            Self::SessionName => "my-host",
+            Self::SessionName => "{user}-{time}",
             Self::SourceIdentity => "jane",
             Self::Tags => "team=search",
-            Self::TransitiveTags => "team",
+            Self::TransitiveTagKeys => "team",
             Self::Policy => "{…}",
             Self::PolicyArns => "arn:aws:iam::aws:policy/ReadOnlyAccess",
             Self::ReaderPath => "/root/.aws",

@@ -78,6 +78,8 @@ impl Scene {
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_STS", self.emulator.endpoint())
+            .env("AWS_ENDPOINT_URL_SSO", self.emulator.endpoint())
+            .env("AWS_ENDPOINT_URL_SSO_OIDC", self.emulator.endpoint())
             .stdin(Stdio::null());
         command
     }
@@ -107,7 +109,20 @@ impl Scene {
         self.mount_by(mountpoint, args, |command| command.output().expect("credmount runs"))
     }
 
-    /// The same with a command that `run` may change before it runs it.
+    /// Mounts in the background on `live` with these arguments, in the environment that `prepare`
+    /// makes of the usual one.
+    pub(crate) fn mount_with(
+        &self,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon<'_> {
+        self.mount_by(self.path("live"), args, |command| {
+            prepare(command);
+            command.output().expect("credmount runs")
+        })
+    }
+
+    /// Mounts in the background on `mountpoint` by a command that `run` may change before it runs it.
     pub(crate) fn mount_by(
         &self,
         mountpoint: PathBuf,
