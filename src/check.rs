@@ -22,7 +22,8 @@ pub use report::{all_succeeded, text};
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
 use crate::clock::{Clock, CorrectedClock};
 use crate::model::{
-    BaseCredentials, ClockSkew, RegionName, Role, RoleChain, SessionAttributes, StsSession,
+    BaseCredentials, ClockSkew, MfaSession, RegionName, Role, RoleChain, SessionAttributes,
+    StsSession,
 };
 
 /// How many roles are walked at once: enough to be quick, few enough not to be throttled.
@@ -298,7 +299,8 @@ async fn start(
         return Ok((session, 1));
     }
     let (outcome, took) = &bases[&chain.base];
-    steps.push(Step::new("base credentials", *took));
+    let name = chain.mfa().map_or_else(|| "base credentials".to_owned(), MfaSession::subject);
+    steps.push(Step::new(name, *took));
     Ok((outcome.clone().map_err(plain_stop)?, 0))
 }
 

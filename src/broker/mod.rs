@@ -20,7 +20,6 @@
 
 #![forbid(unsafe_code)]
 
-mod advice;
 mod cache;
 mod call;
 mod error;
@@ -35,6 +34,7 @@ mod slot;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cache::{Broker, CLOCK_CHECK};
 pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};

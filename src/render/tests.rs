@@ -193,7 +193,7 @@ fn a_profile_that_needs_an_mfa_code_tells_the_command_that_asks_for_it() {
         line("prod"),
         "credmount: profile prod has no keys: an MFA code is needed, run credmount mfa prod"
     );
-    for no_argument in ["123456", "-x", "größe"] {
+    for no_argument in ["123456", "-x", "50%"] {
         assert!(line(no_argument).ends_with("run credmount mfa"), "{}", line(no_argument));
     }
 }

@@ -238,6 +238,11 @@ fn secrets_are_exposed_only_where_files_are_rendered_and_requests_signed() {
 }
 
 #[test]
+fn mfa_codes_are_read_only_where_sts_is_called_and_the_control_socket_is_written() {
+    only_in(&["sts/mfa", "control/code", "model/mfa"], "digits()");
+}
+
+#[test]
 fn what_is_recorded_counted_and_told_knows_no_secret() {
     for source in sources() {
         if source.is_below(&["audit", "metrics", "policy", "control", "status"]) {

@@ -2,6 +2,8 @@
 //! said is provoked at the loudest log level, all of it is gathered, and searched for each secret
 //! in each form it may take.
 
+mod mfa;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;

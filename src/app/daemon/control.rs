@@ -230,6 +230,7 @@ impl Control {
         if let (Some(profile), true) = (profile, chains.is_empty()) {
             anyhow::bail!("this mount has no role {profile}; credmount status lists its roles");
         }
+        self.renew_mfa(&chains).await;
         let mut flights = JoinSet::new();
         for chain in chains {
             let broker = self.broker.clone();

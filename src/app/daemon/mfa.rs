@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::task::JoinSet;
@@ -35,6 +36,22 @@ impl Control {
         self.codes.forget(&device);
         outcome.map_err(|error| anyhow::anyhow!("{error}\n{}", error.cause.advice()))?;
         self.fetch(&behind).await
+    }
+
+    /// Asks once more for the sessions with MFA behind these chains that fail, since a flight of a role
+    /// does so only when it is time: a program may be able to give a code now. What comes of it, the
+    /// roles tell.
+    pub(super) async fn renew_mfa(&self, chains: &[Arc<RoleChain>]) {
+        let behind = chains.iter().filter(|chain| !chain.hops.is_empty());
+        let sessions: HashSet<RoleChain> = behind.filter_map(|chain| chain.mfa_chain()).collect();
+        let mut flights = JoinSet::new();
+        for session in sessions.into_iter().map(Arc::new) {
+            if self.broker.status(&session).failure.is_some() {
+                let broker = self.broker.clone();
+                flights.spawn(async move { broker.refresh(&session).await });
+            }
+        }
+        flights.join_all().await;
     }
 
     /// The roles whose session with MFA of `device` needs a code most.
@@ -94,20 +111,11 @@ impl Control {
         for service in self.roster.services() {
             service.publisher().publish(&[]).await;
         }
-        let mut until: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for role in &behind.roles {
-            let session = self.broker.status(&role.chain).session;
-            if let Some(session) = session.filter(|session| session.is_valid(now)) {
-                let profiles = until.entry(instant(session.expiration)).or_default();
-                if !profiles.contains(&role.profile.as_str()) {
-                    profiles.push(role.profile.as_str());
-                }
-            }
-        }
-        let mut told: Vec<String> = until
-            .into_iter()
-            .map(|(end, profiles)| format!("{}: session until {end}", profiles.join(", ")))
-            .collect();
+        let ends = behind.roles.iter().filter_map(|role| {
+            let session = self.broker.status(&role.chain).session?;
+            session.is_valid(now).then(|| (session.expiration, role.profile.as_str()))
+        });
+        let mut told = ends_told(ends.collect());
         let carries = self.broker.status(&behind.session).session;
         let carries = carries.map(|session| instant(session.expiration)).unwrap_or_default();
         told.push(format!("the next code is needed by {carries}"));
@@ -118,6 +126,29 @@ impl Control {
         failures.extend(told);
         bail!(failures.join("\n"))
     }
+}
+
+/// A line for each end of sessions, as in `prod, staging: session until 2026-11-22T03:00:00Z`. Ends
+/// within a minute are told as the first of them.
+fn ends_told(mut ends: Vec<(SystemTime, &str)>) -> Vec<String> {
+    ends.sort();
+    let mut groups: Vec<(SystemTime, Vec<&str>)> = Vec::new();
+    for (end, profile) in ends {
+        match groups.last_mut() {
+            Some((first, profiles)) if end < *first + Duration::from_mins(1) => {
+                // Mounts may serve a role under the same name.
+                if !profiles.contains(&profile) {
+                    profiles.push(profile);
+                }
+            }
+            _ => groups.push((end, vec![profile])),
+        }
+    }
+    let told = |(end, mut profiles): (SystemTime, Vec<&str>)| {
+        profiles.sort_unstable();
+        format!("{}: session until {}", profiles.join(", "), instant(end))
+    };
+    groups.into_iter().map(told).collect()
 }
 
 impl Roster {
@@ -132,5 +163,20 @@ impl Roster {
             }
         }
         needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_end_together_are_told_in_one_line() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let ends = vec![(at(59), "b"), (at(0), "c"), (at(60), "a"), (at(60), "a"), (at(1), "b")];
+        assert_eq!(
+            ends_told(ends),
+            ["b, c: session until 1970-01-01T00:00:00Z", "a: session until 1970-01-01T00:01:00Z"]
+        );
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod fleet;
 mod kept;
 mod logins;
+mod mfa;
 mod renewal;
 mod trouble;
 

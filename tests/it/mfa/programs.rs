@@ -27,12 +27,52 @@ fn a_program_that_fails_is_told_and_a_person_can_help_out() {
         assert_eq!(status, Some(1));
         assert!(text.contains(problem) && !text.contains("no code here"), "{text}");
     }
-    let daemon = scene.mount(&["--role", "prod", "--mfa-process", "exit 1"]);
-    assert!(daemon.credentials().contains("the mfa process gave no code, run credmount mfa prod"));
-    assert!(scene.emulator.calls().is_empty());
-    let (status, text) = give(&scene, &scene.emulator.mfa_code(DEVICE));
-    assert_eq!(status, Some(0), "{text}");
-    assert!(is_live(&daemon, "prod"));
+    let codes = scene.path("codes");
+    let process = format!("cat {}", shown(&codes));
+    for by_person in [true, false] {
+        let daemon = scene.mount(&["--role", "prod", "--mfa-process", &process]);
+        let told = "the mfa process gave no code, run credmount mfa prod";
+        assert!(daemon.credentials().contains(told));
+        let code = scene.emulator.mfa_code(DEVICE);
+        if by_person {
+            let (status, text) = give(&scene, &code);
+            assert_eq!(status, Some(0), "{text}");
+        } else {
+            fs::write(&codes, code).unwrap();
+            daemon.refresh();
+        }
+        assert!(is_live(&daemon, "prod"));
+    }
+    assert_eq!(codes_sent(&scene), 2, "AWS is not asked without a code");
+}
+
+/// A program of this name that runs `script` goes before all others; returns the PATH for that.
+fn fake(scene: &Scene, name: &str, script: &str) -> String {
+    let bin = scene.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let program = file(scene, &format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = crate::support::variable("PATH").unwrap_or_default();
+    format!("{}:{}", shown(&bin), path.to_str().unwrap())
+}
+
+#[test]
+fn systemd_is_asked_where_that_is_configured() {
+    let Some(scene) = scene() else { return };
+    let code = scene.emulator.mfa_code(DEVICE);
+    let asked = scene.path("asked");
+    let script = format!("echo \"$@\" >> {}; echo {code}", shown(&asked));
+    let path = fake(&scene, "systemd-ask-password", &script);
+    let args = [&BOTH[..], &["--mfa-prompt", "systemd"]].concat();
+    let daemon = scene
+        .mount_by(scene.path("live"), &args, |command| command.env("PATH", path).output().unwrap());
+    assert!(is_live(&daemon, "prod") && is_live(&daemon, "staging"));
+    let text = fs::read_to_string(&asked).unwrap();
+    assert!(
+        text.contains("--no-tty") && text.contains(&format!("MFA code of {DEVICE}:")),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 1);
 }
 
 #[test]
@@ -55,13 +95,8 @@ fn a_code_of_a_person_goes_before_that_of_a_program_that_hangs_which_is_ended_wi
 #[test]
 fn the_desktop_is_told_once_that_a_code_is_needed() {
     let Some(scene) = scene() else { return };
-    let (bin, told) = (scene.path("bin"), scene.path("told"));
-    fs::create_dir(&bin).unwrap();
-    let script = format!("#!/bin/sh\necho \"$@\" >> {}\n", shown(&told));
-    let program = file(&scene, "bin/notify-send", &script);
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = crate::support::variable("PATH").unwrap_or_default();
-    let path = format!("{}:{}", shown(&bin), path.to_str().unwrap());
+    let told = scene.path("told");
+    let path = fake(&scene, "notify-send", &format!("echo \"$@\" >> {}", shown(&told)));
     let args = [&BOTH[..], &["--notify"]].concat();
     let daemon = scene
         .mount_by(scene.path("live"), &args, |command| command.env("PATH", path).output().unwrap());

@@ -1,8 +1,48 @@
-//! What the operator can do about each kind of failure.
+//! What is said of each kind of failure: to readers, and to whoever has to mend it.
 
 use super::Cause;
 
 impl Cause {
+    /// One clause that says what happened. It stands in files that readers of the mount see, so
+    /// it has letters, digits, spaces, commas, hyphens and full stops only.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "AWS denied AssumeRole",
+            Self::SessionTagsDenied => "AWS denied the session tags",
+            Self::SourceIdentityDenied => "AWS denied the source identity",
+            Self::MalformedPolicy => "AWS cannot read the session policy",
+            Self::PolicyTooLarge => "the session policies and tags are too large",
+            Self::DurationTooLong => "the session duration is above the maximum of the role",
+            Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
+            Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
+            Self::BaseExpired => "the base credentials are expired",
+            Self::LoginNeeded => "nobody is signed in, see credmount login",
+            Self::NotAssigned => "IAM Identity Center does not give this role",
+            Self::BaseInvalid => "AWS does not accept the base credentials",
+            Self::NoBaseCredentials => "no base credentials were found",
+            Self::MfaCodeNeeded => "an MFA code is needed",
+            Self::MfaCodeRejected => "AWS did not accept the MFA code",
+            Self::MfaProcessFailed => "the mfa process gave no code",
+            Self::BaseSourceFailed => "the source of the base credentials failed",
+            Self::WebIdentityDenied => "AWS denied AssumeRoleWithWebIdentity",
+            Self::TokenInvalid => "AWS does not accept the web identity token",
+            Self::TokenExpired => "the web identity token is expired",
+            Self::TokenSourceFailed => "the source of the web identity token failed",
+            Self::Misconfigured => "the AWS configuration of this machine cannot be used",
+            Self::WrongRegion => "the region is disabled or in another partition",
+            Self::Rejected => "AWS refused a parameter of AssumeRole",
+            Self::Throttled => "AWS throttles AssumeRole calls",
+            Self::ServiceUnavailable => "AWS STS is unavailable",
+            Self::Network => "AWS STS cannot be reached",
+            Self::TimedOut => "no answer came in time",
+            Self::BadAnswer => "the answer of AWS STS was unusable",
+            Self::Busy => "too many programs wait for this role",
+            Self::Locked => "credmount is locked",
+            Self::Ended => "this mount was ended",
+            Self::Unconfigured => "the configuration of credmount is broken",
+        }
+    }
+
     /// What to do about it: whole sentences for the operator.
     #[expect(clippy::too_many_lines, reason = "a table with a row for each cause")]
     pub fn advice(self) -> &'static str {
