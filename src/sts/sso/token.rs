@@ -1,8 +1,10 @@
 //! One sign-in over time: which token is good, when it is exchanged, and which ones AWS has refused.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::cache::{CacheError, Mark, Refresh, Registration, Token, TokenCache, mark};
 use super::settings::{SsoProfile, SsoSession};
@@ -31,9 +33,25 @@ struct Memory {
     refused: Option<Secret>,
     /// The refresh token that gave nothing.
     spent: Option<Secret>,
-    /// Whether the log says that somebody has to sign in.
-    warned: bool,
+    state: State,
+    /// When somebody was told last that the file has changed.
+    told: Option<Instant>,
 }
+
+/// What became of the last attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Unknown,
+    /// AWS took the token.
+    Good,
+    /// Somebody has to sign in, and the log says so.
+    Needed,
+}
+
+/// A change of the file is told no sooner after the one before. Two daemons whose fresh tokens the
+/// portal refuses would else answer each other's exchange by one of their own, without a pause.
+const CHANGE_PAUSE: Duration = Duration::from_secs(10);
 
 impl SignIn {
     pub(super) fn new(cache: TokenCache, file: PathBuf) -> Self {
@@ -135,30 +153,47 @@ impl SignIn {
 
     /// The portal does not accept this token.
     pub(super) fn refused(&self, token: &Secret) {
-        self.memory.lock().refused = Some(token.clone());
+        let mut memory = self.memory.lock();
+        memory.refused = Some(token.clone());
+        memory.state = match memory.state {
+            State::Good => State::Unknown,
+            other => other,
+        };
     }
 
     /// A token was accepted.
     pub(super) fn healed(&self, session: &SsoSession) {
-        if std::mem::take(&mut self.memory.lock().warned) {
+        let before = std::mem::replace(&mut self.memory.lock().state, State::Good);
+        if before == State::Needed {
             tracing::info!(sign_in = session.label(), "signed in again");
         }
     }
 
     /// Says in the log that somebody has to sign in, once until somebody has.
     pub(super) fn warn_once(&self, error: &SessionError) {
-        if !std::mem::replace(&mut self.memory.lock().warned, true) {
+        let before = std::mem::replace(&mut self.memory.lock().state, State::Needed);
+        if before != State::Needed {
             tracing::warn!(%error, "a login is needed");
         }
     }
 
-    /// Whether the file is in another state than when it was read last.
-    pub(super) fn has_changed(&self) -> bool {
+    /// Whether it is worth to try again: the file is in another state than when it was read last, or
+    /// the sign-in was good for somebody else since.
+    pub(super) fn may_be_good(&self, now: Instant) -> bool {
+        if self.memory.lock().state == State::Good {
+            return true;
+        }
         if self.check().is_err() {
             return false;
         }
-        let seen = self.memory.lock().seen;
-        seen != Some(mark(&self.file))
+        let mark = mark(&self.file);
+        let mut memory = self.memory.lock();
+        let is_told = memory.told.is_some_and(|told| now < told + CHANGE_PAUSE);
+        if is_told || memory.seen == Some(mark) {
+            return false;
+        }
+        memory.told = Some(now);
+        true
     }
 
     fn is_good(&self, token: &Token) -> bool {
@@ -206,7 +241,7 @@ impl SignIn {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::model::RegionName;
@@ -235,17 +270,38 @@ mod tests {
     fn what_others_write_is_noticed_and_what_we_write_is_not() {
         let home = tempfile::tempdir().unwrap();
         let (ours, others) = (sign_in(home.path()), sign_in(home.path()));
-        assert!(ours.has_changed(), "it was never looked at");
+        let mut now = Instant::now();
+        let mut has_changed = || {
+            now += CHANGE_PAUSE;
+            ours.may_be_good(now)
+        };
+        assert!(has_changed(), "it was never looked at");
         assert!(matches!(ours.read(), Err(CacheError::Missing)));
-        assert!(!ours.has_changed());
+        assert!(!has_changed());
         others.keep(&session(), &token("a"));
-        assert!(ours.has_changed());
+        assert!(has_changed());
         assert_eq!(ours.read().unwrap(), token("a"));
-        assert!(!ours.has_changed());
+        assert!(!has_changed());
         ours.keep(&session(), &token("b"));
-        assert!(!ours.has_changed());
+        assert!(!has_changed());
         fs::remove_file(&ours.file).unwrap();
-        assert!(ours.has_changed());
+        assert!(has_changed());
+    }
+
+    #[test]
+    fn all_who_wait_hear_of_a_good_sign_in_and_of_changes_only_now_and_then() {
+        let home = tempfile::tempdir().unwrap();
+        let sign_in = sign_in(home.path());
+        let now = Instant::now();
+        assert!(sign_in.may_be_good(now));
+        assert!(!sign_in.may_be_good(now), "that was told");
+        assert!(sign_in.may_be_good(now + CHANGE_PAUSE));
+        // The first one has read the file and found it good.
+        assert!(sign_in.read().is_err());
+        sign_in.healed(&session());
+        assert!(sign_in.may_be_good(now) && sign_in.may_be_good(now));
+        sign_in.warn_once(&SessionError::new("", Cause::LoginNeeded, ""));
+        assert!(!sign_in.may_be_good(now + CHANGE_PAUSE * 2));
     }
 
     #[test]

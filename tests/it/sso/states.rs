@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::emulator::{Fault, RoleRules};
 use crate::support::eventually;
+use crate::support::wait::now;
 
 const NEEDED: &str = "nobody is signed in, see credmount login";
 
@@ -87,11 +88,17 @@ fn a_token_about_to_end_is_exchanged_and_the_next_one_written_for_all() {
 fn a_daemon_that_starts_before_anybody_has_signed_in_waits_for_it() {
     let Some(scene) = Scene::mountable() else { return };
     write_profiles(&scene);
-    let daemon = scene.mount(&["--role", "dev"]);
+    let third = format!("third={}", crate::support::arn("third"));
+    let roles = ["--role", "dev", "--role", "behind", "--role", &third, "--source-profile", "dev"];
+    let daemon = scene.mount(&roles);
     assert!(daemon.credentials().contains(NEEDED), "{}", daemon.credentials());
     assert_eq!(portal_calls(&scene), 0, "there is nothing to ask with");
+    let start = now();
     write_sign_in(&scene, CORP, &scene.emulator.sign_in(), true);
-    eventually("keys", || key(&daemon, "dev").is_some());
+    let served = |role: &str| key(&daemon, role).is_some();
+    eventually("all keys", || ["dev", "behind", "third"].into_iter().all(served));
+    // Well before anything is tried again by itself.
+    assert!(start.elapsed() < Duration::from_secs(10), "{}", daemon.log());
 }
 
 #[test]
