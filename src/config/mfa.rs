@@ -52,9 +52,9 @@ impl MfaSpec {
             report.error(
                 &serial.origin,
                 format!(
-                    "{subject} wants MFA of {device}, but is assumed with the session of another \
-                     role, to which AWS gives no session with MFA: assume it with the keys of the \
-                     IAM user who has the device, or remove mfa_serial"
+                    "{subject} wants MFA of {device}, but starts from the session of a role, for \
+                     which AWS gives no session with MFA: use the keys of the IAM user who has the \
+                     device, or remove mfa_serial"
                 ),
             );
             return None;

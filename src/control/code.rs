@@ -21,12 +21,12 @@ mod tests {
 
     #[test]
     fn a_request_carries_the_code_and_does_not_show_it() {
-        let code = MfaCode::parse("123456").unwrap();
+        let code = MfaCode::parse("918273").unwrap();
         let request = Request::Mfa { device: "GAHT12345678".to_owned(), code };
-        assert!(!format!("{request:?}").contains("123456"));
+        assert!(!format!("{request:?}").contains("918273"));
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
-        let wrong = serde_json::from_str::<Request>(&line.replace("123456", "hunter2"));
+        let wrong = serde_json::from_str::<Request>(&line.replace("918273", "hunter2"));
         assert!(!wrong.unwrap_err().to_string().contains("hunter2"));
     }
 }
