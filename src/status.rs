@@ -56,6 +56,7 @@ fn role_status(
             BaseCredentials::Profile(name) => Some(name.clone()),
             _ => None,
         },
+        identity: role.chain.identity().map(|identity| identity.name.clone()),
         renewals: slot.renewals,
         failures: slot.failures,
     }

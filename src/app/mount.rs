@@ -13,7 +13,7 @@ use super::lifeline::Lifeline;
 use super::plan::refuse_served;
 use super::supervise::{self, RESTART};
 use super::surroundings::{Surroundings, runtime, start_logging};
-use super::{background, exit_code, report};
+use super::{background, exit_code, identity_login, report};
 use crate::cli::{MountArgs, MountNamedArgs};
 use crate::config::{Flags, Settings};
 use crate::fuse::mount as fuse_mount;
@@ -95,8 +95,13 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
             refuse_served(&plan.mountpoint, &runtime_dir)?;
         }
     }
+    let mountpoints: Vec<PathBuf> = plans.iter().map(|plan| plan.mountpoint.clone()).collect();
     if settings.background && !detached {
-        return background::launch(&log_file, typed.command);
+        let launched = background::launch(&log_file, typed.command)?;
+        if launched == ExitCode::SUCCESS {
+            identity_login::at_start(&mountpoints);
+        }
+        return Ok(launched);
     }
     if settings.supervise && !supervised {
         start_logging(&settings, Level::INFO);
@@ -108,7 +113,8 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
     start_logging(&settings, Level::INFO);
     tracing::debug!(?memory, "process hardened");
     if !detached {
-        return serve(blueprint, settings, None, lifeline, || {});
+        let ready = || identity_login::beside(mountpoints);
+        return serve(blueprint, settings, None, lifeline, ready);
     }
     if !supervised {
         background::detach()?;

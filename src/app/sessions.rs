@@ -25,7 +25,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let roles = distinct(&settings);
     let checks = runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), nobody()).await);
+        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), nobody(), None).await);
         let region = fallback_region(&settings);
         check_roles(sts, &roles, &region, &*clock).await
     });
@@ -118,7 +118,7 @@ async fn sessions(
     roles: &[Role],
 ) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody()).await);
+    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), None).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     broker.limit_calls(settings.sts_calls_per_second);
     let mut waits = JoinSet::new();

@@ -21,6 +21,7 @@ use crate::config::{
     self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
     LogFormat, Origin, Selection, Settings, SourceText, Verbosity,
 };
+use crate::identity::Logins;
 use crate::os::mountinfo::{self, MountEntry};
 use crate::os::paths;
 use crate::sts::{IdentityCenter, StsClient, StsOptions};
@@ -145,12 +146,14 @@ impl Surroundings {
         paths::runtime_dir(self.environment.get("XDG_RUNTIME_DIR").map(String::as_str))
     }
 
-    /// A client for AWS; `observer` is told of its AssumeRole calls.
+    /// A client for AWS; `observer` is told of its AssumeRole calls, `logins` are those of the
+    /// daemon.
     pub(super) async fn sts(
         &self,
         settings: &Settings,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn ObserveCalls>,
+        logins: Option<Arc<Logins>>,
     ) -> StsClient {
         let role = settings.roles().next();
         let options = StsOptions {
@@ -160,6 +163,7 @@ impl Surroundings {
             }),
             key_lifetime: settings.session_duration,
             observer,
+            logins,
             ..self.sts_options()
         };
         StsClient::new(options, clock).await

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ExternalId, ProfileName, RegionName, RoleArn, RoleSessionName, TokenSource};
+use super::{
+    ExternalId, OidcIdentity, ProfileName, RegionName, RoleArn, RoleSessionName, TokenSource,
+};
 
 /// One role of a mount: the profile readers see and where its session comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,14 @@ impl RoleChain {
             return None;
         }
         Some(Self { base: self.base.clone(), hops: before.to_vec() })
+    }
+
+    /// The identity at the start of the chain, if somebody has to be logged in for it.
+    pub fn identity(&self) -> Option<&Arc<OidcIdentity>> {
+        match &self.base {
+            BaseCredentials::WebIdentity(TokenSource::Identity(identity)) => Some(identity),
+            _ => None,
+        }
     }
 
     /// The ARN of the role served; `None` when base credentials are served as they are.

@@ -48,12 +48,12 @@ impl fmt::Debug for OidcClient {
 
 impl OidcClient {
     /// Sends `request`, which carries `secret`.
-    async fn send(
+    async fn send<'a>(
         &self,
-        url: &ServiceUrl,
+        url: &'a ServiceUrl,
         request: HttpRequest,
-        secret: Option<&Secret>,
-    ) -> Result<Body, IssuerError> {
+        secret: Option<&'a Secret>,
+    ) -> Result<Body<'a>, IssuerError> {
         let unreachable = |why: &str| {
             IssuerError::Unreachable(sanitised(&format!("{url}: {why}"), signer(secret)))
         };

@@ -55,6 +55,8 @@
 //! curl $STS/_emulator/devices
 //! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
 //! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
+//! # The issuer at $STS/oidc: a login is approved by its user code.
+//! curl $STS/_emulator/logins -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
 //! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
 //! ```
 //!
@@ -82,6 +84,7 @@ mod clock;
 mod control;
 mod device;
 mod faults;
+mod issuer;
 mod keys;
 mod options;
 mod params;

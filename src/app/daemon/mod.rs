@@ -35,11 +35,13 @@ use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::fuse::{Connections, Shape};
+use crate::identity::Logins;
 use crate::metrics::CallMetrics;
-use crate::model::RoleChain;
+use crate::model::{OidcIdentity, RoleChain};
 use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
+use crate::sts::OidcClient;
 
 use control::{Control, Roster};
 use lease::Lease;
@@ -72,6 +74,8 @@ struct Shared {
     unit: Option<String>,
     /// What is under way in all mounts.
     traffic: Arc<Traffic>,
+    /// Who is logged in at issuers.
+    logins: Arc<Logins>,
 }
 
 impl Shared {
@@ -169,7 +173,9 @@ pub(super) async fn run(
     let observer = observe::observer(&recorder, &calls);
     observe::next_log(&settings, &recorder)?.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
+    let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
+    let of_daemon = Some(logins.clone());
+    let source = blueprint.surroundings.sts(&settings, clock.clone(), observer, of_daemon).await;
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
@@ -189,6 +195,7 @@ pub(super) async fn run(
         manager,
         unit,
         traffic: Traffic::new(settings.max_waiting_opens),
+        logins: logins.clone(),
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -252,7 +259,7 @@ pub(super) async fn run(
     daemon.remember();
     daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
-    let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), ask);
+    let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), logins, ask);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
@@ -287,6 +294,11 @@ impl Daemon {
 /// The chains of these mounts, each as often as it stands there.
 fn chains_of<'a>(plans: impl Iterator<Item = &'a Plan>) -> Vec<Arc<RoleChain>> {
     plans.flat_map(|plan| plan.served.chains()).collect()
+}
+
+/// The identities of all roles of these settings.
+fn identities_of(settings: &Settings) -> Vec<Arc<OidcIdentity>> {
+    settings.roles().filter_map(|role| role.chain.identity().cloned()).collect()
 }
 
 /// Orders that may wait while one is done.
