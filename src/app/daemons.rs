@@ -65,7 +65,7 @@ fn metrics(runtime_dir: &Path, mountpoint: Option<&Path>) -> Result<ExitCode> {
     match ask(&socket, &Request::Metrics {})? {
         Response::Done(text) => print(|out| out.write_all(text.as_bytes()))?,
         Response::Failed(reason) => bail!(reason),
-        Response::Status(_) => bail!("the daemon at {} gave no metrics", socket.display()),
+        _ => bail!("the daemon at {} gave no metrics", socket.display()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -221,7 +221,26 @@ pub(super) fn renew(mountpoint: &Path, profile: &str) -> Result<()> {
         Request::Refresh { mount: Some(named(mountpoint)), profile: Some(profile.to_owned()) };
     match ask(&socket, &request)? {
         Response::Failed(reason) => bail!(reason),
-        Response::Done(_) | Response::Status(_) => Ok(()),
+        _ => Ok(()),
+    }
+}
+
+/// The process id of the daemon of a mount.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn pid_of(mountpoint: &Path) -> Result<u32> {
+    Ok(status_of(&paths::mount_socket(&runtime_dir()?, mountpoint), None)?.pid)
+}
+
+/// Asks the daemon of a mount.
+///
+/// # Errors
+/// If it does not answer, or fails.
+pub(super) fn ask_daemon_of(mountpoint: &Path, request: &Request) -> Result<Response> {
+    match ask(&paths::mount_socket(&runtime_dir()?, mountpoint), request)? {
+        Response::Failed(reason) => bail!(reason),
+        answer => Ok(answer),
     }
 }
 
@@ -296,7 +315,7 @@ pub(super) fn status_of(socket: &Path, mount: Option<&Path>) -> Result<DaemonSta
     match ask(socket, &Request::Status { mount: mount.map(named) })? {
         Response::Status(status) => Ok(*status),
         Response::Failed(reason) => bail!(reason),
-        Response::Done(_) => bail!("the daemon at {} gave no status", socket.display()),
+        _ => bail!("the daemon at {} gave no status", socket.display()),
     }
 }
 
@@ -307,7 +326,7 @@ pub(super) fn told(response: Response) -> Result<ExitCode> {
         Response::Done(text) if !text.is_empty() => {
             print(|out| writeln!(out, "{text}"))?;
         }
-        Response::Done(_) | Response::Status(_) => {}
+        _ => {}
     }
     Ok(ExitCode::SUCCESS)
 }

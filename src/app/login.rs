@@ -1,4 +1,5 @@
-//! `credmount login`: lets a person sign in to IAM Identity Center, and daemons know of it.
+//! `credmount login`: lets a person sign in to IAM Identity Center, and daemons know of it. What is an
+//! identity of a daemon is left to it.
 
 use std::io::{IsTerminal as _, stdout};
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::time::sleep;
 
 use super::surroundings::{Surroundings, runtime};
-use super::{daemons, device_prompt, print, report};
+use super::{daemons, device_prompt, identity_login, print, report};
 use crate::broker::{RetryClass, SessionError};
 use crate::cli::LoginArgs;
 use crate::clock::{Clock, CorrectedClock};
@@ -41,6 +42,10 @@ pub(super) fn run(args: &LoginArgs) -> Result<ExitCode> {
 }
 
 async fn sign_in(args: &LoginArgs, surroundings: &Surroundings) -> Result<ExitCode> {
+    let awaited = identity_login::awaited(args.name.as_deref());
+    if !awaited.is_empty() {
+        return identity_login::run(awaited, args.open_browser).await;
+    }
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let center = surroundings.identity_center(clock.clone()).await;
     let session = match &args.name {

@@ -6,6 +6,7 @@ mod blueprint;
 mod daemon;
 mod daemons;
 mod device_prompt;
+mod identity_login;
 mod lifeline;
 mod login;
 mod mfa;

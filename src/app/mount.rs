@@ -13,7 +13,7 @@ use super::lifeline::Lifeline;
 use super::plan::refuse_served;
 use super::supervise::{self, RESTART};
 use super::surroundings::{Surroundings, runtime, start_logging};
-use super::{background, exit_code, mfa, report};
+use super::{background, exit_code, identity_login, mfa, report};
 use crate::cli::{MountArgs, MountNamedArgs};
 use crate::config::{Flags, Settings};
 use crate::fuse::mount as fuse_mount;
@@ -106,10 +106,14 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
             refuse_served(&plan.mountpoint, &runtime_dir)?;
         }
     }
+    let mountpoints: Vec<PathBuf> = plans.iter().map(|plan| plan.mountpoint.clone()).collect();
     if background && !detached {
         let launched = background::launch(&log_file, typed.command)?;
-        if let Ok(settings) = &settings {
+        if let Ok(settings) = &settings
+            && launched == ExitCode::SUCCESS
+        {
             mfa::ask_after_start(settings, &blueprint.socket(&runtime_dir));
+            identity_login::at_start(&mountpoints);
         }
         return Ok(launched);
     }
@@ -122,7 +126,8 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
     }
     tracing::debug!(?memory, "process hardened");
     if !detached {
-        return serve(blueprint, settings, None, lifeline, || {});
+        let ready = || identity_login::beside(mountpoints);
+        return serve(blueprint, settings, None, lifeline, ready);
     }
     if !supervised {
         background::detach()?;

@@ -29,7 +29,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
         let codes = Codes::new(&settings, clock.clone());
         codes.ask_on_terminal(&settings);
-        let sts = surroundings.sts(&settings, clock.clone(), packed.clone(), codes).await;
+        let sts = surroundings.sts(&settings, clock.clone(), packed.clone(), codes, None).await;
         let sts = Arc::new(sts);
         let region = fallback_region(&settings);
         check_roles(sts, &roles, &region, &*clock, &packed).await
@@ -125,7 +125,7 @@ async fn sessions(
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let codes = Codes::new(settings, clock.clone());
     codes.ask_on_terminal(settings);
-    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), codes).await);
+    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), codes, None).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     broker.limit_calls(settings.sts_calls_per_second);
     let mut waits = JoinSet::new();

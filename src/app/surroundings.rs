@@ -21,6 +21,7 @@ use crate::config::{
     self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
     LogFormat, Origin, Selection, Settings, SourceText, Verbosity,
 };
+use crate::identity::Logins;
 use crate::os::mountinfo::{self, MountEntry};
 use crate::os::paths;
 use crate::sts::{IdentityCenter, StsClient, StsOptions};
@@ -145,13 +146,15 @@ impl Surroundings {
         paths::runtime_dir(self.environment.get("XDG_RUNTIME_DIR").map(String::as_str))
     }
 
-    /// A client for AWS; `observer` is told of its AssumeRole calls, `mfa_codes` is asked for codes.
+    /// A client for AWS; `observer` is told of its AssumeRole calls, `mfa_codes` is asked for codes,
+    /// `logins` are those of the daemon.
     pub(super) async fn sts(
         &self,
         settings: &Settings,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn ObserveCalls>,
         mfa_codes: Arc<dyn MfaCodes>,
+        logins: Option<Arc<Logins>>,
     ) -> StsClient {
         let role = settings.roles().next();
         let options = StsOptions {
@@ -162,6 +165,7 @@ impl Surroundings {
             key_lifetime: settings.session_duration,
             observer,
             mfa_codes,
+            logins,
             ..self.sts_options()
         };
         StsClient::new(options, clock).await

@@ -11,7 +11,7 @@ use super::options::CONFIG_HELP;
 #[command(after_help = "Exit codes: 0 signed in, 1 denied, too late or failed, 2 usage or \
                         configuration, 130 interrupted.")]
 pub struct LoginArgs {
-    /// An AWS profile, a role whose keys come by way of one, or an sso-session; the only one if not
+    /// An identity of a running daemon, an AWS profile, a role whose keys come by way of one, or an sso-session; the only one if not
     /// given
     #[arg(value_name = "NAME")]
     pub name: Option<String>,

@@ -65,6 +65,17 @@ pub enum Request {
     Lock {},
     /// Serve keys again.
     Unlock {},
+    /// Begin a login, or join the one under way; answered with what the person needs to know.
+    Login {
+        /// The name of the identity.
+        identity: String,
+    },
+    /// Tell how a login ended, or after some seconds that it has not.
+    #[serde(rename = "await-login")]
+    AwaitLogin {
+        /// The name of the identity.
+        identity: String,
+    },
 }
 
 /// How long a mount that is added lasts: with neither, until it is removed.
@@ -87,6 +98,22 @@ pub enum Response {
     Status(Box<DaemonStatus>),
     /// Not done, and why.
     Failed(String),
+    /// What a person needs to log in.
+    Login(LoginAnswer),
+    /// The login is still under way.
+    Waiting,
+}
+
+/// What a person needs to log in: nothing of it is a secret of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginAnswer {
+    /// The page to open.
+    pub page: String,
+    /// The same with the code in it, if there is one.
+    pub page_with_code: Option<String>,
+    /// The code to type or compare.
+    pub code: String,
 }
 
 /// A daemon and those of its mounts that were asked about.

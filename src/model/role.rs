@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    ExternalId, MfaSession, ProfileName, RegionName, RoleArn, SessionNamePattern, TokenSource,
+    ExternalId, MfaSession, OidcIdentity, ProfileName, RegionName, RoleArn, SessionNamePattern,
+    TokenSource,
 };
 
 /// One role of a mount: the profile readers see and where its session comes from.
@@ -60,6 +61,14 @@ impl RoleChain {
     pub fn mfa(&self) -> Option<&MfaSession> {
         match &self.base {
             BaseCredentials::Mfa(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The identity at the start of the chain, if somebody has to be logged in for it.
+    pub fn identity(&self) -> Option<&Arc<OidcIdentity>> {
+        match &self.base {
+            BaseCredentials::WebIdentity(TokenSource::Identity(identity)) => Some(identity),
             _ => None,
         }
     }

@@ -77,6 +77,9 @@ pub struct RoleStatus {
     /// The AWS profile at the start of the role chain; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_profile: Option<String>,
+    /// The identity at the start of the role chain; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Sessions received so far.
     pub renewals: u64,
     /// Attempts that failed so far.
@@ -248,6 +251,7 @@ mod tests {
             last_error_at: None,
             last_cause: None,
             source_profile: None,
+            identity: None,
             renewals: 1,
             failures: 0,
             mfa: None,

@@ -61,7 +61,9 @@ pub(super) async fn read(
         }
         TokenSource::Identity(identity) => {
             let Some(logins) = logins else {
-                return Err(failed("nobody can log in here".to_owned()));
+                return Err(failed(
+                    "only a daemon holds logins, and tells by status how it fares".to_owned(),
+                ));
             };
             let token = logins.token_for_aws(identity).await.map_err(|error| match error {
                 TokenError::LoginNeeded(detail) => NoToken { cause: Cause::LoginNeeded, detail },

@@ -109,6 +109,10 @@ fn handle(
             let choice: Choice = parse(&request.body).map_err(wrong)?;
             decided(shared, &choice.user_code, choice.decision)
         }
+        (&Method::POST, "logins") => {
+            let choice: Choice = parse(&request.body).map_err(wrong)?;
+            decided_login(shared, &choice)
+        }
         (&Method::POST, "sso") => {
             let change: SsoChange = parse(&request.body).map_err(wrong)?;
             change.apply(&mut shared.state.lock());
@@ -122,6 +126,14 @@ fn handle(
 
 fn decided(shared: &Shared, code: &str, decision: Decision) -> Result<Value, (StatusCode, String)> {
     if shared.state.lock().sso.devices.decide(code, decision) {
+        return Ok(json!({}));
+    }
+    Err((StatusCode::NOT_FOUND, "this user code is not under way".to_owned()))
+}
+
+fn decided_login(shared: &Shared, choice: &Choice) -> Result<Value, (StatusCode, String)> {
+    let mut state = shared.state.lock();
+    if state.issuer.devices.decide(&choice.user_code, choice.decision) {
         return Ok(json!({}));
     }
     Err((StatusCode::NOT_FOUND, "this user code is not under way".to_owned()))

@@ -63,6 +63,8 @@
 //! curl $STS/_emulator/devices
 //! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
 //! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
+//! # The issuer at $STS/oidc: a login is approved by its user code.
+//! curl $STS/_emulator/logins -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
 //! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
 //! # The next code of an MFA device.
 //! curl $STS/_emulator/mfa -d '{"serial": "arn:aws:iam::123456789012:mfa/dev"}'
@@ -92,6 +94,7 @@ mod clock;
 mod control;
 mod device;
 mod faults;
+mod issuer;
 mod keys;
 mod mfa;
 mod options;

@@ -22,6 +22,7 @@ use super::body::AnswerBody;
 use super::clock;
 use super::control;
 use super::faults::Fault;
+use super::issuer;
 use super::params::ApiRequest;
 use super::random;
 use super::sources::{self, Asked};
@@ -105,6 +106,9 @@ async fn respond(
     let request = ApiRequest::new(head.method, head.uri, head.headers, body);
     if let Some(path) = request.uri.path().strip_prefix("/_emulator/") {
         return Ok(control::respond(&shared, &request, path));
+    }
+    if let Some(path) = request.uri.path().strip_prefix(issuer::PATH) {
+        return Ok(issuer::respond(&shared, &request, path));
     }
 
     let (operation, asked) = (Operation::of(&request), Asked::of(request.uri.path()));

@@ -11,6 +11,7 @@ use super::authorization::Authorization;
 use super::calls::{CallRecord, role_name};
 use super::clock;
 use super::faults::{Fault, FaultTable};
+use super::issuer::Issuer;
 use super::keys::{Key, KeyRing, Principal, PrincipalKind};
 use super::mfa::MfaDevices;
 use super::options::{Options, Settings};
@@ -121,6 +122,8 @@ pub(crate) struct State {
     pub(crate) sessions: Vec<IssuedSession>,
     /// IAM Identity Center.
     pub(crate) sso: Sso,
+    /// The issuer of OIDC tokens.
+    pub(crate) issuer: Issuer,
     /// Unique ids of roles (`AROA…`) by account and name.
     role_ids: HashMap<(String, String), String>,
 }
@@ -153,6 +156,7 @@ impl State {
             calls: Vec::new(),
             sessions: Vec::new(),
             sso: Sso::default(),
+            issuer: Issuer::default(),
             role_ids: HashMap::new(),
         }
     }

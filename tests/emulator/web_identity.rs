@@ -66,7 +66,7 @@ pub(crate) fn jwt(claims: &Value) -> String {
         standard.replace('+', "-").replace('/', "_").replace('=', "")
     };
     let header = r#"{"alg":"RS256","typ":"JWT"}"#;
-    format!("{}.{}.{}", part(header), part(&claims.to_string()), random::letters(64))
+    format!("{}.{}.{}", part(header), part(&claims.to_string()), random::secret())
 }
 
 fn claims(token: &str) -> Option<Value> {

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::{Served, Shared};
 use crate::app::mfa::Codes;
@@ -17,9 +19,10 @@ use crate::audit::Recorder;
 use crate::broker::{BoxFuture, Broker};
 use crate::clock::Clock;
 use crate::config::AddedMount;
-use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
+use crate::control::{Controlled, DaemonStatus, LeaseRequest, LoginAnswer, Request, Response};
+use crate::identity::{Login, Logins};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
-use crate::model::RoleChain;
+use crate::model::{OidcIdentity, RoleChain};
 use crate::open::{CurrentService, OpenService, role_gauge};
 use crate::render::{RoleStatus, instant};
 use crate::tree::View;
@@ -185,6 +188,9 @@ fn role_summary(role: &RoleStatus) -> String {
     }
 }
 
+/// How long one answer about a login is waited for.
+const LOGIN_WAIT: Duration = Duration::from_secs(2);
+
 /// Roles that fit a line of `systemctl status`.
 const MOST_IN_SUMMARY: usize = 8;
 
@@ -195,13 +201,47 @@ pub(super) struct Control {
     pub(super) broker: Arc<Broker>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) codes: Arc<Codes>,
+    logins: Arc<Logins>,
     orders: mpsc::Sender<Asked>,
 }
 
 impl Control {
     pub(super) fn new(roster: Arc<Roster>, shared: &Shared, orders: mpsc::Sender<Asked>) -> Self {
         let (broker, clock) = (shared.broker.clone(), shared.clock.clone());
-        Self { roster, broker, clock, codes: shared.codes.clone(), orders }
+        let (codes, logins) = (shared.codes.clone(), shared.logins.clone());
+        Self { roster, broker, clock, codes, logins, orders }
+    }
+
+    /// The identity of this name that a role of a mount needs.
+    fn identity(&self, name: &str) -> Result<Arc<OidcIdentity>> {
+        for mount in self.roster.select(None) {
+            let service = mount.service.get();
+            let chains = service.publisher().served().chains();
+            let mut identities = chains.into_iter().filter_map(|it| it.identity().cloned());
+            if let Some(found) = identities.find(|identity| identity.name == name) {
+                return Ok(found);
+            }
+        }
+        anyhow::bail!("no role of this daemon has the identity {name}")
+    }
+
+    async fn login(&self, name: &str) -> Result<Response> {
+        let prompt = self.logins.begin(&self.identity(name)?).await?;
+        Ok(Response::Login(LoginAnswer {
+            page: prompt.verification_uri,
+            page_with_code: prompt.verification_uri_complete,
+            code: prompt.user_code,
+        }))
+    }
+
+    async fn await_login(&self, name: &str) -> Result<Response> {
+        let identity = self.identity(name)?;
+        match timeout(LOGIN_WAIT, self.logins.ended(&identity)).await {
+            Err(_) => Ok(Response::Waiting),
+            Ok(Login::Done) => Ok(Response::Done(String::new())),
+            Ok(Login::Over(end)) => anyhow::bail!("{end}"),
+            Ok(Login::None | Login::Waiting(_)) => anyhow::bail!("no login is under way"),
+        }
     }
 
     async fn refresh(&self, mount: Option<&str>, profile: Option<&str>) -> Result<()> {
@@ -274,6 +314,14 @@ impl Controlled for Control {
                 Request::Remove { name } => self.order(Order::Remove(name)).await,
                 Request::Lock {} => self.order(Order::Lock).await,
                 Request::Unlock {} => self.order(Order::Unlock).await,
+                Request::Login { identity } => match self.login(&identity).await {
+                    Ok(answer) => return answer,
+                    Err(error) => Err(error),
+                },
+                Request::AwaitLogin { identity } => match self.await_login(&identity).await {
+                    Ok(answer) => return answer,
+                    Err(error) => Err(error),
+                },
             };
             match done {
                 Ok(told) => Response::Done(told),

@@ -39,11 +39,13 @@ use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::fuse::{Connections, Shape};
+use crate::identity::Logins;
 use crate::metrics::CallMetrics;
-use crate::model::RoleChain;
+use crate::model::{OidcIdentity, RoleChain};
 use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
+use crate::sts::OidcClient;
 
 use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
@@ -82,6 +84,8 @@ struct Shared {
     traffic: Arc<Traffic>,
     /// Where MFA codes come from.
     codes: Arc<Codes>,
+    /// Who is logged in at issuers.
+    logins: Arc<Logins>,
 }
 
 impl Shared {
@@ -189,8 +193,12 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let source =
-        blueprint.surroundings.sts(&settings, clock.clone(), observer, codes.clone()).await;
+    let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
+    let of_daemon = Some(logins.clone());
+    let source = blueprint
+        .surroundings
+        .sts(&settings, clock.clone(), observer, codes.clone(), of_daemon)
+        .await;
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
@@ -212,6 +220,7 @@ pub(super) async fn run(
         unit,
         traffic: Traffic::new(settings.max_waiting_opens),
         codes,
+        logins,
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -299,6 +308,11 @@ impl Daemon {
 /// The chains of these mounts, each as often as it stands there.
 fn chains_of<'a>(plans: impl Iterator<Item = &'a Plan>) -> Vec<Arc<RoleChain>> {
     plans.flat_map(|plan| plan.served.chains()).collect()
+}
+
+/// The identities of all roles of these settings.
+fn identities_of(settings: &Settings) -> Vec<Arc<OidcIdentity>> {
+    settings.roles().filter_map(|role| role.chain.identity().cloned()).collect()
 }
 
 /// Orders that may wait while one is done.

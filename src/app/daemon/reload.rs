@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{Daemon, chains_of, observe, start};
+use super::{Daemon, chains_of, identities_of, observe, start};
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
@@ -111,15 +111,15 @@ impl Daemon {
         let clock = self.shared.clock.clone();
         let log = observe::next_log(&settings, &self.shared.recorder)?;
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
-        let source = self
-            .blueprint
-            .surroundings
-            .sts(&settings, clock, observer, self.shared.codes.clone())
-            .await;
+        let (codes, logins) = (self.shared.codes.clone(), Some(self.shared.logins.clone()));
+        let surroundings = &self.blueprint.surroundings;
+        let source = surroundings.sts(&settings, clock, observer, codes, logins).await;
         self.shared.codes.configure(&settings);
         log.apply(&self.shared.recorder).await;
         self.shared.broken = None;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
+        let identities = identities_of(&settings);
+        self.shared.logins.retain(|identity| identities.contains(identity));
         self.shared.traffic.limit(settings.max_waiting_opens);
         self.shared.broker.limit_calls(settings.sts_calls_per_second);
         if !self.shared.locked {

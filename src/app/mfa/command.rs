@@ -152,7 +152,7 @@ fn converse(target: &Target) -> Result<()> {
         match ask(&target.socket, &request)? {
             Response::Failed(reason) => writeln!(io::stderr(), "credmount: {reason}")?,
             Response::Done(text) => return Ok(writeln!(io::stderr(), "{text}")?),
-            Response::Status(_) => break,
+            _ => break,
         }
     }
     let first = target.profiles.first().map_or("", String::as_str);

@@ -1,0 +1,242 @@
+//! An issuer of OIDC tokens for people: discovery, device authorization (RFC 8628), refresh tokens,
+//! and a token for AWS such as Vouch gives. It is at `/oidc` and knows the client `credmount`.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::body::AnswerBody;
+use super::clock;
+use super::device::{Decision, Devices, Poll};
+use super::params::ApiRequest;
+use super::random;
+use super::state::Shared;
+use super::web_identity::jwt;
+
+/// Below which path it answers.
+pub(crate) const PATH: &str = "/oidc";
+
+/// The only client.
+pub(crate) const CLIENT: &str = "credmount";
+
+/// Whom the tokens are about.
+pub(crate) const SUBJECT: &str = "jane";
+
+/// What can be set at any time.
+#[derive(Debug, Clone)]
+pub(crate) struct IssuerSettings {
+    pub(crate) access_token_lifetime: Duration,
+    pub(crate) code_lifetime: Duration,
+    /// Whole seconds.
+    pub(crate) poll_interval: Duration,
+    pub(crate) gives_refresh_tokens: bool,
+    /// Whether it answers everything with 503.
+    pub(crate) is_down: bool,
+}
+
+impl Default for IssuerSettings {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: Duration::from_hours(1),
+            code_lifetime: Duration::from_mins(10),
+            poll_interval: Duration::from_secs(1),
+            gives_refresh_tokens: true,
+            is_down: false,
+        }
+    }
+}
+
+/// What it remembers.
+#[derive(Default)]
+pub(crate) struct Issuer {
+    settings: IssuerSettings,
+    pub(crate) devices: Devices,
+    /// Access tokens with their ends.
+    access_tokens: HashMap<String, SystemTime>,
+    refresh_tokens: Vec<String>,
+    /// Every token given out.
+    given: Vec<String>,
+    /// The paths asked for, in order.
+    calls: Vec<String>,
+}
+
+type Answer = Result<Value, (StatusCode, &'static str)>;
+
+impl Issuer {
+    fn perform(&mut self, request: &ApiRequest, path: &str, host: &str, now: SystemTime) -> Answer {
+        let issuer = format!("http://{host}{PATH}");
+        let sent = |name: &str| request.params.get(name).unwrap_or_default();
+        match (&request.method, path) {
+            (&Method::GET, "/.well-known/openid-configuration") => Ok(json!({
+                "issuer": issuer,
+                "device_authorization_endpoint": format!("{issuer}/device"),
+                "token_endpoint": format!("{issuer}/token"),
+            })),
+            (&Method::POST, "/device") => {
+                client(sent("client_id"))?;
+                Ok(self.begin(&issuer, now))
+            }
+            (&Method::POST, "/token") => {
+                client(sent("client_id"))?;
+                match sent("grant_type") {
+                    "urn:ietf:params:oauth:grant-type:device_code" => {
+                        self.poll(sent("device_code"), &issuer, now)
+                    }
+                    "refresh_token" => self.refresh(sent("refresh_token"), &issuer, now),
+                    _ => Err((StatusCode::BAD_REQUEST, "unsupported_grant_type")),
+                }
+            }
+            (&Method::GET, "/v1/credentials/aws/token") => {
+                let token =
+                    request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+                let end = token.and_then(|token| self.access_tokens.get(token));
+                if end.is_none_or(|end| *end <= now) {
+                    return Err((StatusCode::UNAUTHORIZED, "invalid_token"));
+                }
+                Ok(json!({ "id_token": self.id_token(&issuer, "sts.amazonaws.com", now) }))
+            }
+            _ => Err((StatusCode::NOT_FOUND, "not_found")),
+        }
+    }
+
+    fn begin(&mut self, issuer: &str, now: SystemTime) -> Value {
+        let IssuerSettings { code_lifetime, poll_interval, .. } = self.settings;
+        let codes = self.devices.begin(CLIENT, now + code_lifetime, poll_interval);
+        json!({
+            "device_code": codes.device_code,
+            "user_code": codes.user_code,
+            "verification_uri": format!("{issuer}/verify"),
+            "verification_uri_complete": format!("{issuer}/verify?user_code={}", codes.user_code),
+            "expires_in": code_lifetime.as_secs(),
+            "interval": poll_interval.as_secs(),
+        })
+    }
+
+    fn poll(&mut self, device_code: &str, issuer: &str, now: SystemTime) -> Answer {
+        let refused = |code| Err((StatusCode::BAD_REQUEST, code));
+        match self.devices.poll(device_code, CLIENT, now) {
+            Poll::Approved => Ok(self.tokens(issuer, now)),
+            Poll::Pending => refused("authorization_pending"),
+            Poll::SlowDown => refused("slow_down"),
+            Poll::Denied => refused("access_denied"),
+            Poll::Expired => refused("expired_token"),
+            Poll::Unknown => refused("invalid_grant"),
+        }
+    }
+
+    /// Each refresh token is good once.
+    fn refresh(&mut self, token: &str, issuer: &str, now: SystemTime) -> Answer {
+        let at = self.refresh_tokens.iter().position(|known| known == token);
+        let at = at.ok_or((StatusCode::BAD_REQUEST, "invalid_grant"))?;
+        self.refresh_tokens.swap_remove(at);
+        Ok(self.tokens(issuer, now))
+    }
+
+    fn tokens(&mut self, issuer: &str, now: SystemTime) -> Value {
+        let lifetime = self.settings.access_token_lifetime;
+        let access = random::secret();
+        self.access_tokens.insert(access.clone(), now + lifetime);
+        let mut answer = json!({
+            "access_token": access,
+            "token_type": "Bearer",
+            "expires_in": lifetime.as_secs(),
+            "id_token": self.id_token(issuer, CLIENT, now),
+        });
+        self.given.push(access);
+        if self.settings.gives_refresh_tokens {
+            let refresh = random::secret();
+            answer["refresh_token"] = json!(refresh);
+            self.refresh_tokens.push(refresh.clone());
+            self.given.push(refresh);
+        }
+        answer
+    }
+
+    fn id_token(&mut self, issuer: &str, audience: &str, now: SystemTime) -> String {
+        let exp = clock::unix_seconds(now + self.settings.access_token_lifetime);
+        let token = jwt(&json!({ "iss": issuer, "aud": audience, "sub": SUBJECT, "exp": exp }));
+        self.given.push(token.clone());
+        token
+    }
+}
+
+fn client(id: &str) -> Result<(), (StatusCode, &'static str)> {
+    if id == CLIENT { Ok(()) } else { Err((StatusCode::UNAUTHORIZED, "invalid_client")) }
+}
+
+/// Answers a request for `path`, which comes without [`PATH`].
+pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Response<AnswerBody> {
+    let host = request.header("host").unwrap_or_default();
+    let mut state = shared.state.lock();
+    let now = state.now();
+    state.issuer.calls.push(path.to_owned());
+    let answer = if state.issuer.settings.is_down {
+        Err((StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"))
+    } else {
+        state.issuer.perform(request, path, host, now)
+    };
+    let (status, json) = match answer {
+        Ok(json) => (StatusCode::OK, json),
+        Err((status, code)) => (status, json!({ "error": code, "error_description": "no" })),
+    };
+    let mut response = Response::new(AnswerBody::whole(json.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+impl Emulator {
+    /// The URL of the issuer.
+    pub(crate) fn issuer(&self) -> String {
+        format!("{}{PATH}", self.endpoint())
+    }
+
+    /// Changes the settings of the issuer.
+    pub(crate) fn set_issuer(&self, change: impl FnOnce(&mut IssuerSettings)) {
+        change(&mut self.shared.state.lock().issuer.settings);
+    }
+
+    /// The user codes that wait for a person.
+    pub(crate) fn login_codes(&self) -> Vec<String> {
+        self.shared.state.lock().issuer.devices.user_codes()
+    }
+
+    /// What the person decides about a user code. Whether there is such a one.
+    pub(crate) fn decide_login(&self, user_code: &str, decision: Decision) -> bool {
+        self.shared.state.lock().issuer.devices.decide(user_code, decision)
+    }
+
+    /// Makes the codes under way too old.
+    pub(crate) fn expire_login_codes(&self) {
+        self.shared.state.lock().issuer.devices.expire();
+    }
+
+    /// Answers so many polls with `slow_down`.
+    pub(crate) fn slow_logins_down(&self, polls: u32) {
+        self.shared.state.lock().issuer.devices.slow_down(polls);
+    }
+
+    /// Takes back all access tokens, and refresh tokens too if `for_good`.
+    pub(crate) fn revoke_logins(&self, for_good: bool) {
+        let mut state = self.shared.state.lock();
+        state.issuer.access_tokens.clear();
+        if for_good {
+            state.issuer.refresh_tokens.clear();
+        }
+    }
+
+    /// How often the issuer was asked for this path.
+    pub(crate) fn issuer_calls(&self, path: &str) -> usize {
+        self.shared.state.lock().issuer.calls.iter().filter(|call| *call == path).count()
+    }
+
+    /// Every token and device code that the issuer gave out.
+    pub(crate) fn issuer_secrets(&self) -> Vec<String> {
+        let state = self.shared.state.lock();
+        [&state.issuer.given[..], state.issuer.devices.given()].concat()
+    }
+}
