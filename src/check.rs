@@ -22,7 +22,8 @@ pub use report::{all_succeeded, text};
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
 use crate::clock::{Clock, CorrectedClock};
 use crate::model::{
-    BaseCredentials, ClockSkew, MfaSession, RegionName, Role, SessionAttributes, StsSession,
+    BaseCredentials, ClockSkew, MfaSession, RegionName, Role, RoleChain, SessionAttributes,
+    StsSession,
 };
 
 /// How many roles are walked at once: enough to be quick, few enough not to be throttled.
@@ -181,7 +182,8 @@ async fn resolve_bases(
     let mut tasks = JoinSet::new();
     let mut seen = Vec::new();
     for base in roles.iter().map(|role| &role.chain.base) {
-        if seen.contains(&base) {
+        // A token is asked for by the call that it is for.
+        if seen.contains(&base) || matches!(base, BaseCredentials::WebIdentity(_)) {
             continue;
         }
         seen.push(base);
@@ -239,11 +241,8 @@ async fn walk(
     steps: &mut Vec<Step>,
 ) -> Result<Outcome, Stop> {
     let mut region = role.region.as_ref().unwrap_or(fallback_region);
-    let (outcome, took) = &bases[&role.chain.base];
-    let name = role.chain.mfa().map_or_else(|| "base credentials".to_owned(), MfaSession::subject);
-    steps.push(Step::new(name, *took));
-    let mut session = outcome.clone().map_err(plain_stop)?;
-    for (position, hop) in role.chain.hops.iter().enumerate() {
+    let (mut session, done) = start(source, &role.chain, bases, steps).await?;
+    for (position, hop) in role.chain.hops.iter().enumerate().skip(done) {
         region = &hop.sts_region;
         let (outcome, took) = timed(source.assume_role(hop, &session)).await;
         let mut step = Step::new(format!("AssumeRole {}", hop.role_arn), took);
@@ -280,6 +279,29 @@ async fn walk(
         expiration: session.expiration,
         lifetime: session.lifetime(),
     })
+}
+
+/// The session at the start of a chain, and how many of its hops lead to it: none where base
+/// credentials sign the first, one where a token is given for it.
+async fn start(
+    source: &dyn IdentitySource,
+    chain: &RoleChain,
+    bases: &HashMap<BaseCredentials, Timed<StsSession>>,
+    steps: &mut Vec<Step>,
+) -> Result<(StsSession, usize), Stop> {
+    if let (BaseCredentials::WebIdentity(token), Some(hop)) = (&chain.base, chain.hops.first()) {
+        let (outcome, took) = timed(source.assume_role_with_web_identity(hop, token)).await;
+        steps.push(Step::new(format!("AssumeRoleWithWebIdentity {}", hop.role_arn), took));
+        let session = outcome.map_err(|error| {
+            let advice = advice::for_hop(&error, hop, 0, None);
+            Stop { error, advice }
+        })?;
+        return Ok((session, 1));
+    }
+    let (outcome, took) = &bases[&chain.base];
+    let name = chain.mfa().map_or_else(|| "base credentials".to_owned(), MfaSession::subject);
+    steps.push(Step::new(name, *took));
+    Ok((outcome.clone().map_err(plain_stop)?, 0))
 }
 
 // The signatures are serde's.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Place;
+
 /// Why a session could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {}{detail}", cause.sentence())]
@@ -20,27 +22,6 @@ pub struct SessionError {
     /// Whether `subject` is a hop on the way to the role that was asked for, not that role itself.
     pub on_the_way: bool,
 }
-
-/// A place such as `config.toml line 3`. It stands in files that readers see, so it has letters,
-/// digits, spaces, hyphens, underscores and full stops only, and is short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place(String);
-
-impl Place {
-    /// The place that a text names; every other character becomes `_`.
-    pub fn new(text: &str) -> Self {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || " ._-".contains(c) { c } else { '_' };
-        Self(text.chars().take(LONGEST_PLACE).map(plain).collect())
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A file name and a line, or a flag, are shorter.
-const LONGEST_PLACE: usize = 80;
 
 impl SessionError {
     /// An error with the service's own words.
@@ -90,7 +71,8 @@ pub enum Cause {
     ClockSkew,
     /// The base credentials are expired.
     BaseExpired,
-    /// Nobody is signed in to IAM Identity Center, or AWS no longer accepts the sign-in.
+    /// Nobody is signed in, to IAM Identity Center or to the issuer of an identity, or the sign-in is
+    /// no longer accepted.
     LoginNeeded,
     /// IAM Identity Center does not give this role of this account to who has signed in.
     NotAssigned,
@@ -107,6 +89,15 @@ pub enum Cause {
     /// Where the base credentials come from is configured, but it failed: a credential process,
     /// a metadata service.
     BaseSourceFailed,
+    /// STS denied AssumeRoleWithWebIdentity: the trust policy and the claims of the token do not
+    /// fit together.
+    WebIdentityDenied,
+    /// STS does not accept the web identity token, whatever the role.
+    TokenInvalid,
+    /// The web identity token is expired.
+    TokenExpired,
+    /// Where the web identity token comes from failed: a file, a command, an issuer.
+    TokenSourceFailed,
     /// The AWS configuration of this machine cannot be used: a broken profile, a bad endpoint.
     Misconfigured,
     /// The region is disabled for the account, or belongs to another partition.
@@ -162,6 +153,10 @@ impl Cause {
         Self::MfaCodeRejected,
         Self::MfaProcessFailed,
         Self::BaseSourceFailed,
+        Self::WebIdentityDenied,
+        Self::TokenInvalid,
+        Self::TokenExpired,
+        Self::TokenSourceFailed,
         Self::Misconfigured,
         Self::WrongRegion,
         Self::Rejected,
@@ -196,6 +191,10 @@ impl Cause {
             Self::MfaCodeRejected => "MfaCodeRejected",
             Self::MfaProcessFailed => "MfaProcessFailed",
             Self::BaseSourceFailed => "BaseSourceFailed",
+            Self::WebIdentityDenied => "WebIdentityDenied",
+            Self::TokenInvalid => "TokenInvalid",
+            Self::TokenExpired => "TokenExpired",
+            Self::TokenSourceFailed => "TokenSourceFailed",
             Self::Misconfigured => "Misconfigured",
             Self::WrongRegion => "WrongRegion",
             Self::Rejected => "Rejected",
@@ -229,6 +228,8 @@ impl Cause {
             | Self::MfaCodeNeeded
             | Self::MfaCodeRejected
             | Self::MfaProcessFailed
+            | Self::WebIdentityDenied
+            | Self::TokenInvalid
             | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected
@@ -237,6 +238,8 @@ impl Cause {
             | Self::Unconfigured => RetryClass::Permanent,
             Self::ClockSkew
             | Self::BaseSourceFailed
+            | Self::TokenExpired
+            | Self::TokenSourceFailed
             | Self::Throttled
             | Self::ServiceUnavailable
             | Self::Network
@@ -272,12 +275,5 @@ mod tests {
         for &cause in Cause::ALL {
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.name());
         }
-    }
-
-    #[test]
-    fn a_place_has_nothing_in_it_that_means_something_to_a_shell() {
-        let place = Place::new("$(id) `x`; \"a\"\nconfig.toml line 3");
-        assert_eq!(place.as_str(), "__id_ _x__ _a__config.toml line 3");
-        assert_eq!(Place::new(&"a".repeat(1000)).as_str().len(), LONGEST_PLACE);
     }
 }

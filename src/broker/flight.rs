@@ -11,7 +11,7 @@ use super::cache::{Broker, Entry};
 use super::schedule::pause_in_flight;
 use super::slot::Slot;
 use super::{Cause, SessionError, SessionSource};
-use crate::model::{RoleHop, StsSession};
+use crate::model::{BaseCredentials, RoleHop, StsSession, TokenSource};
 
 impl Broker {
     /// Starts a flight if the slot `needs` one and none is under way; if one is, and this is
@@ -63,13 +63,14 @@ impl Broker {
             }
             return work.spend(entry, source.base(&chain.base)).await;
         };
-        let with = match chain.parent() {
-            Some(parent) => {
+        let with = match (chain.parent(), &chain.base) {
+            (Some(parent), _) => {
                 let urgent = entry.urgent.subscribe();
                 let session = Box::pin(self.session(&Arc::new(parent), urgent)).await;
-                session.map_err(SessionError::of_hop)?
+                With::Session(session.map_err(SessionError::of_hop)?)
             }
-            None => Arc::new(work.spend(entry, source.base(&chain.base)).await?),
+            (None, BaseCredentials::WebIdentity(token)) => With::Token(token),
+            (None, base) => With::Session(Arc::new(work.spend(entry, source.base(base)).await?)),
         };
         self.assume_role(entry, &*source, hop, &with, work).await
     }
@@ -80,13 +81,17 @@ impl Broker {
         entry: &Entry,
         source: &dyn SessionSource,
         hop: &RoleHop,
-        with: &StsSession,
+        with: &With<'_>,
         mut work: Work,
     ) -> Result<StsSession, SessionError> {
         let mut attempt = 1;
         loop {
             self.turn(entry).await;
-            let error = match work.spend(entry, source.assume_role(hop, with)).await {
+            let call = match with {
+                With::Session(session) => source.assume_role(hop, session),
+                With::Token(token) => source.assume_role_with_web_identity(hop, token),
+            };
+            let error = match work.spend(entry, call).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };
@@ -142,6 +147,12 @@ impl Broker {
         }
         self.announce(entry);
     }
+}
+
+/// What the last role of a chain is assumed with.
+enum With<'a> {
+    Session(Arc<StsSession>),
+    Token(&'a TokenSource),
 }
 
 /// What is left of the time that the calls of one flight may take. Its turns in the queue do not

@@ -26,6 +26,7 @@ mod error;
 mod flight;
 mod keeper;
 pub mod pace;
+mod place;
 mod port;
 pub mod schedule;
 mod slot;
@@ -37,7 +38,8 @@ mod words;
 
 pub use cache::{Broker, CLOCK_CHECK};
 pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
-pub use error::{Cause, Place, RetryClass, SessionError};
+pub use error::{Cause, RetryClass, SessionError};
 pub use keeper::Keeper;
+pub use place::Place;
 pub use port::{BoxFuture, MfaCodes, NoMfaCodes, SessionSource};
 pub use slot::{Failure, Serving, Slot, SlotStatus};

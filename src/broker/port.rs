@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{Cause, SessionError};
-use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession};
+use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession, TokenSource};
 
 /// A boxed future, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,14 +39,17 @@ impl MfaCodes for NoMfaCodes {
 /// ends by itself within a bounded time.
 pub trait SessionSource: Debug + Send + Sync + 'static {
     /// Resolves base credentials. Keys without an expiration get one a session duration ahead. Those
-    /// with MFA are a session of their own, for which a code is asked of [`MfaCodes`].
+    /// with MFA are a session of their own, for which a code is asked of [`MfaCodes`]. A web identity
+    /// token is none: it is for [`SessionSource::assume_role_with_web_identity`].
     fn base<'a>(
         &'a self,
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
 
-    /// Ends when another attempt at `base`, after one that failed with [`Cause::LoginNeeded`], may go
+    /// Ends when another attempt at `base`, after one that failed with [`LoginNeeded`], may go
     /// otherwise: when somebody has signed in. Asks nobody but this machine.
+    ///
+    /// [`LoginNeeded`]: super::Cause::LoginNeeded
     fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
         let _ = base;
         Box::pin(std::future::pending())
@@ -58,4 +61,17 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         hop: &'a RoleHop,
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
+
+    /// Asks `token` for a token and calls AssumeRoleWithWebIdentity with it once: one unsigned
+    /// request, for which no keys are looked for anywhere. A source that knows no tokens, as most
+    /// in tests, fails.
+    fn assume_role_with_web_identity<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        _token: &'a TokenSource,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        let error =
+            SessionError::new(hop.role_arn.as_str(), Cause::Misconfigured, "no tokens here");
+        Box::pin(std::future::ready(Err(error)))
+    }
 }

@@ -16,7 +16,7 @@ impl Cause {
             Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
             Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
             Self::BaseExpired => "the base credentials are expired",
-            Self::LoginNeeded => "nobody is signed in to IAM Identity Center",
+            Self::LoginNeeded => "nobody is signed in, see credmount login",
             Self::NotAssigned => "IAM Identity Center does not give this role",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
@@ -24,6 +24,10 @@ impl Cause {
             Self::MfaCodeRejected => "AWS did not accept the MFA code",
             Self::MfaProcessFailed => "the mfa process gave no code",
             Self::BaseSourceFailed => "the source of the base credentials failed",
+            Self::WebIdentityDenied => "AWS denied AssumeRoleWithWebIdentity",
+            Self::TokenInvalid => "AWS does not accept the web identity token",
+            Self::TokenExpired => "the web identity token is expired",
+            Self::TokenSourceFailed => "the source of the web identity token failed",
             Self::Misconfigured => "the AWS configuration of this machine cannot be used",
             Self::WrongRegion => "the region is disabled or in another partition",
             Self::Rejected => "AWS refused a parameter of AssumeRole",
@@ -93,8 +97,9 @@ impl Cause {
                  write new keys. credmount reads them again by itself."
             }
             Self::LoginNeeded => {
-                "Sign in: credmount login NAME, NAME being the AWS profile, or aws sso login \
-                 --profile NAME. Running daemons notice it within seconds."
+                "Sign in: credmount login NAME, NAME being the identity or the AWS profile; for IAM \
+                 Identity Center also aws sso login --profile NAME. Running daemons notice it \
+                 within seconds."
             }
             Self::NotAssigned => {
                 "Compare sso_account_id and sso_role_name of the profile with what the start page \
@@ -114,9 +119,8 @@ impl Cause {
                  environment of your shell."
             }
             Self::MfaCodeNeeded => {
-                "Give the code that the device shows: credmount mfa asks for it, for all roles behind \
-                 the device; without a daemon it is asked for on the terminal. With a command that \
-                 prints codes (mfa_process) nobody is needed."
+                "Give the code that the device shows: credmount mfa. It is asked for and lasts for \
+                 all roles behind the device. A command that prints codes (mfa_process) needs nobody."
             }
             Self::MfaCodeRejected => {
                 "A code is good once, and for about a minute: wait for the next one, then credmount \
@@ -131,6 +135,28 @@ impl Cause {
             Self::BaseSourceFailed => {
                 "Run the credential_process of the profile by hand as the same user, or ask the \
                  metadata service with curl: it says there what is wrong."
+            }
+            Self::WebIdentityDenied => {
+                "The trust policy of the role must name the issuer as federated principal and allow \
+                 sts:AssumeRoleWithWebIdentity, and its conditions must fit the claims of the \
+                 token: ISSUER:aud its audience, ISSUER:sub its subject. An IAM OIDC provider for \
+                 the issuer must exist in the account of the role. A role that does not exist \
+                 gives the same answer."
+            }
+            Self::TokenInvalid => {
+                "The token must be an ID token (JWT) of an issuer for which the account of the role \
+                 has an IAM OIDC provider that lists its audience, and whose keys AWS can fetch. An \
+                 access token is none."
+            }
+            Self::TokenExpired => {
+                "Whoever writes the token has to renew it: the kubelet, the CI system, \
+                 web_identity_process. credmount reads it again by itself. If the token is new, \
+                 check the clock of its issuer."
+            }
+            Self::TokenSourceFailed => {
+                "Look at web_identity_token_file, run web_identity_process by hand as the same user, \
+                 or ask the issuer of the identity with curl: it says there what is wrong. \
+                 credmount tries again by itself."
             }
             Self::Misconfigured => {
                 "Mend the profile that is named, or the endpoint setting (AWS_ENDPOINT_URL_STS, \

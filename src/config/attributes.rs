@@ -7,7 +7,7 @@
 //! 2. A value replaces that of a lower layer as a whole: tags are not merged.
 //! 3. What cannot take effect is an error: a policy that nobody applies protects nothing.
 
-use super::error::Report;
+use super::error::{Origin, Report};
 use super::layer::{Layered, Sourced};
 use super::options::OptionKey;
 use super::raw::{Problems, Raw};
@@ -78,6 +78,40 @@ impl AttributeSpec {
                 format!(
                     "{} cannot take effect on {subject}, which is served with its base credentials \
                      as they are: serve a role that is assumed with them, or leave it out there",
+                    key.name()
+                ),
+            );
+        }
+    }
+
+    /// Refuses what AssumeRoleWithWebIdentity has no parameter for (STS API).
+    pub(super) fn refuse_with_token(
+        &self,
+        subject: &str,
+        external_id: Option<&Origin>,
+        report: &mut Report,
+    ) {
+        const TAGS: &str = "they come from the claim https://aws.amazon.com/tags of the token";
+        let tags = self.tags.as_ref().filter(|tags| !tags.value.is_empty());
+        let transitive = self.transitive_tag_keys.as_ref().filter(|keys| !keys.value.is_empty());
+        let identity = self.source_identity.as_ref().map(|found| &found.origin);
+        let set = [
+            (OptionKey::ExternalId, external_id, "leave it out"),
+            (
+                OptionKey::SourceIdentity,
+                identity,
+                "it comes from the claim https://aws.amazon.com/source_identity of the token",
+            ),
+            (OptionKey::Tags, tags.map(|found| &found.origin), TAGS),
+            (OptionKey::TransitiveTagKeys, transitive.map(|found| &found.origin), TAGS),
+        ];
+        for (key, origin, advice) in set {
+            let Some(origin) = origin else { continue };
+            report.error(
+                origin,
+                format!(
+                    "{} cannot be sent for {subject}, which is assumed with a web identity token: \
+                     {advice}",
                     key.name()
                 ),
             );

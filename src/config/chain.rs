@@ -1,9 +1,10 @@
 //! Roles and profiles that refer to one another → flat chains: base credentials and hops.
 //!
 //! 1. A configured role is assumed with its `source_role`, else its `source_profile`, else the
-//!    `source_profile` for all, else the standard chain.
-//! 2. An AWS profile with `role_arn` is assumed with its `source_profile` or `credential_source`;
-//!    any other profile is base credentials, which the AWS SDK resolves. So is a profile that is
+//!    `source_profile` for all, else the standard chain; or, in place of all these, with a web
+//!    identity token.
+//! 2. An AWS profile with `role_arn` is assumed with its `web_identity_token_file`,
+//!    `source_profile` or `credential_source`; any other profile is base credentials, which the AWS SDK resolves. So is a profile that is
 //!    its own `source_profile`: only the SDK may read the static keys that stand in it.
 //! 3. What AWS calls chained, a role assumed with a role session, lasts one hour at most.
 
@@ -36,6 +37,8 @@ pub(super) struct Chains<'a> {
     pub(super) ambient_profile: &'a str,
     /// What `{mount}` in session names stands for.
     pub(super) mount: &'a str,
+    /// What `~` stands for.
+    pub(super) home: Option<&'a str>,
 }
 
 /// A chain with what its roles need to know.
@@ -91,7 +94,9 @@ impl Chains<'_> {
 
     fn role(&self, spec: &RoleSpec, trail: &mut Trail, report: &mut Report) -> Option<Built> {
         Self::step(format!("role {}", shown(&spec.name)), &spec.origin, MOST_HOPS, trail, report)?;
-        let built = if let Some(source) = &spec.source_role {
+        let built = if let Some(token) = &spec.token {
+            Built::token(token.clone())
+        } else if let Some(source) = &spec.source_role {
             let Some(found) = self.catalog.find(&source.value) else {
                 if !self.catalog.is_broken(&source.value) {
                     report.error(&source.origin, self.no_source_role(&spec.name, &source.value));
@@ -154,12 +159,12 @@ impl Chains<'_> {
         let region = checked(profile, "region", report, RegionName::parse);
         let role_arn = profile.value("role_arn");
         let source = profile.value("source_profile");
-        let web_identity = profile.property("web_identity_token_file").is_some();
+        let token_file = profile.value("web_identity_token_file");
         let own_source = source.as_ref().filter(|source| source.value == profile.name);
-        if role_arn.is_some() && !web_identity {
+        if role_arn.is_some() && token_file.is_none() {
             Self::check_role_profile(profile, own_source, report)?;
         }
-        let by_sdk = web_identity || own_source.is_some();
+        let by_sdk = own_source.is_some() && token_file.is_none();
         let Some(role_arn) = role_arn.filter(|_| !by_sdk) else {
             trail.pop();
             let built = Self::base_profile(profile, region, report)?;
@@ -181,7 +186,10 @@ impl Chains<'_> {
         let literal = |text: &str| RoleSessionName::parse(text).map(SessionNameTemplate::from);
         let session_name = checked(profile, "role_session_name", report, literal);
         let mfa = MfaSpec::of_profile(profile, report);
-        let built = self.profile_source(profile, source, trail, report)?;
+        let built = match token_file {
+            Some(file) => self.token_file(profile, &file, source.as_ref(), report)?,
+            None => self.profile_source(profile, source, trail, report)?,
+        };
         let built = mfa?.apply(&subject, built, self, report)?;
         let hop = HopSpec {
             subject: &subject,

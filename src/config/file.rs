@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::SourceText;
 use super::error::{Origin, Report};
+use super::identities::{IDENTITY_KEYS, RawIdentity};
 use super::layer::Sourced;
 use super::mounts::{MOUNT_KEYS, RawMount};
 use super::options::{OptionKey, RawOptions};
@@ -19,6 +20,7 @@ use super::value::shown;
 pub(super) struct Content {
     pub(super) options: RawOptions,
     pub(super) roles: Vec<RawRole>,
+    pub(super) identities: Vec<RawIdentity>,
     /// The tables below `[mounts]`; `None` when there is no such table.
     pub(super) mounts: Option<Vec<RawMount>>,
 }
@@ -42,6 +44,13 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
                     .map(|(name, origin, keys)| role(name, origin, keys, report))
                     .collect();
             }
+            "identities" => {
+                let tables = tables("identities", "identity", &value, report);
+                content.identities = tables
+                    .into_iter()
+                    .map(|(name, origin, keys)| identity(name, origin, keys, report))
+                    .collect();
+            }
             "mounts" => {
                 let tables = tables("mounts", "mount", &value, report);
                 let mounts = tables
@@ -52,7 +61,7 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
             _ => {
                 let Some(key) = OptionKey::parse(&name) else {
                     let known = OptionKey::ALL.map(OptionKey::name);
-                    let known = known.into_iter().chain(["roles", "mounts"]);
+                    let known = known.into_iter().chain(["roles", "identities", "mounts"]);
                     report.error(&value.origin, unknown_key(&name, "at top level", known));
                     continue;
                 };
@@ -105,6 +114,19 @@ fn role(name: String, origin: Origin, keys: Entries, report: &mut Report) -> Raw
         }
     }
     RawRole { name, origin, values }
+}
+
+fn identity(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawIdentity {
+    let mut values = Vec::new();
+    for (key, value) in keys {
+        if IDENTITY_KEYS.contains(&key.as_str()) {
+            values.push((key, value));
+        } else {
+            let place = format!("in identity {}", shown(&name));
+            report.error(&value.origin, unknown_key(&key, &place, IDENTITY_KEYS));
+        }
+    }
+    RawIdentity { name, origin, values }
 }
 
 fn mount(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawMount {

@@ -9,7 +9,8 @@ use super::layer::Sourced;
 use super::settings::DEFAULT_SESSION_DURATION;
 use super::spec::Target;
 use crate::model::{
-    ExternalId, RegionName, RoleArn, RoleHop, SessionAttributes, SessionNameTemplate,
+    BaseCredentials, ExternalId, RegionName, RoleArn, RoleHop, SessionAttributes,
+    SessionNameTemplate,
 };
 
 /// Below this, readers that keep keys for 15 minutes may use dead ones.
@@ -82,6 +83,12 @@ impl HopSpec<'_> {
             attributes: SessionAttributes::default(),
         };
         let attributes = options.attributes.for_role(&self.attributes, served);
+        let with_token = matches!(built.chain.base, BaseCredentials::WebIdentity(_));
+        if with_token && built.chain.hops.is_empty() {
+            let external_id = options.external_id.for_role(self.external_id.as_ref(), served);
+            let external_id = external_id.map(|found| &found.origin);
+            attributes.refuse_with_token(subject, external_id, report);
+        }
         attributes.session(subject, &built.chain.hops, &mut hop, report);
         built.chain.hops.push(hop);
         built.region = region;

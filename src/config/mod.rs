@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod file;
 mod hop;
+mod identities;
 mod include;
 mod layer;
 mod locations;
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use self::error::Report;
+use self::identities::IdentityCatalog;
 use self::layer::Sourced;
 use self::mounts::{Common, World};
 use self::options::Options;
@@ -138,8 +140,9 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let profiles = Profiles::read(inputs.aws_config, inputs.aws_credentials, &mut report);
     let ambient_profile = environment.get("AWS_PROFILE").map(String::as_str);
     let ambient_profile = ambient_profile.filter(|name| !name.is_empty()).unwrap_or("default");
+    let identities = IdentityCatalog::check(&content.identities, environment, home, &mut report);
     let world = World {
-        catalog: &Catalog::check(&raw_roles, &mut report),
+        catalog: &Catalog::check(&raw_roles, &identities, &mut report),
         profiles: &profiles,
         ambient: ambient_regions(environment, profiles.find(ambient_profile)),
         ambient_profile,

@@ -224,6 +224,7 @@ impl World<'_> {
             regions: Regions { option: &options.region, ambient: self.ambient.clone() },
             ambient_profile: self.ambient_profile,
             mount: label,
+            home: self.home,
         };
         let origin = named.map_or(&Origin::Whole, |named| &named.origin);
         let roles = roles::served(&chains, origin, report);

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use super::attributes::{self, AttributeSpec};
 use super::error::{Origin, Report};
+use super::identities::{IdentityCatalog, TOKEN_KEYS};
 use super::layer::Sourced;
 use super::mfa::{self, MfaSpec};
 use super::raw::{Problems, Raw};
 use super::value;
 use crate::model::{
     AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn,
-    SessionNameTemplate,
+    SessionNameTemplate, TokenSource,
 };
 
 /// The keys of a role, in the order in which messages list them.
-pub(super) const ROLE_KEYS: [&str; 17] = [
+pub(super) const ROLE_KEYS: [&str; 20] = [
     "role_arn",
     "account_id",
     "role_name",
@@ -32,6 +33,9 @@ pub(super) const ROLE_KEYS: [&str; 17] = [
     "mfa_serial",
     "mfa_process",
     "mfa_session_duration",
+    "web_identity_token_file",
+    "web_identity_process",
+    "identity",
 ];
 
 /// A role as a file or variable holds it: every key checked to be one of [`ROLE_KEYS`].
@@ -59,6 +63,8 @@ pub(super) struct RoleSpec {
     pub(super) source_profile: Option<Sourced<String>>,
     pub(super) source_role: Option<Sourced<String>>,
     pub(super) mfa: MfaSpec,
+    /// The token it is assumed with, in place of credentials.
+    pub(super) token: Option<TokenSource>,
 }
 
 /// Which role is meant.
@@ -90,9 +96,14 @@ fn arn(partition: Partition, account_id: &AccountId, role_name: &str) -> RoleArn
 
 impl RoleSpec {
     /// Checks every key. `None` when one is wrong; the errors are in the report.
-    pub(super) fn check(raw: &RawRole, report: &mut Report) -> Option<Self> {
+    pub(super) fn check(
+        raw: &RawRole,
+        identities: &IdentityCatalog<'_>,
+        report: &mut Report,
+    ) -> Option<Self> {
         let mut keys = Keys { raw, report, clean: true };
-        let target = keys.target();
+        let token = keys.token(identities);
+        let target = keys.target(identities);
         let region = keys.parsed("region", |_, text| RegionName::parse(text));
         let session_duration = keys.parsed("session_duration", value::session_duration);
         let external_id = keys.parsed("external_id", |_, text| ExternalId::parse(text));
@@ -108,13 +119,7 @@ impl RoleSpec {
         let source_profile = keys.text("source_profile");
         let source_role = keys.text("source_role");
         let mfa = keys.mfa();
-        if let (Some(_), Some(role)) = (&source_profile, &source_role) {
-            keys.error(
-                &role.origin,
-                "has both source_profile and source_role: keep the one whose credentials may \
-                 assume it",
-            );
-        }
+        keys.check_single_source();
         if !keys.clean {
             return None;
         }
@@ -130,6 +135,7 @@ impl RoleSpec {
             source_profile,
             source_role,
             mfa,
+            token,
         })
     }
 }
@@ -147,10 +153,14 @@ impl Catalog {
     /// Checks all. Of two with one name the first counts, as the caller orders them:
     /// `CREDMOUNT_ROLES`, file, `AWS_AUTH_ROLES`. The other is checked too: a mistake does not
     /// become right by being unused.
-    pub(super) fn check(raw: &[RawRole], report: &mut Report) -> Self {
+    pub(super) fn check(
+        raw: &[RawRole],
+        identities: &IdentityCatalog<'_>,
+        report: &mut Report,
+    ) -> Self {
         let mut catalog = Self::default();
         for role in raw {
-            match RoleSpec::check(role, report) {
+            match RoleSpec::check(role, identities, report) {
                 Some(spec) if catalog.find(&spec.name).is_none() => catalog.roles.push(spec),
                 Some(_) => {}
                 None => catalog.broken.push(role.name.clone()),
@@ -243,7 +253,7 @@ impl Keys<'_> {
         let serial = self.parsed("mfa_serial", |_, text| MfaDevice::parse(text));
         let process = self.parsed("mfa_process", mfa::process);
         let session_duration = self.parsed("mfa_session_duration", mfa::session_duration);
-        let has_serial = self.raw.values.iter().any(|(name, _)| name == "mfa_serial");
+        let has_serial = self.has("mfa_serial");
         let others =
             [process.as_ref().map(|it| &it.origin), session_duration.as_ref().map(|it| &it.origin)];
         if let (false, Some(origin)) = (has_serial, others.into_iter().flatten().next()) {
@@ -256,11 +266,43 @@ impl Keys<'_> {
         MfaSpec { serial, process, session_duration }
     }
 
+    /// The token it is assumed with, if a key says so.
+    fn token(&mut self, identities: &IdentityCatalog<'_>) -> Option<TokenSource> {
+        let key = TOKEN_KEYS.into_iter().find(|key| self.has(key))?;
+        let text = self.text(key)?;
+        match identities.token(key, &text.value) {
+            Ok(token) => {
+                self.clean &= token.is_some();
+                token
+            }
+            Err(problem) => {
+                self.error(&text.origin, format!("cannot be used: {problem}"));
+                None
+            }
+        }
+    }
+
+    /// Two sources would leave open which of them counts.
+    fn check_single_source(&mut self) {
+        let sources = ["source_profile", "source_role"].into_iter().chain(TOKEN_KEYS);
+        let given: Vec<&str> = sources.filter(|key| self.has(key)).collect();
+        let [first, .., second] = given[..] else { return };
+        let found = self.raw.values.iter().find(|(name, _)| name == second);
+        let origin = found.map_or(&self.raw.origin, |(_, value)| &value.origin).clone();
+        self.error(
+            &origin,
+            format!("has both {first} and {second}: keep the one whose credentials may assume it"),
+        );
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.raw.values.iter().any(|(name, _)| name == key)
+    }
+
     /// Which role it is: by ARN or by account and name, and both must agree.
-    fn target(&mut self) -> Option<Target> {
-        let has = |key| self.raw.values.iter().any(|(name, _)| name == key);
+    fn target(&mut self, identities: &IdentityCatalog<'_>) -> Option<Target> {
         let (has_arn, has_account, has_name) =
-            (has("role_arn"), has("account_id"), has("role_name"));
+            (self.has("role_arn"), self.has("account_id"), self.has("role_name"));
         let arn = self.parsed("role_arn", |_, text| RoleArn::parse(text));
         let account_id = self.parsed("account_id", |_, text| AccountId::parse(text));
         let role_name = self.parsed("role_name", |_, text| check_role_name(text));
@@ -299,6 +341,15 @@ impl Keys<'_> {
                 None
             }
             (false, false) => {
+                let identity = self.text("identity").map(|name| name.value).unwrap_or_default();
+                if identities.is_broken(&identity) {
+                    return None;
+                }
+                if let Some(arn) = identities.role_of(&identity) {
+                    let parsed = self.report.check(&arn.origin, RoleArn::parse(&arn.value));
+                    self.clean &= parsed.is_some();
+                    return parsed.map(Target::Arn);
+                }
                 self.error(
                     &origin,
                     "does not say which role it is: add role_arn, or account_id and role_name",

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod caller;
+pub mod identity;
 pub mod mfa;
 pub mod names;
 pub mod role;
@@ -11,10 +12,11 @@ pub mod session;
 pub mod skew;
 
 pub use caller::{Caller, Container, Process, ServedKey};
+pub use identity::{OidcIdentity, TokenSource};
 pub use mfa::{MfaCode, MfaSession, NotACode};
 pub use names::{
     AccountId, ExternalId, LONGEST_SESSION_NAME, MfaDevice, MountName, NameError, Partition,
-    PolicyArn, ProfileName, RegionName, RoleArn, RoleSessionName, SESSION_TIME_LEN,
+    PolicyArn, ProfileName, RegionName, RoleArn, RoleSessionName, SESSION_TIME_LEN, ServiceUrl,
     SessionNamePart, SessionNamePattern, SessionNameTemplate, SessionTag, SourceIdentity,
     legal_session_name,
 };

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ExternalId, MfaSession, ProfileName, RegionName, RoleArn, SessionNamePattern};
+use super::{
+    ExternalId, MfaSession, ProfileName, RegionName, RoleArn, SessionNamePattern, TokenSource,
+};
 
 /// One role of a mount: the profile readers see and where its session comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,8 @@ pub struct ProfileSetting {
 /// two sessions differ stands in here: two roles with equal chains may share a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoleChain {
-    /// What signs the first AssumeRole; with no hops, what is served as it is.
+    /// What signs the first AssumeRole; with no hops, what is served as it is. A web identity
+    /// token signs nothing and is never without a hop: it is what the first call brings along.
     pub base: BaseCredentials,
     /// The roles to assume, in order. The last is the role served.
     pub hops: Vec<RoleHop>,
@@ -92,6 +95,8 @@ pub enum BaseCredentials {
     EcsContainer,
     /// A session that carries MFA, out of the keys of an IAM user.
     Mfa(Box<MfaSession>),
+    /// No keys, but a token with which the first role is assumed (AssumeRoleWithWebIdentity).
+    WebIdentity(TokenSource),
 }
 
 impl fmt::Display for BaseCredentials {
@@ -103,11 +108,12 @@ impl fmt::Display for BaseCredentials {
             Self::Ec2InstanceMetadata => f.write_str("EC2 instance metadata"),
             Self::EcsContainer => f.write_str("the container credentials endpoint"),
             Self::Mfa(session) => write!(f, "{} with MFA of {}", session.base, session.device),
+            Self::WebIdentity(token) => token.fmt(f),
         }
     }
 }
 
-/// One AssumeRole call.
+/// One AssumeRole call, or AssumeRoleWithWebIdentity where a token stands at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoleHop {
     /// The role to assume.

@@ -3,13 +3,16 @@
 
 use std::time::SystemTime;
 
-use aws_sdk_sts::operation::RequestId as _;
-use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
-use aws_sdk_sts::types::{Credentials, PolicyDescriptorType, Tag};
+use aws_sdk_sts::operation::assume_role_with_web_identity::builders::AssumeRoleWithWebIdentityFluentBuilder;
+use aws_sdk_sts::types::{AssumedRoleUser, Credentials, PolicyDescriptorType, Tag};
 
 use super::base::{LONGEST_LIFETIME, is_key_text};
-use super::detail::{rfc3339, sanitised};
+use super::classify;
+use super::detail::{Signer, rfc3339, sanitised};
 use crate::broker::{AssumedKey, Cause, FailedCall, SessionError};
 use crate::model::{AccountId, RoleHop, Secret, SessionAttributes, StsSession};
 
@@ -20,22 +23,45 @@ pub(super) fn filled_in(
     hop: &RoleHop,
     session_name: &str,
 ) -> AssumeRoleFluentBuilder {
-    // Durations above 12 h are refused long before; STS would refuse this one as well.
-    let seconds = i32::try_from(hop.session_duration.as_secs()).unwrap_or(i32::MAX);
     let SessionAttributes { source_identity, tags, transitive_tag_keys, policy, policy_arns } =
         &hop.attributes;
     let tags = tags.iter().map(|(key, value)| tag(key, value)).collect();
-    let policies = policy_arns.iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build());
     request
         .role_arn(hop.role_arn.as_str())
         .role_session_name(session_name)
-        .duration_seconds(seconds)
+        .duration_seconds(seconds(hop))
         .set_external_id(hop.external_id.as_ref().map(|id| id.as_str().to_owned()))
         .set_source_identity(source_identity.clone())
         .set_tags(unless_empty(tags))
         .set_transitive_tag_keys(unless_empty(transitive_tag_keys.clone()))
         .set_policy(policy.clone())
-        .set_policy_arns(unless_empty(policies.collect()))
+        .set_policy_arns(unless_empty(policies(policy_arns)))
+}
+
+/// The same for the call that brings `token` along. What it has no parameter for, the configuration
+/// has refused: tags and source identity come from the claims of the token.
+pub(super) fn filled_in_with_token(
+    request: AssumeRoleWithWebIdentityFluentBuilder,
+    hop: &RoleHop,
+    session_name: &str,
+    token: &Secret,
+) -> AssumeRoleWithWebIdentityFluentBuilder {
+    request
+        .role_arn(hop.role_arn.as_str())
+        .role_session_name(session_name)
+        .duration_seconds(seconds(hop))
+        .web_identity_token(token.expose())
+        .set_policy(hop.attributes.policy.clone())
+        .set_policy_arns(unless_empty(policies(&hop.attributes.policy_arns)))
+}
+
+fn seconds(hop: &RoleHop) -> i32 {
+    // Durations above 12 h are refused long before; STS would refuse this one as well.
+    i32::try_from(hop.session_duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn policies(arns: &[String]) -> Vec<PolicyDescriptorType> {
+    arns.iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build()).collect()
 }
 
 fn unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
@@ -57,20 +83,31 @@ pub(super) struct Said {
     pub(super) packed_percent: Option<u8>,
 }
 
+impl Said {
+    /// What a good answer says, whose session is so full.
+    pub(super) fn with(answer: &impl RequestId, packed_percent: Option<u8>) -> Self {
+        Self { code: None, request_id: request_id(answer), packed_percent }
+    }
+
+    /// What a refusal says, or a failure without an answer.
+    pub(super) fn by<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        let (code, request_id) = (classify::code(error), classify::request_id(error));
+        Self { code, request_id, packed_percent: None }
+    }
+}
+
 type CallOutcome = Result<AssumedKey, FailedCall>;
 
 /// The request id of an answer.
-pub(super) fn request_id(output: &AssumeRoleOutput) -> Option<String> {
-    output.request_id().map(|id| sanitised(id, None))
+fn request_id(output: &impl RequestId) -> Option<String> {
+    output.request_id().map(|id| sanitised(id, Signer::Nobody))
 }
 
-/// How full a session is, in percent. STS told it of policies and tags alone (`PackedPolicySize`)
-/// before it told it of the whole token; the larger of the two is the one that matters.
-pub(super) fn packed_percent(output: &AssumeRoleOutput) -> Option<u8> {
-    #[expect(deprecated, reason = "older partitions and other implementations tell only this one")]
-    let packed = output.packed_policy_size();
-    let percent = packed.max(output.session_token_utilization())?;
-    u8::try_from(percent).ok()
+/// How full a session is, in percent. STS told it of `policies` and tags alone (`PackedPolicySize`)
+/// before it told it of the whole `token` (`SessionTokenUtilization`); the larger of the two is the
+/// one that matters.
+pub(super) fn packed_percent(policies: Option<i32>, token: Option<i32>) -> Option<u8> {
+    u8::try_from(policies.max(token)?).ok()
 }
 
 /// What observers are told of `outcome`, with what the answer says beside it.
@@ -90,26 +127,26 @@ pub(super) fn told(outcome: &Result<StsSession, SessionError>, said: Said) -> Ca
     }
 }
 
-/// The session in an answer of AssumeRole, if it is whole and not expired at `now`.
+/// The session in an answer that holds `keys` for `user`, if it is whole and not expired at `now`.
 pub(super) fn session_of(
     subject: &str,
-    output: &AssumeRoleOutput,
+    keys: Option<&Credentials>,
+    user: Option<&AssumedRoleUser>,
     now: SystemTime,
 ) -> Result<StsSession, SessionError> {
-    let session = session_in(subject, output.credentials(), now)?;
-    let account_id = output.assumed_role_user().and_then(|user| account_of(user.arn()));
-    Ok(StsSession { account_id, ..session })
+    let session = session_in(subject, keys, now)?;
+    Ok(StsSession { account_id: user.and_then(|user| account_of(user.arn())), ..session })
 }
 
 /// The session in the credentials of an answer, if it is whole and not expired at `now`; without
 /// its account.
 pub(super) fn session_in(
     subject: &str,
-    credentials: Option<&Credentials>,
+    keys: Option<&Credentials>,
     now: SystemTime,
 ) -> Result<StsSession, SessionError> {
     let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
-    let keys = credentials.ok_or_else(|| bad("it has no credentials"))?;
+    let keys = keys.ok_or_else(|| bad("it has no credentials"))?;
     let parts = [
         ("AccessKeyId", keys.access_key_id()),
         ("SecretAccessKey", keys.secret_access_key()),

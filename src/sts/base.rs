@@ -75,6 +75,7 @@ pub(super) fn subject(base: &BaseCredentials) -> String {
         }
         BaseCredentials::EcsContainer => "base credentials of the container endpoint".to_owned(),
         BaseCredentials::Mfa(session) => session.subject(),
+        BaseCredentials::WebIdentity(token) => token.to_string(),
     }
 }
 
@@ -139,6 +140,9 @@ impl Resolver {
                     .build()
                     .provide_credentials()
                     .await
+            }
+            BaseCredentials::WebIdentity(_) => {
+                Err(CredentialsError::not_loaded("a token is for a role to be assumed with"))
             }
         }
     }

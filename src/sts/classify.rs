@@ -12,12 +12,11 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
-use super::detail::{chain, innermost, sanitised};
+use super::detail::{Signer, chain, innermost, sanitised};
 use super::http::AnswerTooLarge;
 use super::retry_after::retry_after;
 use super::timed::http_date;
 use crate::broker::{Cause, SessionError};
-use crate::model::StsSession;
 
 /// One call to STS, as errors tell about it.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +25,8 @@ pub(super) struct Call<'a> {
     pub(super) subject: &'a str,
     /// The region called, if we chose it.
     pub(super) region: Option<&'a str>,
-    /// What signed the call; its secrets are kept out of the error.
-    pub(super) signed_by: Option<&'a StsSession>,
+    /// What the call carried; its secrets are kept out of the error.
+    pub(super) signed_by: Signer<'a>,
     /// The wall clock when the answer came.
     pub(super) now: SystemTime,
 }
@@ -62,22 +61,29 @@ pub(super) fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
         "AccessDenied" | "AccessDeniedException" if says("sts:setsourceidentity") => {
             Cause::SourceIdentityDenied
         }
+        "AccessDenied" | "AccessDeniedException" if says("sts:assumerolewithwebidentity") => {
+            Cause::WebIdentityDenied
+        }
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => Cause::AccessDenied,
         "ValidationError" if says("source identity is already set") => Cause::SourceIdentityDenied,
         "MalformedPolicyDocument" | "MalformedPolicyDocumentException" => Cause::MalformedPolicy,
         "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => Cause::PolicyTooLarge,
         "ValidationError" if says("role chaining") => Cause::ChainedDurationTooLong,
         "ValidationError" if says("maxsessionduration") => Cause::DurationTooLong,
+        // The same code stands for keys; the words are those of a web identity token.
+        "ExpiredTokenException" if says("must be before the expiration") => Cause::TokenExpired,
         "ExpiredToken" | "ExpiredTokenException" => Cause::BaseExpired,
+        "InvalidIdentityToken"
+        | "InvalidIdentityTokenException"
+        | "IDPRejectedClaim"
+        | "IDPRejectedClaimException" => Cause::TokenInvalid,
         "InvalidClientTokenId"
         | "UnrecognizedClientException"
         | "SignatureDoesNotMatch"
         | "InvalidSignatureException"
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
-        | "AuthFailure"
-        | "InvalidIdentityToken"
-        | "IDPRejectedClaim" => Cause::BaseInvalid,
+        | "AuthFailure" => Cause::BaseInvalid,
         "RegionDisabledException" | "OptInRequired" => Cause::WrongRegion,
         "Throttling"
         | "ThrottlingException"
@@ -104,12 +110,13 @@ pub(super) fn request_id<E: ProvideErrorMetadata>(
     error: &SdkError<E, HttpResponse>,
 ) -> Option<String> {
     let in_body = error.as_service_error().and_then(|answer| answer.meta().request_id());
-    in_body.or_else(|| error.request_id()).map(|id| sanitised(id, None))
+    in_body.or_else(|| error.request_id()).map(|id| sanitised(id, Signer::Nobody))
 }
 
 /// The error code that STS answered, if STS answered.
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<String> {
-    Some(sanitised(error.as_service_error()?.code()?, None)).filter(|code| !code.is_empty())
+    let code = sanitised(error.as_service_error()?.code()?, Signer::Nobody);
+    Some(code).filter(|code| !code.is_empty())
 }
 
 /// The error of one call to STS.

@@ -7,27 +7,27 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{Builder, IdentityCache, Region, SharedHttpClient};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::assume::{self, Said};
 use super::base::{self, Resolver};
-use super::classify::{self, Call, base_error, sts_error};
+use super::classify::{Call, base_error, sts_error};
+use super::detail::Signer;
 use super::http::{capped, https_client};
-use super::session_name;
 use super::session_name::Stamps;
 use super::sso::{IdentityCenter, MountAbove};
 use super::timed::{SdkTime, timed};
 use crate::broker::{
-    AssumeRoleCall, BoxFuture, Cause, MfaCodes, NoMfaCodes, ObserveCalls, Observers, SessionError,
-    SessionSource,
+    BoxFuture, Cause, MfaCodes, NoMfaCodes, ObserveCalls, Observers, SessionError, SessionSource,
 };
 use crate::check::{CallerIdentity, IdentitySource};
 use crate::clock::{Clock, CorrectedClock};
-use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession};
+use crate::identity::Logins;
+use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession, TokenSource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -57,6 +57,8 @@ pub struct StsOptions {
     pub sso_cache: Option<PathBuf>,
     /// Which mount of ours a path leads through: sign-ins are neither read nor written there.
     pub mount_above: MountAbove,
+    /// Who is logged in at issuers; `None` where nobody can be.
+    pub logins: Option<Arc<Logins>>,
     /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
     /// inside the SDK are not among them.
     pub observer: Arc<dyn ObserveCalls>,
@@ -78,6 +80,7 @@ impl StsOptions {
             host: host.to_owned(),
             sso_cache: None,
             mount_above: |_| None,
+            logins: None,
             observer: Arc::new(Observers::default()),
             mfa_codes: Arc::new(NoMfaCodes),
         }
@@ -102,9 +105,9 @@ pub struct StsClient {
     /// Settings all calls share: endpoint overrides, FIPS, dual stack, timeouts.
     sdk: SdkConfig,
     http: SharedHttpClient,
-    options: StsOptions,
-    clock: Arc<dyn Clock>,
-    stamps: Stamps,
+    pub(super) options: StsOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stamps: Stamps,
     identity_center: Arc<IdentityCenter>,
 }
 
@@ -169,9 +172,10 @@ impl StsClient {
         region: &RegionName,
     ) -> Result<CallerIdentity, SessionError> {
         const SUBJECT: &str = "GetCallerIdentity";
-        let output = self.sts(region, session).get_caller_identity().send().await;
-        let output =
-            output.map_err(|error| sts_error(self.call(SUBJECT, region, session), &error))?;
+        let output = self.sts(region, Some(session)).get_caller_identity().send().await;
+        let output = output.map_err(|error| {
+            sts_error(self.call(SUBJECT, region, Signer::Session(session)), &error)
+        })?;
         match (output.arn, output.account, output.user_id) {
             (Some(arn), Some(account), Some(user_id)) => {
                 Ok(CallerIdentity { arn, account, user_id })
@@ -239,7 +243,8 @@ impl StsClient {
             Ok(Some(Ok(Ok(credentials)))) => Ok(credentials),
             Ok(Some(Ok(Err(error)))) => {
                 let now = self.clock.now();
-                Err(base_error(Call { subject, region: None, signed_by: None, now }, &error))
+                let call = Call { subject, region: None, signed_by: Signer::Nobody, now };
+                Err(base_error(call, &error))
             }
             Ok(Some(Err(_)) | None) => Err(SessionError::new(
                 subject,
@@ -248,49 +253,6 @@ impl StsClient {
             )),
             Err(_) => late(),
         }
-    }
-
-    async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
-        let subject = hop.role_arn.as_str();
-        let (user, host) = (&self.options.user, &self.options.host);
-        let stamp = self.stamps.next(self.clock.now());
-        let session_name = match &hop.session_name {
-            Some(pattern) => session_name::filled_in(pattern, user, host, stamp),
-            None => session_name(user, host, stamp),
-        };
-        let started = self.clock.now();
-        let clock = Instant::now();
-        let request = self.sts(&hop.sts_region, with).assume_role();
-        let answer = assume::filled_in(request, hop, &session_name).send().await;
-        let said = match &answer {
-            Ok(output) => Said {
-                code: None,
-                request_id: assume::request_id(output),
-                packed_percent: assume::packed_percent(output),
-            },
-            Err(error) => Said {
-                code: classify::code(error),
-                request_id: classify::request_id(error),
-                packed_percent: None,
-            },
-        };
-        let outcome = match &answer {
-            Ok(output) => assume::session_of(subject, output, self.clock.now()),
-            Err(error) => Err(sts_error(self.call(subject, &hop.sts_region, with), error)),
-        };
-        let call = AssumeRoleCall {
-            role_arn: subject.to_owned(),
-            session_name,
-            source_identity: hop.attributes.source_identity.clone(),
-            started,
-            latency: clock.elapsed(),
-            outcome: assume::told(&outcome, said),
-        };
-        self.options.observer.assume_role(&call).await;
-        if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
-            self.options.observer.clock_skew(skew.seconds());
-        }
-        outcome
     }
 
     async fn ask_the_time(&self, signer: &StsSession) {
@@ -314,36 +276,35 @@ impl StsClient {
         if refused && moved.is_notable() { call().await } else { outcome }
     }
 
-    /// A client for one call. It is cheap, since the connections belong to `http`, and it leaves
+    /// A client for one call, which is not signed without `with`. It is cheap, since the connections belong to `http`, and it leaves
     /// no cache that could sign with the keys of another session.
-    pub(super) fn sts(&self, region: &RegionName, with: &StsSession) -> aws_sdk_sts::Client {
-        let credentials = Credentials::new(
-            with.access_key_id.as_str(),
-            with.secret_access_key.expose(),
-            with.session_token.as_ref().map(|token| token.expose().to_owned()),
-            None,
-            "credmount",
-        );
-        let config = Builder::from(&self.sdk)
+    pub(super) fn sts(
+        &self,
+        region: &RegionName,
+        with: Option<&StsSession>,
+    ) -> aws_sdk_sts::Client {
+        let mut config = Builder::from(&self.sdk)
             .region(Region::new(region.as_str().to_owned()))
-            .credentials_provider(credentials)
-            .identity_cache(IdentityCache::no_cache())
-            .build();
-        aws_sdk_sts::Client::from_conf(config)
+            .identity_cache(IdentityCache::no_cache());
+        config.set_credentials_provider(with.map(|with| {
+            SharedCredentialsProvider::new(Credentials::new(
+                with.access_key_id.as_str(),
+                with.secret_access_key.expose(),
+                with.session_token.as_ref().map(|token| token.expose().to_owned()),
+                None,
+                "credmount",
+            ))
+        }));
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 
     pub(super) fn call<'a>(
         &self,
         subject: &'a str,
         region: &'a RegionName,
-        with: &'a StsSession,
+        signed_by: Signer<'a>,
     ) -> Call<'a> {
-        Call {
-            subject,
-            region: Some(region.as_str()),
-            signed_by: Some(with),
-            now: self.clock.now(),
-        }
+        Call { subject, region: Some(region.as_str()), signed_by, now: self.clock.now() }
     }
 }
 
@@ -359,7 +320,14 @@ impl SessionSource for StsClient {
     }
 
     fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
-        Box::pin(self.identity_center.signed_in(base))
+        Box::pin(async move {
+            match (base, &self.options.logins) {
+                (BaseCredentials::WebIdentity(TokenSource::Identity(identity)), Some(logins)) => {
+                    logins.logged_in(identity).await;
+                }
+                _ => self.identity_center.signed_in(base).await,
+            }
+        })
     }
 
     fn assume_role<'a>(
@@ -368,6 +336,14 @@ impl SessionSource for StsClient {
         with: &'a StsSession,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
         Box::pin(self.timely(move || self.assume(hop, with)))
+    }
+
+    fn assume_role_with_web_identity<'a>(
+        &'a self,
+        hop: &'a RoleHop,
+        token: &'a TokenSource,
+    ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
+        Box::pin(self.assume_with_token(hop, token))
     }
 }
 

@@ -6,19 +6,44 @@ use std::time::SystemTime;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
-use crate::model::StsSession;
+use crate::model::{Secret, StsSession};
 
 /// The longest detail, in characters.
 const LONGEST: usize = 300;
 /// Secrets shorter than this are not searched for: they would match by chance.
 const SHORTEST_SECRET: usize = 8;
 
+/// What a call carried that no error may repeat.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Signer<'a> {
+    /// It carried nothing secret.
+    Nobody,
+    /// It was signed.
+    Session(&'a StsSession),
+    /// It brought along a web identity token.
+    Token(&'a Secret),
+}
+
+impl<'a> Signer<'a> {
+    fn secrets(self) -> impl Iterator<Item = &'a str> {
+        let (session, token) = match self {
+            Self::Nobody => (None, None),
+            Self::Session(session) => (Some(session), None),
+            Self::Token(token) => (None, Some(token)),
+        };
+        let of_session = |session: &'a StsSession| {
+            std::iter::once(&session.secret_access_key).chain(&session.session_token)
+        };
+        session.into_iter().flat_map(of_session).chain(token).map(Secret::expose)
+    }
+}
+
 /// `text` cut to its first line and to 300 characters, without control characters and without
-/// the secrets of `session`. The first line is enough: STS puts the canonical request, which
+/// the secrets of `signer`. The first line is enough: STS puts the canonical request, which
 /// repeats the session token, on lines of their own.
-pub(super) fn sanitised(text: &str, session: Option<&StsSession>) -> String {
+pub(super) fn sanitised(text: &str, signer: Signer<'_>) -> String {
     let mut line = text.trim_start().lines().next().unwrap_or_default().to_owned();
-    for secret in session.into_iter().flat_map(secrets) {
+    for secret in signer.secrets() {
         if secret.len() >= SHORTEST_SECRET {
             line = line.replace(secret, "[redacted]");
         }
@@ -29,12 +54,6 @@ pub(super) fn sanitised(text: &str, session: Option<&StsSession>) -> String {
         line.push('…');
     }
     line.trim_end().to_owned()
-}
-
-fn secrets(session: &StsSession) -> impl Iterator<Item = &str> {
-    std::iter::once(&session.secret_access_key)
-        .chain(&session.session_token)
-        .map(crate::model::Secret::expose)
 }
 
 /// `error` and its sources, outermost first.
@@ -60,7 +79,6 @@ pub(super) fn rfc3339(instant: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Secret;
 
     fn session() -> StsSession {
         StsSession {
@@ -76,26 +94,33 @@ mod tests {
     #[test]
     fn only_the_first_line_is_repeated() {
         let message = "does not match.\n\nThe Canonical String: x-amz-security-token:FwoG";
-        assert_eq!(sanitised(message, None), "does not match.");
+        assert_eq!(sanitised(message, Signer::Nobody), "does not match.");
     }
 
     #[test]
     fn secrets_of_the_session_are_redacted() {
         let message = "got wJalrXUtnFEMI and FwoGZXIvYXdz from ASIAEXAMPLE";
         assert_eq!(
-            sanitised(message, Some(&session())),
+            sanitised(message, Signer::Session(&session())),
             "got [redacted] and [redacted] from ASIAEXAMPLE"
         );
     }
 
     #[test]
+    fn a_web_identity_token_is_redacted() {
+        let token = Secret::new("eyJhbGciOi.eyJpc3Mi.c2lnbmF0dXJl");
+        let message = format!("no: {}", token.expose());
+        assert_eq!(sanitised(&message, Signer::Token(&token)), "no: [redacted]");
+    }
+
+    #[test]
     fn control_characters_become_spaces() {
-        assert_eq!(sanitised("a\u{1b}[31m\tb\u{7}", None), "a [31m b");
+        assert_eq!(sanitised("a\u{1b}[31m\tb\u{7}", Signer::Nobody), "a [31m b");
     }
 
     #[test]
     fn a_long_message_is_cut() {
-        let cut = sanitised(&"ä".repeat(1000), None);
+        let cut = sanitised(&"ä".repeat(1000), Signer::Nobody);
         assert_eq!(cut.chars().count(), LONGEST + 1);
     }
 }

@@ -34,6 +34,19 @@ pub(super) fn https_client() -> SharedHttpClient {
     })
 }
 
+/// The same for requests that are none of the SDK's; slow to make, since it loads the root
+/// certificates.
+pub(super) fn https_connector() -> SharedHttpConnector {
+    let connector = |proxies| {
+        let connector = Connector::builder().proxy_config(proxies);
+        SharedHttpConnector::new(connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build())
+    };
+    SharedHttpConnector::new(CappedConnector {
+        proxied: connector(ProxyConfig::from_env()),
+        direct: connector(ProxyConfig::disabled()),
+    })
+}
+
 /// `inner` with the cap on answers.
 pub(super) fn capped(inner: SharedHttpClient) -> SharedHttpClient {
     SharedHttpClient::new(CappedClient { proxied: inner.clone(), direct: inner })

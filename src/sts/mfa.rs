@@ -3,6 +3,7 @@
 
 use super::assume::session_in;
 use super::client::StsClient;
+use super::detail::Signer;
 use crate::broker::{Cause, SessionError};
 use crate::model::{MfaCode, MfaSession, StsSession};
 
@@ -42,7 +43,7 @@ impl StsClient {
         // Durations above 36 h are refused long before; STS would refuse this one as well.
         let seconds = i32::try_from(mfa.session_duration.as_secs()).unwrap_or(i32::MAX);
         let answer = self
-            .sts(&mfa.sts_region, keys)
+            .sts(&mfa.sts_region, Some(keys))
             .get_session_token()
             .serial_number(mfa.device.as_str())
             .token_code(code.digits())
@@ -57,7 +58,7 @@ impl StsClient {
                 Ok(session)
             }
             Err(error) => {
-                let call = self.call(&subject, &mfa.sts_region, keys);
+                let call = self.call(&subject, &mfa.sts_region, Signer::Session(keys));
                 let mut error = super::classify::sts_error(call, &error);
                 // Whoever answered may repeat what it was sent.
                 error.detail = error.detail.replace(code.digits(), "[redacted]");

@@ -5,15 +5,18 @@
 
 mod assume;
 mod base;
+mod calls;
 mod classify;
 mod client;
 mod detail;
 mod http;
 mod mfa;
+mod oidc;
 mod retry_after;
 mod session_name;
 mod sso;
 mod timed;
+mod token;
 
 #[cfg(test)]
 mod client_tests;
@@ -21,5 +24,6 @@ mod client_tests;
 mod observer_tests;
 
 pub use client::{StsClient, StsOptions};
+pub use oidc::OidcClient;
 pub use session_name::session_name;
 pub use sso::{DeviceCodes, IdentityCenter, MountAbove, Polled, SsoSession};

@@ -41,10 +41,7 @@ pub(crate) fn perform(
         return Err(ApiError::bad_request("InvalidAction", message));
     }
     if action == WEB_IDENTITY {
-        refuse(fault, || {
-            let message = format!("Not authorized to perform sts:{WEB_IDENTITY}");
-            ApiError::forbidden("AccessDenied", message)
-        })?;
+        refuse(fault, web_identity_denied)?;
         return assume_role_with_web_identity(state, params, fault);
     }
 
@@ -59,6 +56,11 @@ pub(crate) fn perform(
 }
 
 const WEB_IDENTITY: &str = "AssumeRoleWithWebIdentity";
+
+fn web_identity_denied() -> ApiError {
+    let message = format!("Not authorized to perform sts:{WEB_IDENTITY}");
+    ApiError::forbidden("AccessDenied", message)
+}
 
 /// The refusal that `fault` asks for.
 fn refuse(fault: Option<&Fault>, denial: impl FnOnce() -> ApiError) -> Result<(), ApiError> {
@@ -138,6 +140,10 @@ fn assume_role_with_web_identity(
     validate::check_length(token, "webIdentityToken", 4, 20_000)?;
     let identity = WebIdentity::read(token, state.now())?;
     let rules = state.settings.roles.get(role.name).cloned().unwrap_or_default();
+    let trusts = rules.web_identity.as_ref().is_none_or(|trust| identity.satisfies(trust));
+    if rules.is_deleted || !trusts {
+        return Err(web_identity_denied());
+    }
     validate::check_role_limit(seconds, rules.max_session_duration_seconds, false)?;
 
     let assumed = assumed_role(state, &role, session_name);

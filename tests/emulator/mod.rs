@@ -3,7 +3,7 @@
 //!
 //! Actions: AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetCallerIdentity. Every role
 //! of every account exists and trusts every caller, unless [`RoleRules`] name whom it trusts, or
-//! ask for an external id or MFA.
+//! ask for an external id, for MFA, or for claims of a web identity token.
 //! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
 //! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
 //! hour for chained roles), the forms of role ARNs, session names and external ids, and those of
@@ -57,6 +57,8 @@
 //! curl $STS/_emulator/settings -d '{"instance_role": "", "container_token": "secret",
 //!                                   "source_lifetime_seconds": 20}'
 //! curl -X POST $STS/_emulator/rotate
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"web_identity": {"issuer": "https://idp",
+//!                                           "audience": "sts.amazonaws.com", "subject": "me"}}}}'
 //! # IAM Identity Center: the user codes under way, what a person decides, and what goes wrong.
 //! curl $STS/_emulator/devices
 //! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
@@ -118,9 +120,10 @@ pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
 pub(crate) use device::Decision;
 pub(crate) use faults::{Fault, FaultRule};
-pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
+pub(crate) use options::{Options, RoleRules, Settings, WebIdentityTrust, valid_token_length};
 pub(crate) use sso::SignIn;
 pub(crate) use state::IssuedSession;
+pub(crate) use web_identity::jwt;
 
 /// A running emulator, in a thread of its own. Clones are handles of the same one; it stops, and
 /// closes all connections, when the last of them is dropped.
@@ -196,6 +199,11 @@ impl Emulator {
     /// Changes any of the settings.
     pub(crate) fn configure(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.shared.state.lock().settings);
+    }
+
+    /// The tokens that the metadata service gave out, for tests that look for secrets.
+    pub(crate) fn instance_tokens(&self) -> Vec<String> {
+        self.shared.state.lock().sources.tokens()
     }
 
     /// Makes the instance and the container get new keys.

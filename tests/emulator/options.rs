@@ -90,6 +90,8 @@ pub(crate) struct RoleRules {
     pub(crate) external_id: Option<String>,
     /// Whether the trust policy asks for `aws:MultiFactorAuthPresent`.
     pub(crate) requires_mfa: bool,
+    /// What the trust policy asks of a web identity; `None`: nothing.
+    pub(crate) web_identity: Option<WebIdentityTrust>,
     /// `MaxSessionDuration` of the role, 3600–43200.
     pub(crate) max_session_duration_seconds: u64,
     /// Whether callers may do `sts:TagSession`, which tags need, inherited ones too.
@@ -99,6 +101,18 @@ pub(crate) struct RoleRules {
     pub(crate) allows_set_source_identity: bool,
 }
 
+/// The federated principal of a trust policy, and its conditions; what is left out is not asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WebIdentityTrust {
+    /// The claim `iss`.
+    pub(crate) issuer: Option<String>,
+    /// The claim `aud`.
+    pub(crate) audience: Option<String>,
+    /// The claim `sub`.
+    pub(crate) subject: Option<String>,
+}
+
 impl Default for RoleRules {
     fn default() -> Self {
         Self {
@@ -106,6 +120,7 @@ impl Default for RoleRules {
             trusts: Vec::new(),
             requires_mfa: false,
             external_id: None,
+            web_identity: None,
             max_session_duration_seconds: 43_200,
             allows_tag_session: true,
             allows_set_source_identity: true,

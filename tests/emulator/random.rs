@@ -55,6 +55,11 @@ pub(crate) fn request_id() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
+/// As many characters that stand in URLs and tokens as they are.
+pub(crate) fn letters(length: usize) -> String {
+    text(&BASE64[..62], length)
+}
+
 fn text(alphabet: &[u8], length: usize) -> String {
     repeat_with(|| char::from(alphabet[fastrand::usize(..alphabet.len())])).take(length).collect()
 }

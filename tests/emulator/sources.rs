@@ -85,6 +85,11 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// The tokens of the metadata service so far.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.tokens.keys().cloned().collect()
+    }
+
     /// Makes the next answers hold new keys.
     pub(crate) fn rotate(&mut self) {
         self.current.clear();

@@ -8,6 +8,7 @@ mod mfa;
 mod partition;
 mod session_name;
 mod text;
+mod url;
 
 pub use arn::RoleArn;
 pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
@@ -18,6 +19,7 @@ pub use session_name::{
     SessionNameTemplate, legal_session_name,
 };
 pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
+pub use url::ServiceUrl;
 
 /// Why a name was refused: one clause without a final full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use super::*;
 
 const BASE: Call<'_> =
-    Call { subject: "base", region: None, signed_by: None, now: SystemTime::UNIX_EPOCH };
+    Call { subject: "base", region: None, signed_by: Signer::Nobody, now: SystemTime::UNIX_EPOCH };
 
 #[test]
 fn each_answer_has_its_cause() {
@@ -55,7 +55,20 @@ fn each_answer_has_its_cause() {
         ),
         (400, "IncompleteSignature", "", Cause::BaseInvalid),
         (403, "MissingAuthenticationToken", "", Cause::BaseInvalid),
-        (400, "InvalidIdentityToken", "", Cause::BaseInvalid),
+        (400, "InvalidIdentityToken", "", Cause::TokenInvalid),
+        (403, "IDPRejectedClaim", "", Cause::TokenInvalid),
+        (
+            400,
+            "ExpiredTokenException",
+            "Token expired: current date/time 2 must be before the expiration date/time 1",
+            Cause::TokenExpired,
+        ),
+        (
+            403,
+            "AccessDenied",
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+            Cause::WebIdentityDenied,
+        ),
         (403, "RegionDisabledException", "", Cause::WrongRegion),
         (403, "OptInRequired", "", Cause::WrongRegion),
         (400, "Throttling", "Rate exceeded", Cause::Throttled),

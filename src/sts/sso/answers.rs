@@ -15,6 +15,7 @@ use super::settings::{SsoProfile, SsoSession};
 use crate::broker::{Cause, SessionError};
 use crate::model::Secret;
 use crate::sts::classify::{Call, code, sts_error};
+use crate::sts::detail::Signer;
 
 /// Attempts at role credentials within one call, as every SDK makes them. The exchange of a refresh
 /// token is one attempt, since each may be good only once.
@@ -107,7 +108,7 @@ impl IdentityCenter {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let call = Call { subject, region: None, signed_by: None, now: self.now() };
+        let call = Call { subject, region: None, signed_by: Signer::Nobody, now: self.now() };
         let failed = sts_error(call, error);
         let words = failed.detail.strip_prefix(": ").unwrap_or_default();
         let detail = format!("{service} of IAM Identity Center in {}: {words}", session.region);
@@ -141,6 +142,6 @@ fn words<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let told = sts_error(Call { subject: "", region: None, signed_by: None, now }, error);
+    let told = sts_error(Call { subject: "", region: None, signed_by: Signer::Nobody, now }, error);
     told.detail.strip_prefix(": ").unwrap_or_default().to_owned()
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aws_sdk_sts::primitives::DateTime;
 use aws_sigv4::http_request::SignatureLocation;
 
-use crate::emulator::Options;
+use crate::emulator::{Options, RoleRules, WebIdentityTrust};
 use crate::signatures::Signing;
 use crate::support::*;
 
@@ -125,6 +125,24 @@ async fn a_web_identity_token_must_be_a_jwt_that_is_not_over() {
 }
 
 #[tokio::test]
+async fn a_role_may_ask_for_issuer_audience_and_subject() {
+    let sts = start();
+    let wants = |text: &str| Some(text.to_owned());
+    let trust = WebIdentityTrust {
+        issuer: wants("https://idp"),
+        audience: wants("sts"),
+        subject: wants("me"),
+    };
+    sts.set_role("prod", RoleRules { web_identity: Some(trust), ..RoleRules::default() });
+    let right = r#"{"sub":"me","iss":"https://idp","aud":"sts"}"#;
+    assume_with_token(&sts, &jwt(right)).await.expect("a session");
+    for (found, other) in [("me", "you"), ("https://idp", "https://other"), ("sts", "client")] {
+        let outcome = assume_with_token(&sts, &jwt(&right.replace(found, other))).await;
+        assert_eq!(refusal_code(outcome), (403, "AccessDenied".to_owned()), "{other}");
+    }
+}
+
+#[tokio::test]
 async fn a_presigned_url_is_as_good_as_a_header() {
     let sts = start();
     let mut signing = Signing::new(&sts, prod_session(&sts).await);
@@ -189,9 +207,5 @@ async fn assume_with_token(
 }
 
 fn jwt(claims: &str) -> String {
-    let part = |text: &str| {
-        let standard = aws_smithy_types::base64::encode(text);
-        standard.replace('+', "-").replace('/', "_").replace('=', "")
-    };
-    format!("{}.{}.c2ln", part(r#"{"alg":"RS256"}"#), part(claims))
+    crate::emulator::jwt(&serde_json::from_str(claims).expect("claims"))
 }

@@ -10,6 +10,7 @@ use super::{left_in, parent, pid_state};
 use crate::support::daemon::{arn, is_mounted};
 use crate::support::fleet::Fleet;
 use crate::support::reader::Reader;
+use crate::support::wait::now;
 use crate::support::{Scene, eventually, ini_value, unmount_lazily};
 
 const GOOD: &str = r#"
@@ -71,8 +72,11 @@ fn readers_are_told_where_the_configuration_is_broken_until_it_is_mended() {
     let files = ["credentials", "credmount/process/prod.json", "credmount/errors/dev"];
     let sizes = files.map(size);
 
-    crash_into(&scene, &fleet, &misspelt());
+    scene.write_config(&misspelt());
+    kill_process(fleet.pid(), Signal::KILL).unwrap();
+    let began = now();
     let text = reader.read("credentials");
+    eprintln!("a bind tells that the configuration is broken after {:?}", began.elapsed());
     for profile in ["prod", "dev", "default"] {
         let told = failure(&text, profile);
         assert!(told.contains(&format!("{TOLD} in config.toml line 2")), "{told}");
@@ -99,10 +103,12 @@ fn readers_are_told_where_the_configuration_is_broken_until_it_is_mended() {
 
     let pid = fleet.pid();
     scene.write_config(GOOD);
+    let began = now();
     eventually("keys", || {
         let text = reader.read("credentials");
         key(&text, "prod").is_some() && key(&text, "dev").is_some()
     });
+    eprintln!("keys again {:?} after it was mended", began.elapsed());
     assert_eq!(fleet.pid(), pid, "it was not started again");
     assert!(fleet.status()[0].1["broken"].is_null());
     fs::write(scene.path("ops/cli/x"), "x").unwrap();

@@ -1,0 +1,277 @@
+//! The logins of a process: who is logged in, who is about to be, and the tokens that this gives.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    DeviceGrant, IdToken, Issuer, IssuerError, LoginEnd, LoginPrompt, Next, Polling, Tokens,
+};
+use crate::clock::Clock;
+use crate::model::{OidcIdentity, Secret};
+
+/// From so long before its end on a token is renewed, or taken for expired.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Why there is no token for AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenError {
+    /// Somebody has to log in.
+    LoginNeeded(String),
+    /// The issuer gave none; it may the next time.
+    Failed(String),
+}
+
+/// How far a login is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// Nobody has begun one.
+    None,
+    /// A person has to agree.
+    Waiting(LoginPrompt),
+    /// There are tokens.
+    Done,
+    /// There will be none.
+    Over(LoginEnd),
+}
+
+/// All logins, by identity.
+pub struct Logins {
+    issuer: Arc<dyn Issuer>,
+    clock: Arc<dyn Clock>,
+    entries: Mutex<HashMap<Arc<OidcIdentity>, Arc<Entry>>>,
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").finish_non_exhaustive()
+    }
+}
+
+/// One identity.
+struct Entry {
+    identity: Arc<OidcIdentity>,
+    held: Mutex<Option<Held>>,
+    login: watch::Sender<Login>,
+    /// Held while a login begins or tokens are renewed: the second finds what the first got.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What a login gave.
+#[derive(Clone)]
+struct Held {
+    access: Secret,
+    expiration: Option<SystemTime>,
+    refresh: Option<Secret>,
+    id_token: Option<IdToken>,
+}
+
+impl Logins {
+    /// No logins yet, at `issuer`.
+    pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
+        Self { issuer, clock, entries: Mutex::default() }
+    }
+
+    /// Begins a login, or joins the one under way; returns what the person needs to know.
+    ///
+    /// # Errors
+    /// Why the issuer lets nobody log in.
+    pub async fn begin(&self, identity: &Arc<OidcIdentity>) -> Result<LoginPrompt, IssuerError> {
+        let entry = self.entry(identity);
+        let _asking = entry.asking.lock().await;
+        if let Login::Waiting(prompt) = &*entry.login.borrow() {
+            return Ok(prompt.clone());
+        }
+        let grant = self.issuer.begin(identity).await?;
+        let prompt = grant.prompt.clone();
+        tracing::info!(identity = %identity.name, "a login has begun");
+        entry.login.send_replace(Login::Waiting(prompt.clone()));
+        tokio::spawn(follow(self.issuer.clone(), self.clock.clone(), entry.clone(), grant));
+        Ok(prompt)
+    }
+
+    /// How far the login is.
+    pub fn state(&self, identity: &Arc<OidcIdentity>) -> Login {
+        self.entry(identity).login.borrow().clone()
+    }
+
+    /// Waits until no login is under way, and returns how the last one ended.
+    pub async fn ended(&self, identity: &Arc<OidcIdentity>) -> Login {
+        let mut login = self.entry(identity).login.subscribe();
+        let ended = login.wait_for(|login| !matches!(login, Login::Waiting(_))).await;
+        ended.map_or(Login::None, |login| login.clone())
+    }
+
+    /// Waits until somebody is logged in.
+    pub async fn logged_in(&self, identity: &Arc<OidcIdentity>) {
+        let mut login = self.entry(identity).login.subscribe();
+        if login.wait_for(|login| *login == Login::Done).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Forgets the logins of all identities but those that `is_used`.
+    pub fn retain(&self, is_used: impl Fn(&Arc<OidcIdentity>) -> bool) {
+        self.entries.lock().retain(|identity, _| is_used(identity));
+    }
+
+    /// The token that AWS takes, new for each call.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn token_for_aws(&self, identity: &Arc<OidcIdentity>) -> Result<Secret, TokenError> {
+        let entry = self.entry(identity);
+        let mut held = self.fresh(&entry, None).await?;
+        let Some(url) = &identity.token_url else {
+            return self.id_token(&entry, held).await;
+        };
+        for is_last in [false, true] {
+            match self.issuer.token_for_aws(url, &held.access).await {
+                Ok(token) => return Ok(token),
+                Err(IssuerError::TokenRefused(_)) if !is_last => {
+                    held = self.fresh(&entry, Some(&held.access)).await?;
+                }
+                Err(IssuerError::TokenRefused(why)) => return Err(entry.forget(&held, &why)),
+                Err(error) => return Err(failed(identity, &error.to_string())),
+            }
+        }
+        Err(failed(identity, "the issuer gave no token"))
+    }
+
+    /// The ID token of the login, renewed if it is about to end.
+    async fn id_token(&self, entry: &Entry, mut held: Held) -> Result<Secret, TokenError> {
+        for is_last in [false, true] {
+            let Some(id_token) = &held.id_token else {
+                let why = "the issuer gave no ID token; scope needs openid";
+                return Err(failed(&entry.identity, why));
+            };
+            if !self.is_over(id_token.expiration) {
+                return Ok(id_token.token.clone());
+            }
+            if !is_last {
+                held = self.fresh(entry, Some(&held.access)).await?;
+            }
+        }
+        Err(failed(&entry.identity, "the issuer gave an ID token that is expired"))
+    }
+
+    /// Tokens that are good, and others than `refused`.
+    async fn fresh(&self, entry: &Entry, refused: Option<&Secret>) -> Result<Held, TokenError> {
+        let name = &entry.identity.name;
+        let needed = || TokenError::LoginNeeded(format!("run credmount login {name}"));
+        let is_good = |held: &Held| refused != Some(&held.access) && !self.is_over(held.expiration);
+        let held = entry.held.lock().clone().ok_or_else(needed)?;
+        if is_good(&held) {
+            return Ok(held);
+        }
+        let _asking = entry.asking.lock().await;
+        // Another may have renewed them meanwhile.
+        let held = entry.held.lock().clone().ok_or_else(needed)?;
+        if is_good(&held) {
+            return Ok(held);
+        }
+        let Some(refresh) = &held.refresh else {
+            return Err(entry.forget(&held, "the issuer gave no refresh token"));
+        };
+        match self.issuer.refresh(&entry.identity, refresh).await {
+            Ok(tokens) => {
+                let next = Held::new(tokens, Some(held), self.clock.now());
+                *entry.held.lock() = Some(next.clone());
+                Ok(next)
+            }
+            Err(IssuerError::TokenRefused(why)) => Err(entry.forget(&held, &why)),
+            Err(error) => Err(failed(&entry.identity, &error.to_string())),
+        }
+    }
+
+    fn is_over(&self, expiration: Option<SystemTime>) -> bool {
+        expiration.is_some_and(|at| at <= self.clock.now() + MARGIN)
+    }
+
+    fn entry(&self, identity: &Arc<OidcIdentity>) -> Arc<Entry> {
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(identity.clone()).or_insert_with(|| {
+            Arc::new(Entry {
+                identity: identity.clone(),
+                held: Mutex::default(),
+                login: watch::Sender::new(Login::None),
+                asking: tokio::sync::Mutex::default(),
+            })
+        });
+        entry.clone()
+    }
+}
+
+impl Entry {
+    /// Notes that the login behind `held` is over.
+    fn forget(&self, held: &Held, why: &str) -> TokenError {
+        let name = &self.identity.name;
+        let mut now = self.held.lock();
+        // A login that has come meanwhile stays.
+        if now.as_ref().is_some_and(|now| now.access == held.access) {
+            *now = None;
+            self.login.send_if_modified(|login| {
+                let was_done = *login == Login::Done;
+                if was_done {
+                    *login = Login::None;
+                }
+                was_done
+            });
+            tracing::warn!(identity = %name, why, "the login is over; run credmount login {name}");
+        }
+        TokenError::LoginNeeded(format!("the login is over ({why}); run credmount login {name}"))
+    }
+}
+
+impl Held {
+    /// What `tokens`, received at `now`, give; what they do not renew stays as it was.
+    fn new(tokens: Tokens, before: Option<Self>, now: SystemTime) -> Self {
+        let (refresh, id_token) = before.map(|it| (it.refresh, it.id_token)).unwrap_or_default();
+        Self {
+            access: tokens.access,
+            expiration: tokens.lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            refresh: tokens.refresh.or(refresh),
+            id_token: tokens.id_token.or(id_token),
+        }
+    }
+}
+
+/// Asks for the tokens of a login until it is over.
+async fn follow(
+    issuer: Arc<dyn Issuer>,
+    clock: Arc<dyn Clock>,
+    entry: Arc<Entry>,
+    grant: DeviceGrant,
+) {
+    let name = &entry.identity.name;
+    let mut polling = Polling::new(&grant, Instant::now());
+    let end = loop {
+        sleep(polling.pause()).await;
+        let answer = issuer.poll(&entry.identity, &grant).await;
+        if let Err(error) = &answer {
+            tracing::debug!(identity = %name, %error, "no answer about the login");
+        }
+        match polling.after(answer, Instant::now()) {
+            Next::Wait(_) => {}
+            Next::Granted(tokens) => {
+                *entry.held.lock() = Some(Held::new(tokens, None, clock.now()));
+                tracing::info!(identity = %name, "logged in");
+                break Login::Done;
+            }
+            Next::Over(end) => {
+                tracing::warn!(identity = %name, "no login: {end}");
+                break Login::Over(end);
+            }
+        }
+    };
+    entry.login.send_replace(end);
+}
+
+fn failed(identity: &OidcIdentity, why: &str) -> TokenError {
+    TokenError::Failed(format!("identity {}: {why}", identity.name))
+}

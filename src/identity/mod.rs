@@ -1,0 +1,23 @@
+//! Logins at issuers of `OpenID` Connect tokens: the device authorization grant (RFC 8628) over
+//! time, and the tokens it gives. Knows neither HTTP nor JSON, and not how a person is told.
+//!
+//! 1. There is one login per identity, whoever uses it. It is in memory only.
+//! 2. A login under way is joined, not begun again: its code is the one that a person may be typing.
+//! 3. The issuer is asked no faster than it says; slower for good after each `slow_down`, and ever
+//!    more slowly while it cannot be reached.
+//! 4. An access token that is about to end is renewed by the refresh token, if there is one, by one
+//!    call at a time.
+//! 5. A login that the issuer no longer accepts is forgotten: until the next one nobody is asked.
+//!    An issuer that cannot be reached ends no login.
+
+#![forbid(unsafe_code)]
+
+mod grant;
+mod logins;
+mod port;
+#[cfg(test)]
+mod tests;
+
+pub use grant::{LoginEnd, Next, Polling};
+pub use logins::{Login, Logins, TokenError};
+pub use port::{DeviceGrant, IdToken, Issuer, IssuerError, LoginPrompt, PollAnswer, Tokens};

@@ -1,0 +1,3 @@
+//! Identities other than keys: tokens of issuers, and logins.
+
+mod web_identity;
