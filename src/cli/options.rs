@@ -202,6 +202,7 @@ impl ReaderArgs {
 
 /// What a daemon does for all its mounts.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct DaemonArgs {
     /// Never serve less remaining lifetime without waiting for a renewal, as in 20m
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]

@@ -23,6 +23,7 @@ pub const DEFAULT_MAX_WAITING_OPENS: usize = 4096;
 
 /// Everything that flags, environment and files said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// The mounts to serve: those selected, in the order of the file, then those added.
     pub mounts: Vec<MountSettings>,

@@ -28,17 +28,14 @@ struct Target {
 pub(in crate::app) fn run(args: &MfaArgs) -> Result<ExitCode> {
     let (role, code) = typed(args)?;
     let runtime_dir = runtime_dir()?;
-    let daemons = match &args.daemon.mountpoint {
-        Some(mountpoint) => {
-            let socket = socket_of(&runtime_dir, mountpoint)?;
-            let status = status_of(&socket, None)?;
-            vec![(socket, status)]
-        }
-        None => {
-            let (daemons, failed) = all_daemons(&runtime_dir)?;
-            ensure!(!daemons.is_empty() || failed.is_empty(), failed.join("\n"));
-            daemons
-        }
+    let daemons = if let Some(mountpoint) = &args.daemon.mountpoint {
+        let socket = socket_of(&runtime_dir, mountpoint)?;
+        let status = status_of(&socket, None)?;
+        vec![(socket, status)]
+    } else {
+        let (daemons, failed) = all_daemons(&runtime_dir)?;
+        ensure!(!daemons.is_empty() || failed.is_empty(), failed.join("\n"));
+        daemons
     };
     let target = only(targets(&daemons, role), role)?;
     let device = MfaDevice::parse(&target.device)?;

@@ -230,7 +230,7 @@ fn until_next_code(now: SystemTime) -> Duration {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let into =
         Duration::from_nanos(u64::try_from(since.as_nanos() % PERIOD.as_nanos()).unwrap_or(0));
-    PERIOD - into + Duration::from_millis(500)
+    PERIOD.saturating_sub(into) + Duration::from_millis(500)
 }
 
 /// What is said of a code that is known to be used up.
@@ -240,7 +240,7 @@ pub(super) const USED: &str = "it was used already; wait for the next one";
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// AWS takes a code for some time after the device has shown the next one.
-const GIVEN_LIFETIME: Duration = Duration::from_secs(60);
+const GIVEN_LIFETIME: Duration = Duration::from_mins(1);
 
 /// How long a `mfa_process` may take: a person may have to touch a key.
 const PROCESS_DEADLINE: Duration = Duration::from_secs(30);

@@ -55,7 +55,7 @@ async fn send(command: &str) {
     tracing::warn!("the desktop cannot be told that an MFA code is needed: {}", tried.join("; "));
 }
 
-/// The programs that can, with their arguments: of libnotify, of GLib, of systemd.
+/// The programs that can, with their arguments: of libnotify, of `GLib`, of systemd.
 fn programs(text: &str) -> [(&'static str, Vec<&str>); 3] {
     const NAME: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";

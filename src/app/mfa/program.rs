@@ -37,7 +37,7 @@ async fn output(mut command: Command) -> Result<Zeroizing<String>, String> {
         read.map_err(|error| format!("its output cannot be read: {error}"))?;
     }
     let status = child.wait().await.map_err(|error| format!("it cannot be waited for: {error}"))?;
-    group.is_over();
+    group.release();
     if !status.success() {
         return Err(format!("it ended with {status}"));
     }
@@ -49,7 +49,7 @@ struct Group(Option<Pid>);
 
 impl Group {
     /// The command has been waited for: its number may be that of another soon.
-    fn is_over(mut self) {
+    fn release(mut self) {
         self.0 = None;
     }
 }
