@@ -6,6 +6,7 @@
 mod audit;
 mod documents;
 mod login;
+mod mfa;
 mod mounts;
 mod options;
 mod service;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 pub use login::LoginArgs;
+pub use mfa::{MfaArgs, MfaSourceArgs};
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
 pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
 pub use service::{ServiceArgs, ServiceStep};
@@ -72,6 +74,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Fetch new sessions now, even when the current ones are valid.
     Refresh(RefreshArgs),
+    /// Give the code of an MFA device to the running daemon.
+    Mfa(MfaArgs),
     /// Unmount cleanly; also removes what a killed daemon left.
     Unmount(UnmountArgs),
     /// Add a mount to a running daemon, as for one run of an agent.

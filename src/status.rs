@@ -1,11 +1,12 @@
 //! What `status` tells of the roles of a mount.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::broker::{Broker, Cause, Serving, SlotStatus};
+use crate::broker::{Broker, Cause, Serving, SessionError, SlotStatus};
 use crate::model::{BaseCredentials, Role};
 use crate::publish::Publisher;
-use crate::render::{RoleStatus, instant};
+use crate::render::{MfaStatus, RoleStatus, UNCONFIGURED, instant, mfa_command};
 use crate::tree::View;
 
 /// The state of each role that `view` shows at `now`, in the order of the mount.
@@ -17,6 +18,10 @@ pub fn role_statuses(
 ) -> Vec<RoleStatus> {
     let served = publisher.served();
     let status = |role: &Role| {
+        let default = served.default.as_ref() == Some(&role.profile);
+        if let (None, Some(error)) = (publisher.closed(), &served.failing) {
+            return unconfigured(role, default, error);
+        }
         let state = match (publisher.closed(), broker.serving(&role.chain, now)) {
             (Some(Cause::Locked), _) => "locked",
             (Some(_), _) => "ended",
@@ -24,10 +29,33 @@ pub fn role_statuses(
             (None, Serving::Failing(_)) => "failing",
             (None, Serving::Pending) => "pending",
         };
-        let default = served.default.as_ref() == Some(&role.profile);
-        role_status(role, default, state, &broker.status(&role.chain), now)
+        let status = role_status(role, default, state, &broker.status(&role.chain), now);
+        RoleStatus { mfa: mfa_status(role, broker), ..status }
     };
     publisher.roles(view).map(status).collect()
+}
+
+/// A role of which nothing but the name is known.
+fn unconfigured(role: &Role, default: bool, error: &SessionError) -> RoleStatus {
+    RoleStatus {
+        profile: role.profile.to_string(),
+        default,
+        state: UNCONFIGURED.to_owned(),
+        role_arn: None,
+        access_key_id: None,
+        issued: None,
+        expires: None,
+        remaining_seconds: None,
+        next_attempt: None,
+        last_error: Some(error.to_string()),
+        last_error_at: None,
+        last_cause: Some(error.cause.name().to_owned()),
+        source_profile: None,
+        identity: None,
+        renewals: 0,
+        failures: 0,
+        mfa: None,
+    }
 }
 
 fn role_status(
@@ -59,5 +87,18 @@ fn role_status(
         identity: role.chain.identity().map(|identity| identity.name.clone()),
         renewals: slot.renewals,
         failures: slot.failures,
+        mfa: None,
     }
+}
+
+/// The session with MFA that the role is behind.
+fn mfa_status(role: &Role, broker: &Broker) -> Option<MfaStatus> {
+    let device = role.chain.mfa()?.device.to_string();
+    let SlotStatus { session, failure, .. } = broker.status(&Arc::new(role.chain.mfa_chain()?));
+    let is_needed = failure.is_some_and(|failure| failure.error.cause.ends_by_mfa_code());
+    Some(MfaStatus {
+        device,
+        expires: session.map(|session| instant(session.expiration)),
+        command: is_needed.then(|| mfa_command(&role.profile)),
+    })
 }

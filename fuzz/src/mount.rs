@@ -92,6 +92,7 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         live_only: mount.live_only,
         include: mount.config_include,
         views: policy.views().to_vec(),
+        failing: None,
     };
     let names = served.profile_names();
     let broker = Broker::new(Arc::new(Source), clock.clone(), None, || Jitter::NONE);

@@ -194,7 +194,7 @@ fn only_of_configuration(runtime_dir: &Path) -> Result<PathBuf> {
 }
 
 /// The socket of the daemon that serves a mount point.
-fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
+pub(super) fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
     Ok(paths::mount_socket(runtime_dir, &absolute(mountpoint)?))
 }
 
@@ -262,7 +262,7 @@ pub(super) fn audit_log() -> Result<Option<PathBuf>> {
 
 /// The directory of sockets, if it exists. One that others can write to is not trusted: whoever
 /// made it may answer in the place of a daemon.
-fn runtime_dir() -> Result<PathBuf> {
+pub(super) fn runtime_dir() -> Result<PathBuf> {
     let dir = Surroundings::read(None).runtime_path();
     match paths::check_private(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -273,10 +273,10 @@ fn runtime_dir() -> Result<PathBuf> {
 }
 
 /// Daemons by their sockets, and why others do not answer.
-type Daemons = (Vec<(PathBuf, DaemonStatus)>, Vec<String>);
+pub(super) type Daemons = (Vec<(PathBuf, DaemonStatus)>, Vec<String>);
 
 /// All daemons of this user that answer, and why others do not.
-fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
+pub(super) fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
     let (mut serving, mut failed) = (Vec::new(), Vec::new());
     for socket in live_sockets(runtime_dir).context("looking for daemons")? {
         match status_of(&socket, None) {
@@ -311,7 +311,7 @@ fn named(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn status_of(socket: &Path, mount: Option<&Path>) -> Result<DaemonStatus> {
+pub(super) fn status_of(socket: &Path, mount: Option<&Path>) -> Result<DaemonStatus> {
     match ask(socket, &Request::Status { mount: mount.map(named) })? {
         Response::Status(status) => Ok(*status),
         Response::Failed(reason) => bail!(reason),
@@ -320,7 +320,7 @@ fn status_of(socket: &Path, mount: Option<&Path>) -> Result<DaemonStatus> {
 }
 
 /// Prints what a daemon has to tell.
-fn told(response: Response) -> Result<ExitCode> {
+pub(super) fn told(response: Response) -> Result<ExitCode> {
     match response {
         Response::Failed(reason) => bail!(reason),
         Response::Done(text) if !text.is_empty() => {

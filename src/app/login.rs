@@ -4,13 +4,14 @@
 use std::io::{IsTerminal as _, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::time::sleep;
 
 use super::surroundings::{Surroundings, runtime};
 use super::{daemons, device_prompt, identity_login, print, report};
-use crate::broker::RetryClass;
+use crate::broker::{RetryClass, SessionError};
 use crate::cli::LoginArgs;
 use crate::clock::{Clock, CorrectedClock};
 use crate::config::{ConfigError, ConfigErrors, Flags, Origin, Selection};
@@ -18,6 +19,9 @@ use crate::model::BaseCredentials;
 use crate::os::hardening;
 use crate::render::{RoleStatus, instant};
 use crate::sts::{IdentityCenter, Polled, SsoSession};
+
+/// The longest pause between two polls that the service did not ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The exit code of a command that was interrupted, as a shell would give it.
 const INTERRUPTED: u8 = 130;
@@ -48,7 +52,7 @@ async fn sign_in(args: &LoginArgs, surroundings: &Surroundings) -> Result<ExitCo
         Some(name) => named(name, &center, surroundings).await?,
         None => only(&center).await?,
     };
-    let mut codes = center.begin(&session).await?;
+    let mut codes = center.begin(&session).await.map_err(|error| told(&error))?;
     let prompt = device_prompt::text(&codes.uri, &codes.user_code, stdout().is_terminal());
     print(|out| out.write_all(prompt.as_bytes()))?;
     if args.open_browser
@@ -71,16 +75,21 @@ async fn sign_in(args: &LoginArgs, surroundings: &Surroundings) -> Result<ExitCo
             Ok(Polled::Expired) => bail!(too_late(label)),
             Ok(Polled::Pending) => {}
             Err(error) if error.cause.retry() == RetryClass::Transient => {
-                report(&anyhow!("{error}; asking again"));
+                report(&anyhow!("{}; asking again", told(&error)));
                 // As after a timeout (RFC 8628, section 3.5).
-                codes.interval *= 2;
+                codes.interval = (codes.interval * 2).min(LONGEST_PAUSE);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(told(&error)),
         }
         if codes.expires_at <= clock.now() {
             bail!(too_late(label));
         }
     }
+}
+
+/// The error in its own words: the sentence of its kind speaks of STS.
+fn told(error: &SessionError) -> anyhow::Error {
+    anyhow!("{}{}", error.subject, error.detail)
 }
 
 fn too_late(label: &str) -> String {
@@ -149,9 +158,9 @@ fn usage(message: String) -> anyhow::Error {
     ConfigErrors(vec![ConfigError { origin: Origin::Whole, message }]).into()
 }
 
-/// Has daemons renew the roles that waited for this sign-in, and prints which these are.
+/// Has daemons renew the roles that waited for this sign-in, and prints which these are. What else
+/// is wrong with them takes nothing from the sign-in.
 async fn tell_daemons(center: &IdentityCenter, session: &SsoSession) -> Result<ExitCode> {
-    let mut failed = false;
     for (mountpoint, role) in daemons::roles() {
         if !awaits(&role, center, session).await {
             continue;
@@ -159,13 +168,10 @@ async fn tell_daemons(center: &IdentityCenter, session: &SsoSession) -> Result<E
         let (profile, at) = (&role.profile, mountpoint.display());
         match daemons::renew(&mountpoint, profile) {
             Ok(()) => print(|out| writeln!(out, "renewed: {profile} in {at}"))?,
-            Err(error) => {
-                failed = true;
-                report(&anyhow!("{profile} in {at}: {error:#}"));
-            }
+            Err(error) => report(&anyhow!("{profile} in {at}: {error:#}")),
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn awaits(role: &RoleStatus, center: &IdentityCenter, session: &SsoSession) -> bool {

@@ -9,6 +9,7 @@ mod device_prompt;
 mod identity_login;
 mod lifeline;
 mod login;
+mod mfa;
 mod mount;
 mod plan;
 mod service;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Render(args)) => sessions::render(&args),
         Some(Command::Status(args)) => daemons::status(&args),
         Some(Command::Refresh(args)) => daemons::refresh(&args),
+        Some(Command::Mfa(args)) => mfa::run(&args),
         Some(Command::Unmount(args)) => daemons::unmount(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Service(args)) => service::run(&args),

@@ -75,6 +75,7 @@ impl Plan {
                 live_only: settings.live_only,
                 include: settings.config_include.clone(),
                 views: Vec::new(),
+                failing: None,
             },
             rules: settings.allow.clone(),
             allow_other: settings.allow_other,

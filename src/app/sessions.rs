@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 use tracing::Level;
 
+use super::mfa::Codes;
 use super::print;
 use super::surroundings::{Surroundings, runtime, start_logging};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, ObserveCalls, Observers, Serving};
-use crate::check::{all_succeeded, check_roles, text};
+use crate::check::{PackedSizes, all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
 use crate::clock::{Clock, CorrectedClock};
 use crate::config::{ConfigError, ConfigErrors, Origin, Selection, Settings};
@@ -23,11 +24,15 @@ use crate::render::{self, Profile, ProfileState, Text};
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
     let roles = distinct(&settings);
+    let packed = Arc::new(PackedSizes::default());
     let checks = runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), nobody(), None).await);
+        let codes = Codes::new(&settings, clock.clone());
+        codes.ask_on_terminal(&settings);
+        let sts = surroundings.sts(&settings, clock.clone(), packed.clone(), codes, None).await;
+        let sts = Arc::new(sts);
         let region = fallback_region(&settings);
-        check_roles(sts, &roles, &region, &*clock).await
+        check_roles(sts, &roles, &region, &*clock, &packed).await
     });
     let report = if args.json { serde_json::to_string(&checks)? + "\n" } else { text(&checks) };
     print(|out| out.write_all(report.as_bytes()))?;
@@ -118,7 +123,9 @@ async fn sessions(
     roles: &[Role],
 ) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), None).await);
+    let codes = Codes::new(settings, clock.clone());
+    codes.ask_on_terminal(settings);
+    let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), codes, None).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     broker.limit_calls(settings.sts_calls_per_second);
     let mut waits = JoinSet::new();

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::broker::ObserveCalls;
+use crate::broker::{MfaCodes, ObserveCalls};
 use crate::clock::Clock;
 use crate::config::{
     self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
@@ -99,14 +99,14 @@ impl Surroundings {
         self.locations.config_file.as_deref()
     }
 
-    /// The names of the mounts in the configuration file. What is wrong with the file is told when
-    /// it is resolved.
+    /// The names of the mounts in the configuration file; `None` if it is no TOML. What is wrong with
+    /// the file is told when it is resolved.
     ///
     /// # Errors
     /// If it exists but cannot be read.
-    pub(super) fn mount_names(&self) -> Result<Vec<String>> {
+    pub(super) fn mount_names(&self) -> Result<Option<Vec<String>>> {
         let file = read_text(self.locations.config_file.as_deref())?;
-        Ok(file.map(|file| config::mount_names(&file.text)).unwrap_or_default())
+        Ok(file.map_or_else(|| Some(Vec::new()), |file| config::mount_names(&file.text)))
     }
 
     /// `HOME`.
@@ -146,13 +146,14 @@ impl Surroundings {
         paths::runtime_dir(self.environment.get("XDG_RUNTIME_DIR").map(String::as_str))
     }
 
-    /// A client for AWS; `observer` is told of its AssumeRole calls, `logins` are those of the
-    /// daemon.
+    /// A client for AWS; `observer` is told of its AssumeRole calls, `mfa_codes` is asked for codes,
+    /// `logins` are those of the daemon.
     pub(super) async fn sts(
         &self,
         settings: &Settings,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn ObserveCalls>,
+        mfa_codes: Arc<dyn MfaCodes>,
         logins: Option<Arc<Logins>>,
     ) -> StsClient {
         let role = settings.roles().next();
@@ -163,6 +164,7 @@ impl Surroundings {
             }),
             key_lifetime: settings.session_duration,
             observer,
+            mfa_codes,
             logins,
             ..self.sts_options()
         };

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::pace::{DEFAULT_CALLS_PER_SECOND, Pacer};
-use super::schedule::Jitter;
+use super::schedule::{Jitter, Renewal};
 use super::slot::{Serving, Slot, SlotStatus};
 use super::{Cause, SessionError, SessionSource};
 use crate::clock::Clock;
@@ -109,8 +109,11 @@ impl Broker {
     pub async fn settled(self: &Arc<Self>, chain: &Arc<RoleChain>, deadline: Duration) {
         let entry = self.entry(chain);
         if timeout(deadline, self.wait_settled(&entry)).await.is_err() {
-            let detail = if entry.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
-            let error = SessionError::new(entry.subject(), Cause::TimedOut, detail);
+            let late = self.late_hop(&entry);
+            let at = late.as_ref().unwrap_or(&entry);
+            let detail = if at.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
+            let error = SessionError::new(at.subject(), Cause::TimedOut, detail);
+            let error = if late.is_some() { error.of_hop() } else { error };
             entry.slot.lock().overdue(error, self.clock.now());
             self.announce(&entry);
         }
@@ -157,15 +160,28 @@ impl Broker {
     fn entry(&self, chain: &Arc<RoleChain>) -> Arc<Entry> {
         let mut entries = self.entries.lock();
         let entry = entries.entry(chain.clone()).or_insert_with(|| {
+            let by_person = chain.needs_person();
+            let renewal = if by_person { Renewal::ByPerson } else { Renewal::Unattended };
             Arc::new(Entry {
                 chain: chain.clone(),
-                slot: Mutex::default(),
+                slot: Mutex::new(Slot::renewed(renewal)),
                 urgent: watch::Sender::new(false),
                 queued: AtomicBool::new(false),
                 turn: watch::Sender::new(0),
             })
         });
         entry.clone()
+    }
+
+    /// The hop on the way to this one whose session is waited for, if it is not this one's.
+    fn late_hop(&self, entry: &Entry) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let entries = self.entries.lock();
+        std::iter::successors(entry.chain.parent(), RoleChain::parent)
+            .filter_map(|chain| entries.get(&chain))
+            .filter(|hop| matches!(hop.slot.lock().serving(now), Serving::Pending))
+            .last()
+            .cloned()
     }
 
     async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry>) {
@@ -233,9 +249,10 @@ impl fmt::Debug for Broker {
 
 impl Entry {
     pub(super) fn subject(&self) -> String {
-        match self.chain.role_arn() {
-            Some(arn) => arn.to_string(),
-            None => format!("base credentials ({})", self.chain.base),
+        match (self.chain.role_arn(), self.chain.mfa()) {
+            (Some(arn), _) => arn.to_string(),
+            (None, Some(session)) => session.subject(),
+            (None, None) => format!("base credentials ({})", self.chain.base),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Place;
+
 /// Why a session could not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {}{detail}", cause.sentence())]
@@ -15,19 +17,36 @@ pub struct SessionError {
     pub detail: String,
     /// How long not to ask again, as the answer said (Retry-After).
     pub retry_after: Option<Duration>,
+    /// Where to look, for readers of the mount too.
+    pub place: Option<Place>,
+    /// Whether `subject` is a hop on the way to the role that was asked for, not that role itself.
+    pub on_the_way: bool,
 }
 
 impl SessionError {
     /// An error with the service's own words.
     pub fn new(subject: impl Into<String>, cause: Cause, detail: &str) -> Self {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        Self { subject: subject.into(), cause, detail, retry_after: None }
+        let subject = subject.into();
+        Self { subject, cause, detail, retry_after: None, place: None, on_the_way: false }
     }
 
     /// The same, told not to ask again for so long.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
+    }
+
+    /// The same, with where to look.
+    #[must_use]
+    pub fn at(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// The same, as the roles behind the one that failed are told it.
+    #[must_use]
+    pub fn of_hop(self) -> Self {
+        Self { on_the_way: true, ..self }
     }
 }
 
@@ -61,6 +80,12 @@ pub enum Cause {
     BaseInvalid,
     /// No base credentials were found.
     NoBaseCredentials,
+    /// A session with MFA is needed, and nobody has given a code: AWS was not asked.
+    MfaCodeNeeded,
+    /// AWS refused the MFA code: wrong, used already, or of another device.
+    MfaCodeRejected,
+    /// The `mfa_process` gave no code that could be used.
+    MfaProcessFailed,
     /// Where the base credentials come from is configured, but it failed: a credential process,
     /// a metadata service.
     BaseSourceFailed,
@@ -95,6 +120,8 @@ pub enum Cause {
     Locked,
     /// Not a failure of AWS: the mount was ended; whoever still holds it gets no keys.
     Ended,
+    /// Not a failure of AWS: the configuration is wrong, so it is not known what to serve.
+    Unconfigured,
 }
 
 /// How soon to try again.
@@ -108,7 +135,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: &'static [Self] = &[
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -122,6 +149,9 @@ impl Cause {
         Self::NotAssigned,
         Self::BaseInvalid,
         Self::NoBaseCredentials,
+        Self::MfaCodeNeeded,
+        Self::MfaCodeRejected,
+        Self::MfaProcessFailed,
         Self::BaseSourceFailed,
         Self::WebIdentityDenied,
         Self::TokenInvalid,
@@ -138,6 +168,7 @@ impl Cause {
         Self::Busy,
         Self::Locked,
         Self::Ended,
+        Self::Unconfigured,
     ];
 
     /// The name of the variant, as JSON has it.
@@ -156,6 +187,9 @@ impl Cause {
             Self::NotAssigned => "NotAssigned",
             Self::BaseInvalid => "BaseInvalid",
             Self::NoBaseCredentials => "NoBaseCredentials",
+            Self::MfaCodeNeeded => "MfaCodeNeeded",
+            Self::MfaCodeRejected => "MfaCodeRejected",
+            Self::MfaProcessFailed => "MfaProcessFailed",
             Self::BaseSourceFailed => "BaseSourceFailed",
             Self::WebIdentityDenied => "WebIdentityDenied",
             Self::TokenInvalid => "TokenInvalid",
@@ -172,6 +206,7 @@ impl Cause {
             Self::Busy => "Busy",
             Self::Locked => "Locked",
             Self::Ended => "Ended",
+            Self::Unconfigured => "Unconfigured",
         }
     }
 
@@ -190,13 +225,17 @@ impl Cause {
             | Self::NotAssigned
             | Self::BaseInvalid
             | Self::NoBaseCredentials
+            | Self::MfaCodeNeeded
+            | Self::MfaCodeRejected
+            | Self::MfaProcessFailed
             | Self::WebIdentityDenied
             | Self::TokenInvalid
             | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected
             | Self::Locked
-            | Self::Ended => RetryClass::Permanent,
+            | Self::Ended
+            | Self::Unconfigured => RetryClass::Permanent,
             Self::ClockSkew
             | Self::BaseSourceFailed
             | Self::TokenExpired
@@ -215,40 +254,15 @@ impl Cause {
         matches!(self, Self::Throttled | Self::ServiceUnavailable)
     }
 
-    /// One clause that says what happened. It stands in files that readers of the mount see, so
-    /// it has letters, digits, spaces, commas, hyphens and full stops only.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::AccessDenied => "AWS denied AssumeRole",
-            Self::SessionTagsDenied => "AWS denied the session tags",
-            Self::SourceIdentityDenied => "AWS denied the source identity",
-            Self::MalformedPolicy => "AWS cannot read the session policy",
-            Self::PolicyTooLarge => "the session policies and tags are too large",
-            Self::DurationTooLong => "the session duration is above the maximum of the role",
-            Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
-            Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
-            Self::BaseExpired => "the base credentials are expired",
-            Self::LoginNeeded => "nobody is signed in, see credmount login",
-            Self::NotAssigned => "IAM Identity Center does not give this role",
-            Self::BaseInvalid => "AWS does not accept the base credentials",
-            Self::NoBaseCredentials => "no base credentials were found",
-            Self::BaseSourceFailed => "the source of the base credentials failed",
-            Self::WebIdentityDenied => "AWS denied AssumeRoleWithWebIdentity",
-            Self::TokenInvalid => "AWS does not accept the web identity token",
-            Self::TokenExpired => "the web identity token is expired",
-            Self::TokenSourceFailed => "the source of the web identity token failed",
-            Self::Misconfigured => "the AWS configuration of this machine cannot be used",
-            Self::WrongRegion => "the region is disabled or in another partition",
-            Self::Rejected => "AWS refused a parameter of AssumeRole",
-            Self::Throttled => "AWS throttles AssumeRole calls",
-            Self::ServiceUnavailable => "AWS STS is unavailable",
-            Self::Network => "AWS STS cannot be reached",
-            Self::TimedOut => "no answer came in time",
-            Self::BadAnswer => "the answer of AWS STS was unusable",
-            Self::Busy => "too many programs wait for this role",
-            Self::Locked => "credmount is locked",
-            Self::Ended => "this mount was ended",
-        }
+    /// Whether it ends as soon as somebody gives an MFA code, for which the daemon has to run.
+    pub fn ends_by_mfa_code(self) -> bool {
+        matches!(self, Self::MfaCodeNeeded | Self::MfaCodeRejected | Self::MfaProcessFailed)
+    }
+
+    /// Whether it ends as soon as a person does something for which the daemon has to be there: gives
+    /// an MFA code, or signs in.
+    pub fn needs_person(self) -> bool {
+        self == Self::LoginNeeded || self.ends_by_mfa_code()
     }
 }
 
@@ -258,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_name_of_a_cause_is_its_name_in_json() {
-        for cause in Cause::ALL {
+        for &cause in Cause::ALL {
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.name());
         }
     }

@@ -57,12 +57,17 @@ impl Broker {
         let chain = &entry.chain;
         let mut work = Work { left: FLIGHT_LIMIT };
         let Some(hop) = chain.hops.last() else {
+            if chain.mfa().is_some() {
+                // GetSessionToken counts for STS as AssumeRole does.
+                self.turn(entry).await;
+            }
             return work.spend(entry, source.base(&chain.base)).await;
         };
         let with = match (chain.parent(), &chain.base) {
             (Some(parent), _) => {
                 let urgent = entry.urgent.subscribe();
-                With::Session(Box::pin(self.session(&Arc::new(parent), urgent)).await?)
+                let session = Box::pin(self.session(&Arc::new(parent), urgent)).await;
+                With::Session(session.map_err(SessionError::of_hop)?)
             }
             (None, BaseCredentials::WebIdentity(token)) => With::Token(token),
             (None, base) => With::Session(Arc::new(work.spend(entry, source.base(base)).await?)),
@@ -81,9 +86,7 @@ impl Broker {
     ) -> Result<StsSession, SessionError> {
         let mut attempt = 1;
         loop {
-            entry.queued.store(true, Ordering::Relaxed);
-            self.pacer.turn(entry.urgent.subscribe()).await;
-            entry.queued.store(false, Ordering::Relaxed);
+            self.turn(entry).await;
             let call = match with {
                 With::Session(session) => source.assume_role(hop, session),
                 With::Token(token) => source.assume_role_with_web_identity(hop, token),
@@ -103,6 +106,24 @@ impl Broker {
         }
     }
 
+    /// Whether it is known already that a person has to do something, which is told once for all roles
+    /// behind it: of a sign-in by those who looked for it.
+    fn is_told(entry: &Entry, error: &SessionError) -> bool {
+        if error.cause == Cause::LoginNeeded {
+            return true;
+        }
+        let is_behind = entry.chain.mfa().is_some() && !entry.chain.hops.is_empty();
+        let known = entry.slot.lock().status().failure.map(|failure| failure.error.cause);
+        error.cause == Cause::MfaCodeNeeded && (is_behind || known == Some(Cause::MfaCodeNeeded))
+    }
+
+    /// Waits until one more call may be made.
+    async fn turn(&self, entry: &Entry) {
+        entry.queued.store(true, Ordering::Relaxed);
+        self.pacer.turn(entry.urgent.subscribe()).await;
+        entry.queued.store(false, Ordering::Relaxed);
+    }
+
     fn land(&self, entry: &Entry, outcome: Result<StsSession, SessionError>) {
         let now = self.clock.now();
         let role = entry.subject();
@@ -113,9 +134,8 @@ impl Broker {
                 lifetime_seconds = session.lifetime().as_secs(),
                 "session received"
             ),
-            // Said once for all roles behind the sign-in, by those who looked.
-            Err(error) if error.cause == Cause::LoginNeeded => {
-                tracing::debug!(%role, %error, "no session");
+            Err(error) if Self::is_told(entry, error) => {
+                tracing::debug!(%role, %error, "still no session");
             }
             Err(error) => tracing::warn!(%role, %error, "no session"),
         }

@@ -14,17 +14,19 @@
 //!    that somebody waits for go first. A turn that is waited for takes no time from the call.
 //! 10. A flight makes up to three calls where that may help those who wait. When STS says how long
 //!     not to ask, it is not asked, within bounds ([`schedule`]).
-//! 11. The hops of a role chain have sessions of their own, shared by the roles behind them.
+//! 11. The hops of a role chain have sessions of their own, shared by the roles behind them. So has
+//!     a session with MFA at its start; where a person has to give the code, it is renewed as late
+//!     as is safe, and without a code AWS is not asked.
 
 #![forbid(unsafe_code)]
 
-mod advice;
 mod cache;
 mod call;
 mod error;
 mod flight;
 mod keeper;
 pub mod pace;
+mod place;
 mod port;
 pub mod schedule;
 mod slot;
@@ -32,10 +34,12 @@ mod slot;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cache::{Broker, CLOCK_CHECK};
 pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
 pub use error::{Cause, RetryClass, SessionError};
 pub use keeper::Keeper;
-pub use port::{BoxFuture, SessionSource};
+pub use place::Place;
+pub use port::{BoxFuture, MfaCodes, NoMfaCodes, SessionSource};
 pub use slot::{Failure, Serving, Slot, SlotStatus};

@@ -5,23 +5,51 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{Cause, SessionError};
-use crate::model::{BaseCredentials, RoleHop, StsSession, TokenSource};
+use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession, TokenSource};
 
 /// A boxed future, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Where MFA codes come from: a program, or a person.
+pub trait MfaCodes: Debug + Send + Sync + 'static {
+    /// A code of the device of `session` that was not given out before. It ends by itself within a
+    /// bounded time.
+    ///
+    /// # Errors
+    /// `MfaCodeNeeded` if there is none, `MfaProcessFailed` if the program gave none.
+    fn code<'a>(&'a self, session: &'a MfaSession) -> BoxFuture<'a, Result<MfaCode, SessionError>>;
+
+    /// Takes back a code that AWS has not judged, for the next who asks.
+    fn unused(&self, session: &MfaSession, code: MfaCode);
+}
+
+/// Nobody has a code.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMfaCodes;
+
+impl MfaCodes for NoMfaCodes {
+    fn code<'a>(&'a self, session: &'a MfaSession) -> BoxFuture<'a, Result<MfaCode, SessionError>> {
+        Box::pin(async { Err(SessionError::new(session.subject(), Cause::MfaCodeNeeded, "")) })
+    }
+
+    fn unused(&self, _: &MfaSession, _: MfaCode) {}
+}
+
 /// A source of sessions. Every call goes to the source: caching is the broker's work. Every call
 /// ends by itself within a bounded time.
 pub trait SessionSource: Debug + Send + Sync + 'static {
-    /// Resolves base credentials. Keys without an expiration get one a session duration ahead. A
-    /// web identity token is none: it is for [`SessionSource::assume_role_with_web_identity`].
+    /// Resolves base credentials. Keys without an expiration get one a session duration ahead. Those
+    /// with MFA are a session of their own, for which a code is asked of [`MfaCodes`]. A web identity
+    /// token is none: it is for [`SessionSource::assume_role_with_web_identity`].
     fn base<'a>(
         &'a self,
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
 
-    /// Ends when another attempt at `base`, after one that failed with [`Cause::LoginNeeded`], may go
+    /// Ends when another attempt at `base`, after one that failed with [`LoginNeeded`], may go
     /// otherwise: when somebody has signed in. Asks nobody but this machine.
+    ///
+    /// [`LoginNeeded`]: super::Cause::LoginNeeded
     fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
         let _ = base;
         Box::pin(std::future::pending())

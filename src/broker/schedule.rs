@@ -63,12 +63,50 @@ pub fn floor(lifetime: Duration, min_ttl: Option<Duration>) -> Duration {
     }
 }
 
-/// The schedule of a session just received. Renewal starts around half of the lifetime, or earlier
+/// Who renews a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Renewal {
+    /// Nobody has to do anything.
+    #[default]
+    Unattended,
+    /// A person, who has to give an MFA code each time.
+    ByPerson,
+}
+
+/// The schedule of a session just received, renewed as `renewal` says: [`unattended`] or
+/// [`by_person`].
+pub fn schedule(
+    session: &StsSession,
+    renewal: Renewal,
+    min_ttl: Option<Duration>,
+    jitter: Jitter,
+) -> Schedule {
+    match renewal {
+        Renewal::Unattended => unattended(session, min_ttl, jitter),
+        Renewal::ByPerson => by_person(session, min_ttl),
+    }
+}
+
+/// The schedule of a session that a person has to renew: nobody is asked before the last tenth of
+/// the lifetime, nor more than [`LONGEST_NOTICE`] ahead, but before any open would have to wait.
+///
+/// Example: 36 h received: asked for after 34 h, floor 20 min before the end.
+fn by_person(session: &StsSession, min_ttl: Option<Duration>) -> Schedule {
+    let lifetime = session.lifetime();
+    let floor = floor(lifetime, min_ttl);
+    let notice = (lifetime / 10).min(LONGEST_NOTICE).max(floor);
+    Schedule {
+        refresh_at: session.issued + lifetime.saturating_sub(notice),
+        floor_at: session.issued + lifetime.saturating_sub(floor),
+    }
+}
+
+/// The schedule of a session that is renewed without anybody. Renewal starts around half of the lifetime, or earlier
 /// where the floor is so high that opens would begin to wait; jitter moves it by up to
 /// [`RENEWAL_SPREAD`] of the lifetime either way, never to the floor.
 ///
 /// Example: 1 h received, no `min_ttl`: renewal between 21 and 39 min, floor at 40 min.
-pub fn schedule(session: &StsSession, min_ttl: Option<Duration>, jitter: Jitter) -> Schedule {
+fn unattended(session: &StsSession, min_ttl: Option<Duration>, jitter: Jitter) -> Schedule {
     let lifetime = session.lifetime();
     let floor = floor(lifetime, min_ttl);
     let lead = (lifetime / 2).max(floor + lifetime.saturating_sub(floor) / 4);
@@ -174,6 +212,9 @@ pub const DEFAULT_FLOOR_LIMIT: Duration = Duration::from_mins(20);
 /// By how much of the lifetime jitter moves a renewal to either side.
 pub const RENEWAL_SPREAD: f64 = 0.15;
 
+/// A person is asked to renew a session this long before its end at most.
+pub const LONGEST_NOTICE: Duration = Duration::from_hours(2);
+
 /// The fraction of what is left above the floor that a failing role waits for at most.
 pub const PATIENCE: f64 = 0.6;
 
@@ -209,7 +250,8 @@ mod tests {
     #[track_caller]
     fn check(lifetime: u64, min_ttl: Option<u64>, jitter: f64, refresh: u64, floor: u64) {
         let session = session_of("A", T0, Duration::from_secs(lifetime));
-        let schedule = schedule(&session, min_ttl.map(Duration::from_secs), Jitter::new(jitter));
+        let min_ttl = min_ttl.map(Duration::from_secs);
+        let schedule = schedule(&session, Renewal::Unattended, min_ttl, Jitter::new(jitter));
         let expected = Schedule {
             refresh_at: T0 + Duration::from_secs(refresh),
             floor_at: T0 + Duration::from_secs(floor),
@@ -233,6 +275,20 @@ mod tests {
     fn a_high_min_ttl_moves_the_renewal_before_the_floor() {
         check(3600, Some(3000), 0.5, 450, 600);
         check(3600, Some(9000), 0.5, 450, 600);
+    }
+
+    #[test]
+    fn a_person_is_asked_in_the_last_tenth_and_two_hours_ahead_at_most() {
+        let times = |lifetime: u64| {
+            let session = session_of("A", T0, Duration::from_secs(lifetime));
+            let schedule = schedule(&session, Renewal::ByPerson, None, Jitter::new(0.0));
+            let before_end = |at| session.expiration.duration_since(at).unwrap().as_secs();
+            (before_end(schedule.refresh_at), before_end(schedule.floor_at))
+        };
+        assert_eq!(times(36 * 3600), (2 * 3600, 1200));
+        assert_eq!(times(12 * 3600), (4320, 1200));
+        assert_eq!(times(900), (300, 300), "before any open has to wait");
+        assert_eq!(times(0), (0, 0));
     }
 
     #[test]
@@ -320,7 +376,12 @@ mod tests {
         ) {
             let session = session_of("A", T0, Duration::from_secs(lifetime));
             let min_ttl = min_ttl.map(Duration::from_secs);
-            let schedule = schedule(&session, min_ttl, Jitter::new(jitter));
+            let jitter = Jitter::new(jitter);
+            let by_person = schedule(&session, Renewal::ByPerson, min_ttl, jitter);
+            let schedule = schedule(&session, Renewal::Unattended, min_ttl, jitter);
+            prop_assert!(T0 < by_person.refresh_at);
+            prop_assert!(by_person.refresh_at <= by_person.floor_at);
+            prop_assert!(by_person.floor_at == schedule.floor_at);
             prop_assert!(T0 < schedule.refresh_at);
             prop_assert!(schedule.refresh_at <= schedule.floor_at);
             prop_assert!(schedule.floor_at <= session.expiration);
@@ -330,7 +391,7 @@ mod tests {
         #[test]
         fn a_role_with_keys_is_tried_again_before_they_expire(
             left in 2_000_u64..100_000_000, above_floor: bool, failures in 1_u32..1000,
-            jitter in 0.0_f64..=1.0, cause in proptest::sample::select(&Cause::ALL[..]),
+            jitter in 0.0_f64..=1.0, cause in proptest::sample::select(Cause::ALL),
         ) {
             let left = Duration::from_millis(left);
             let reserve = Some(Reserve { left, above_floor });

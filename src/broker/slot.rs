@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::schedule::{Jitter, Reserve, Schedule, retry_wait, schedule};
+use super::schedule::{Jitter, Renewal, Reserve, Schedule, retry_wait, schedule};
 use super::{Cause, SessionError};
 use crate::model::StsSession;
 
 /// One role's session, the last failure, and whether a flight is under way.
 #[derive(Debug, Default)]
 pub struct Slot {
+    renewal: Renewal,
     held: Option<Held>,
     failure: Option<Failure>,
     in_flight: bool,
@@ -65,6 +66,11 @@ pub struct SlotStatus {
 }
 
 impl Slot {
+    /// An empty slot of a session that is renewed like this.
+    pub fn renewed(renewal: Renewal) -> Self {
+        Self { renewal, ..Self::default() }
+    }
+
     /// What an open at `now` may serve.
     ///
     /// 1. A session above its floor is served.
@@ -181,7 +187,7 @@ impl Slot {
     ) {
         self.renewals += 1;
         self.failure = None;
-        let mut schedule = schedule(&session, min_ttl, jitter);
+        let mut schedule = schedule(&session, self.renewal, min_ttl, jitter);
         let unchanged = self.held.as_ref().is_some_and(|held| {
             held.session.access_key_id == session.access_key_id
                 && held.session.expiration == session.expiration

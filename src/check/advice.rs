@@ -30,7 +30,7 @@ pub(super) fn for_hop(
                  to call sts:AssumeRole. (2) The policies of {signer} must allow \
                  sts:AssumeRole on {role}. (3) The conditions of both must be met: sts:ExternalId \
                  ({external_id}), aws:MultiFactorAuthPresent (the base credentials must carry \
-                 MFA). A role that does not exist gives the same answer."
+                 MFA, see mfa_serial). A role that does not exist gives the same answer."
             )
         }
         Cause::SessionTagsDenied => format!(

@@ -7,6 +7,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, ValueHint};
 
 use super::Cli;
+use super::mfa::MfaSourceArgs;
 use super::options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
 use crate::config::{self, AddedMount, Flags};
 
@@ -74,6 +75,10 @@ pub struct MountNamedArgs {
     #[command(flatten)]
     pub daemon: DaemonArgs,
 
+    /// Where MFA codes come from.
+    #[command(flatten)]
+    pub mfa: MfaSourceArgs,
+
     /// Configuration and logging.
     #[command(flatten)]
     pub log: LogArgs,
@@ -82,7 +87,7 @@ pub struct MountNamedArgs {
 impl MountNamedArgs {
     /// The flags for [`crate::config::resolve`].
     pub fn flags(&self) -> Flags {
-        self.log.flags(self.daemon.flags(Flags::default()))
+        self.log.flags(self.mfa.flags(self.daemon.flags(Flags::default())))
     }
 }
 

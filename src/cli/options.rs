@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::mfa::MfaSourceArgs;
 use crate::config::Flags;
 
 pub(super) const ROLES: &str = "Roles";
@@ -11,6 +12,7 @@ pub(super) const SESSIONS: &str = "Sessions";
 pub(super) const MOUNT: &str = "Mount";
 pub(super) const READERS: &str = "Readers";
 pub(super) const AUDIT: &str = "Audit";
+pub(super) const MFA: &str = "MFA";
 pub(super) const LOGGING: &str = "Configuration and logging";
 
 /// Where an option stands that shares its group with common ones.
@@ -26,6 +28,10 @@ pub struct CommonArgs {
     #[command(flatten)]
     pub sessions: SessionArgs,
 
+    /// Where MFA codes come from.
+    #[command(flatten)]
+    pub mfa: MfaSourceArgs,
+
     /// Configuration and logging.
     #[command(flatten)]
     pub log: LogArgs,
@@ -34,7 +40,7 @@ pub struct CommonArgs {
 impl CommonArgs {
     /// The flags for [`crate::config::resolve`].
     pub fn flags(&self) -> Flags {
-        self.log.flags(self.sessions.flags())
+        self.log.flags(self.mfa.flags(self.sessions.flags()))
     }
 }
 
@@ -61,7 +67,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub external_id: Option<String>,
 
-    /// The role session name; unique for each call if not given
+    /// The role session name, with {user}, {host}, {mount}, {role}, {time}
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub session_name: Option<String>,
 
@@ -74,8 +80,8 @@ pub struct SessionArgs {
     pub tags: Vec<String>,
 
     /// The key of a tag that roles assumed next keep; repeats
-    #[arg(long = "transitive-tag", value_name = "KEY", help_heading = SESSIONS)]
-    pub transitive_tags: Vec<String>,
+    #[arg(long = "transitive-tag-key", value_name = "KEY", help_heading = SESSIONS)]
+    pub transitive_tag_keys: Vec<String>,
 
     /// A session policy as JSON, to allow less than the role
     #[arg(long, value_name = "JSON", help_heading = SESSIONS)]
@@ -97,7 +103,7 @@ impl SessionArgs {
             session_name: self.session_name.clone(),
             source_identity: self.source_identity.clone(),
             tags: self.tags.clone(),
-            transitive_tags: self.transitive_tags.clone(),
+            transitive_tag_keys: self.transitive_tag_keys.clone(),
             policy: self.policy.clone(),
             policy_arns: self.policy_arns.clone(),
             ..Flags::default()
@@ -235,6 +241,10 @@ pub struct DaemonArgs {
     /// Serve (default) or refuse readers if a record cannot be written
     #[arg(long, value_name = "ACTION", help_heading = AUDIT)]
     pub on_audit_failure: Option<String>,
+
+    /// Tell the desktop when an MFA code is needed
+    #[arg(long, help_heading = MFA, display_order = AFTER_COMMON)]
+    pub notify: bool,
 }
 
 impl DaemonArgs {
@@ -249,6 +259,7 @@ impl DaemonArgs {
             audit_log: self.audit_log.clone(),
             audit_journal: self.audit_journal,
             on_audit_failure: self.on_audit_failure.clone(),
+            notify: self.notify,
             ..others
         }
     }

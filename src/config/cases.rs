@@ -43,7 +43,7 @@ fn outcome(folder: &Path) -> String {
     let selection = match &names {
         Some(names) if names.iter().any(|name| name == "*") => Selection::Configured,
         Some(names) => Selection::Mounts(names),
-        None => Selection::CommandLine,
+        None => Selection::CommandLine(Path::new("/mnt")),
     };
     let added = added(folder);
     let read_include = |path: &Path| {
@@ -126,6 +126,8 @@ fn described(settings: &Settings) -> String {
         supervise: false,
         log_format: LogFormat::Text,
         verbosity: Verbosity::Normal,
+        mfa_prompt: MfaPrompt::Terminal,
+        notify: false,
         warnings: Vec::new(),
     };
     let others = Settings { mounts: Vec::new(), warnings: Vec::new(), ..settings.clone() };

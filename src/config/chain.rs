@@ -12,12 +12,16 @@ use super::attributes::AttributeSpec;
 use super::error::{Origin, Report};
 use super::hop::HopSpec;
 use super::layer::Sourced;
+use super::mfa::MfaSpec;
 use super::options::Options;
 use super::profiles::{Profile, Profiles};
 use super::regions::Regions;
 use super::spec::{Catalog, RoleSpec, Target};
 use super::value::{self, listed, meant, shown};
-use crate::model::{BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName};
+use crate::model::{
+    BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName,
+    SessionNameTemplate,
+};
 
 /// The longest chain. AWS has no limit; people have.
 const MOST_HOPS: usize = 16;
@@ -31,6 +35,8 @@ pub(super) struct Chains<'a> {
     pub(super) regions: Regions<'a>,
     /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
     pub(super) ambient_profile: &'a str,
+    /// What `{mount}` in session names stands for.
+    pub(super) mount: &'a str,
     /// What `~` stands for.
     pub(super) home: Option<&'a str>,
 }
@@ -74,6 +80,7 @@ impl Chains<'_> {
         let built = self.source_profile(source, &mut vec![arn.to_string()], report)?;
         let hop = HopSpec {
             subject: &format!("role {}", shown(arn.as_str())),
+            name: arn.role_name(),
             origin,
             target: Target::Arn(arn.clone()),
             region: None,
@@ -86,7 +93,7 @@ impl Chains<'_> {
     }
 
     fn role(&self, spec: &RoleSpec, trail: &mut Trail, report: &mut Report) -> Option<Built> {
-        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, trail, report)?;
+        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, MOST_HOPS, trail, report)?;
         let built = if let Some(token) = &spec.token {
             Built::token(token.clone())
         } else if let Some(source) = &spec.source_role {
@@ -101,8 +108,11 @@ impl Chains<'_> {
             let common = self.options.source_profile.first();
             self.source_profile(spec.source_profile.as_ref().or(common), trail, report)?
         };
+        let subject = format!("role {}", shown(&spec.name));
+        let built = spec.mfa.apply(&subject, built, self, report)?;
         let hop = HopSpec {
-            subject: &format!("role {}", shown(&spec.name)),
+            subject: &subject,
+            name: &spec.name,
             origin: &spec.origin,
             target: spec.target.clone(),
             region: spec.region.clone(),
@@ -139,7 +149,10 @@ impl Chains<'_> {
 
     fn profile(&self, profile: &Profile, trail: &mut Trail, report: &mut Report) -> Option<Built> {
         let subject = format!("profile {}", shown(&profile.name));
-        Self::step(subject.clone(), &profile.origin, trail, report)?;
+        // What stands at the start of a chain is no hop.
+        let is_base = profile.property("role_arn").is_none();
+        let most = MOST_HOPS + usize::from(is_base);
+        Self::step(subject.clone(), &profile.origin, most, trail, report)?;
         if !profile.check_lines(report) {
             return None;
         }
@@ -154,7 +167,10 @@ impl Chains<'_> {
         let by_sdk = own_source.is_some() && token_file.is_none();
         let Some(role_arn) = role_arn.filter(|_| !by_sdk) else {
             trail.pop();
-            let mut built = Self::base_profile(profile, region, report)?;
+            let built = Self::base_profile(profile, region, report)?;
+            let mfa =
+                if by_sdk { MfaSpec::default() } else { MfaSpec::of_profile(profile, report)? };
+            let mut built = mfa.apply(&subject, built, self, report)?;
             if trail.is_empty() {
                 let own = built.source_region.as_ref();
                 built.region = self.regions.of_base(own).map(|found| found.value.clone());
@@ -166,13 +182,18 @@ impl Chains<'_> {
         let session_duration =
             checked(profile, "duration_seconds", report, value::duration_seconds);
         let external_id = checked(profile, "external_id", report, ExternalId::parse);
-        let session_name = checked(profile, "role_session_name", report, RoleSessionName::parse);
+        // Other programs read it too, and know no placeholders.
+        let literal = |text: &str| RoleSessionName::parse(text).map(SessionNameTemplate::from);
+        let session_name = checked(profile, "role_session_name", report, literal);
+        let mfa = MfaSpec::of_profile(profile, report);
         let built = match token_file {
             Some(file) => self.token_file(profile, &file, source.as_ref(), report)?,
             None => self.profile_source(profile, source, trail, report)?,
         };
+        let built = mfa?.apply(&subject, built, self, report)?;
         let hop = HopSpec {
             subject: &subject,
+            name: &profile.name,
             origin: &role_arn.origin,
             target: Target::Arn(arn?),
             region: region.clone(),
@@ -195,13 +216,13 @@ impl Chains<'_> {
         report: &mut Report,
     ) -> Option<()> {
         let subject = shown(&profile.name);
-        if let Some((origin, _)) = profile.property("mfa_serial") {
+        if let (Some((origin, _)), Some(_)) = (profile.property("mfa_serial"), own_source) {
             report.error(
                 origin,
                 format!(
-                    "profile {subject} wants MFA, which this version cannot ask for: take a \
-                     session with MFA elsewhere, and name its profile as source_profile of a role \
-                     without mfa_serial"
+                    "profile {subject} wants MFA and is its own source_profile, so the AWS SDK \
+                     assumes the role, which cannot give codes: move the keys to a profile of their \
+                     own, and name that as source_profile"
                 ),
             );
             return None;
@@ -312,10 +333,11 @@ impl Chains<'_> {
         Some(Built::base(base, profile.is_role_session(), name, region))
     }
 
-    /// Notes one step of the way; refuses loops and endless chains.
+    /// Notes one step of the way, of which there may be `most`; refuses loops and endless chains.
     fn step(
         subject: String,
         origin: &Origin,
+        most: usize,
         trail: &mut Trail,
         report: &mut Report,
     ) -> Option<()> {
@@ -324,7 +346,7 @@ impl Chains<'_> {
             report.error(origin, format!("these need one another: {path}; break the loop"));
             return None;
         }
-        if trail.len() >= MOST_HOPS {
+        if trail.len() >= most {
             let message = format!("{subject} is behind {MOST_HOPS} others: shorten the chain");
             report.error(origin, message);
             return None;

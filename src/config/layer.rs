@@ -69,6 +69,13 @@ impl<T> Layered<T> {
         self.first().map(|found| found.value.clone())
     }
 
+    /// The value that counts for all mounts, whatever one of them says of itself.
+    pub(super) fn common(&self) -> Option<&Sourced<T>> {
+        Layer::ALL
+            .into_iter()
+            .find_map(|layer| self.all.iter().find(|value| value.origin.layer() == layer))
+    }
+
     /// The value that counts for a role which says `own`.
     ///
     /// Mounts, flags and variables are about the roles that are served, not about those that are

@@ -17,6 +17,7 @@ mod identities;
 mod include;
 mod layer;
 mod locations;
+mod mfa;
 mod mounts;
 mod options;
 mod paths;
@@ -54,7 +55,7 @@ pub use self::mounts::Selection;
 pub use self::options::{AddedMount, Flags};
 pub use self::settings::{
     DEFAULT_MAX_WAITING_OPENS, DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat,
-    MountSettings, OnAuditFailure, Settings, Verbosity,
+    MfaPrompt, MountSettings, OnAuditFailure, Settings, Verbosity,
 };
 pub(crate) use self::value::{duration, meant};
 
@@ -75,11 +76,11 @@ impl fmt::Debug for SourceText {
     }
 }
 
-/// The names below `[mounts]` in the text of a configuration file; none if it cannot be read.
-pub fn mount_names(text: &str) -> Vec<String> {
-    let table: toml::Table = text.parse().unwrap_or_default();
+/// The names below `[mounts]` in the text of a configuration file; `None` if it is no TOML.
+pub fn mount_names(text: &str) -> Option<Vec<String>> {
+    let table: toml::Table = text.parse().ok()?;
     let mounts = table.get("mounts").and_then(toml::Value::as_table);
-    mounts.map(|mounts| mounts.keys().cloned().collect()).unwrap_or_default()
+    Some(mounts.map(|mounts| mounts.keys().cloned().collect()).unwrap_or_default())
 }
 
 /// Everything that settings are made of. A file that does not exist is `None`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Report;
+use super::mfa;
 use super::options::Options;
 use super::value;
 use crate::model::{ProfileName, Role};
@@ -52,8 +53,36 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// How much is logged.
     pub verbosity: Verbosity,
+    /// Who is asked for MFA codes, beside whoever gives one by `credmount mfa`.
+    pub mfa_prompt: MfaPrompt,
+    /// Whether the desktop is told when an MFA code is needed.
+    pub notify: bool,
     /// What works but is likely not meant, each with its place.
     pub warnings: Vec<String>,
+}
+
+impl Default for Settings {
+    /// Where nothing is said.
+    fn default() -> Self {
+        Self {
+            mounts: Vec::new(),
+            session_duration: DEFAULT_SESSION_DURATION,
+            min_ttl: None,
+            open_deadline: DEFAULT_OPEN_DEADLINE,
+            max_waiting_opens: DEFAULT_MAX_WAITING_OPENS,
+            sts_calls_per_second: None,
+            audit_log: None,
+            audit_journal: false,
+            on_audit_failure: OnAuditFailure::default(),
+            background: false,
+            supervise: false,
+            log_format: LogFormat::default(),
+            verbosity: Verbosity::default(),
+            mfa_prompt: MfaPrompt::default(),
+            notify: false,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 impl Settings {
@@ -111,6 +140,29 @@ impl OnAuditFailure {
     }
 }
 
+/// Who is asked for MFA codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MfaPrompt {
+    /// Whoever starts credmount on a terminal, once for each device at the start.
+    #[default]
+    Terminal,
+    /// Whoever answers systemd-ask-password(1), each time a code is needed.
+    Systemd,
+    /// Nobody.
+    None,
+}
+
+impl MfaPrompt {
+    pub(super) fn parse(key: &str, text: &str) -> Result<Self, String> {
+        match text {
+            "terminal" => Ok(Self::Terminal),
+            "systemd" => Ok(Self::Systemd),
+            "none" => Ok(Self::None),
+            _ => Err(format!("{key} is {}: write terminal, systemd or none", value::shown(text))),
+        }
+    }
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -152,6 +204,7 @@ pub(super) fn assemble(
     report: &mut Report,
 ) -> Settings {
     check_min_ttl(options, &mounts, report);
+    mfa::check_shared(&mounts, report);
     Settings {
         mounts,
         session_duration: options.session_duration.value().unwrap_or(DEFAULT_SESSION_DURATION),
@@ -166,6 +219,8 @@ pub(super) fn assemble(
         supervise: options.supervise.value().unwrap_or_default(),
         log_format: options.log_format.value().unwrap_or_default(),
         verbosity: verbosity(options),
+        mfa_prompt: options.mfa_prompt.value().unwrap_or_default(),
+        notify: options.notify.value().unwrap_or_default(),
         warnings: Vec::new(),
     }
 }

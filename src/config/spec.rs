@@ -6,14 +6,16 @@ use super::attributes::{self, AttributeSpec};
 use super::error::{Origin, Report};
 use super::identities::{IdentityCatalog, TOKEN_KEYS};
 use super::layer::Sourced;
+use super::mfa::{self, MfaSpec};
 use super::raw::{Problems, Raw};
 use super::value;
 use crate::model::{
-    AccountId, ExternalId, NameError, Partition, RegionName, RoleArn, RoleSessionName, TokenSource,
+    AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn,
+    SessionNameTemplate, TokenSource,
 };
 
 /// The keys of a role, in the order in which messages list them.
-pub(super) const ROLE_KEYS: [&str; 17] = [
+pub(super) const ROLE_KEYS: [&str; 20] = [
     "role_arn",
     "account_id",
     "role_name",
@@ -23,11 +25,14 @@ pub(super) const ROLE_KEYS: [&str; 17] = [
     "session_name",
     "source_identity",
     "tags",
-    "transitive_tags",
+    "transitive_tag_keys",
     "policy",
     "policy_arns",
     "source_profile",
     "source_role",
+    "mfa_serial",
+    "mfa_process",
+    "mfa_session_duration",
     "web_identity_token_file",
     "web_identity_process",
     "identity",
@@ -53,10 +58,11 @@ pub(super) struct RoleSpec {
     pub(super) region: Option<Sourced<RegionName>>,
     pub(super) session_duration: Option<Sourced<Duration>>,
     pub(super) external_id: Option<Sourced<ExternalId>>,
-    pub(super) session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) session_name: Option<Sourced<SessionNameTemplate>>,
     pub(super) attributes: AttributeSpec,
     pub(super) source_profile: Option<Sourced<String>>,
     pub(super) source_role: Option<Sourced<String>>,
+    pub(super) mfa: MfaSpec,
     /// The token it is assumed with, in place of credentials.
     pub(super) token: Option<TokenSource>,
 }
@@ -101,16 +107,18 @@ impl RoleSpec {
         let region = keys.parsed("region", |_, text| RegionName::parse(text));
         let session_duration = keys.parsed("session_duration", value::session_duration);
         let external_id = keys.parsed("external_id", |_, text| ExternalId::parse(text));
-        let session_name = keys.parsed("session_name", |_, text| RoleSessionName::parse(text));
+        let session_name = keys.parsed("session_name", |_, text| SessionNameTemplate::parse(text));
         let attributes = AttributeSpec {
             source_identity: keys.accepted("source_identity", attributes::source_identity),
             tags: keys.accepted("tags", attributes::tags),
-            transitive_tags: keys.accepted("transitive_tags", attributes::transitive_tags),
+            transitive_tag_keys: keys
+                .accepted("transitive_tag_keys", attributes::transitive_tag_keys),
             policy: keys.accepted("policy", attributes::policy),
             policy_arns: keys.accepted("policy_arns", attributes::policy_arns),
         };
         let source_profile = keys.text("source_profile");
         let source_role = keys.text("source_role");
+        let mfa = keys.mfa();
         keys.check_single_source();
         if !keys.clean {
             return None;
@@ -126,6 +134,7 @@ impl RoleSpec {
             attributes,
             source_profile,
             source_role,
+            mfa,
             token,
         })
     }
@@ -194,7 +203,7 @@ impl Keys<'_> {
         let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
         let example = match key {
             "account_id" => "123456789012",
-            "session_duration" => "1h",
+            "session_duration" | "mfa_session_duration" => "1h",
             _ => "…",
         };
         match found.value.text(key, example) {
@@ -238,6 +247,23 @@ impl Keys<'_> {
                 None
             }
         }
+    }
+
+    fn mfa(&mut self) -> MfaSpec {
+        let serial = self.parsed("mfa_serial", |_, text| MfaDevice::parse(text));
+        let process = self.parsed("mfa_process", mfa::process);
+        let session_duration = self.parsed("mfa_session_duration", mfa::session_duration);
+        let has_serial = self.has("mfa_serial");
+        let others =
+            [process.as_ref().map(|it| &it.origin), session_duration.as_ref().map(|it| &it.origin)];
+        if let (false, Some(origin)) = (has_serial, others.into_iter().flatten().next()) {
+            self.error(
+                &origin.clone(),
+                "says how to get an MFA code, but not of which device: add mfa_serial, or say it \
+                 outside of the role, for all",
+            );
+        }
+        MfaSpec { serial, process, session_duration }
     }
 
     /// The token it is assumed with, if a key says so.

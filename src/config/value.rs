@@ -31,15 +31,25 @@ pub(crate) fn duration(key: &str, text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("{key} {shown} is no duration: write it as in 1h, 45m or 1h 30m"))
 }
 
-/// What STS takes as `DurationSeconds`.
+/// What AssumeRole takes as `DurationSeconds`.
 pub(super) fn session_duration(key: &str, text: &str) -> Result<Duration, String> {
+    session_within(key, text, LONGEST_SESSION, "12h")
+}
+
+/// What STS takes as `DurationSeconds`, up to `longest`, as people write it.
+pub(super) fn session_within(
+    key: &str,
+    text: &str,
+    longest: Duration,
+    longest_text: &str,
+) -> Result<Duration, String> {
     let duration = duration(key, text)?;
     let found = shown(text);
     if duration < SHORTEST_SESSION {
-        return Err(format!("{key} {found} is too short: STS gives 15m to 12h"));
+        return Err(format!("{key} {found} is too short: STS gives 15m to {longest_text}"));
     }
-    if duration > LONGEST_SESSION {
-        return Err(format!("{key} {found} is too long: STS gives 15m to 12h"));
+    if duration > longest {
+        return Err(format!("{key} {found} is too long: STS gives 15m to {longest_text}"));
     }
     if duration.subsec_nanos() != 0 {
         return Err(format!("{key} {found} is not in whole seconds: write it as in 1h or 45m"));

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{LONGEST_LINE, Request, Response};
 
 /// Why a daemon could not be asked.
@@ -42,7 +44,8 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
         };
         stream.set_read_timeout(Some(deadline))?;
         stream.set_write_timeout(Some(deadline))?;
-        let mut line = serde_json::to_vec(request)?;
+        // It may hold an MFA code.
+        let mut line = Zeroizing::new(serde_json::to_vec(request)?);
         line.push(b'\n');
         stream.write_all(&line)?;
         let mut answer = String::new();

@@ -2,6 +2,7 @@
 //! socket in a directory that only the user can enter.
 
 mod client;
+mod code;
 mod server;
 
 pub use client::{ClientError, ask, live_sockets};
@@ -10,6 +11,7 @@ pub use server::{Controlled, Conversations, Server};
 use serde::{Deserialize, Serialize};
 
 use crate::config::AddedMount;
+use crate::model::MfaCode;
 use crate::render::MountStatus;
 
 /// What a command asks of a daemon. Mounts are named by their mount points.
@@ -27,6 +29,14 @@ pub enum Request {
         mount: Option<String>,
         /// Of this profile only.
         profile: Option<String>,
+    },
+    /// Use an MFA code for the roles behind its device; answered when they have sessions.
+    Mfa {
+        /// The device.
+        device: String,
+        /// The code.
+        #[serde(with = "code")]
+        code: MfaCode,
     },
     /// Unmount, and end with the last mount; answered when the mount is gone.
     Unmount {

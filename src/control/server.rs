@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::{LONGEST_LINE, Request, Response};
 use crate::broker::BoxFuture;
@@ -95,7 +96,8 @@ async fn converse(mut stream: UnixStream, controlled: &dyn Controlled) -> io::Re
     let answer = if peer != geteuid().as_raw() && peer != 0 {
         Response::Failed(format!("uid {peer} may not control this daemon"))
     } else {
-        let mut line = Vec::new();
+        // It may hold an MFA code.
+        let mut line = Zeroizing::new(Vec::new());
         let mut request = BufReader::new((&mut stream).take(LONGEST_LINE));
         timeout(PEER_DEADLINE, request.read_until(b'\n', &mut line)).await??;
         match serde_json::from_slice(&line) {

@@ -4,6 +4,7 @@
 
 pub mod caller;
 pub mod identity;
+pub mod mfa;
 pub mod names;
 pub mod role;
 pub mod secret;
@@ -12,9 +13,12 @@ pub mod skew;
 
 pub use caller::{Caller, Container, Process, ServedKey};
 pub use identity::{OidcIdentity, TokenSource};
+pub use mfa::{MfaCode, MfaSession, NotACode};
 pub use names::{
-    AccountId, ExternalId, MountName, NameError, Partition, PolicyArn, ProfileName, RegionName,
-    RoleArn, RoleSessionName, ServiceUrl, SessionTag, SourceIdentity,
+    AccountId, ExternalId, LONGEST_SESSION_NAME, MfaDevice, MountName, NameError, Partition,
+    PolicyArn, ProfileName, RegionName, RoleArn, RoleSessionName, SESSION_TIME_LEN, ServiceUrl,
+    SessionNamePart, SessionNamePattern, SessionNameTemplate, SessionTag, SourceIdentity,
+    legal_session_name,
 };
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    ExternalId, OidcIdentity, ProfileName, RegionName, RoleArn, RoleSessionName, TokenSource,
+    ExternalId, MfaSession, OidcIdentity, ProfileName, RegionName, RoleArn, SessionNamePattern,
+    TokenSource,
 };
 
 /// One role of a mount: the profile readers see and where its session comes from.
@@ -45,11 +46,12 @@ pub struct RoleChain {
 }
 
 impl RoleChain {
-    /// The chain that leads to the credentials with which the last hop is assumed; `None` when
-    /// there is no hop or the last hop is assumed with the base credentials themselves.
+    /// The chain that leads to the credentials with which the last hop is assumed, if these are a
+    /// session of their own; `None` when there is no hop or the last hop is assumed with keys that
+    /// are only read.
     pub fn parent(&self) -> Option<Self> {
         let (_, before) = self.hops.split_last()?;
-        if before.is_empty() {
+        if before.is_empty() && self.mfa().is_none() {
             return None;
         }
         Some(Self { base: self.base.clone(), hops: before.to_vec() })
@@ -61,6 +63,24 @@ impl RoleChain {
             BaseCredentials::WebIdentity(TokenSource::Identity(identity)) => Some(identity),
             _ => None,
         }
+    }
+
+    /// The session with MFA at the start.
+    pub fn mfa(&self) -> Option<&MfaSession> {
+        match &self.base {
+            BaseCredentials::Mfa(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The chain of the session with MFA at the start, which all roles behind the device share.
+    pub fn mfa_chain(&self) -> Option<Self> {
+        self.mfa().map(|_| Self { base: self.base.clone(), hops: Vec::new() })
+    }
+
+    /// Whether each renewal needs a person, who has to give an MFA code.
+    pub fn needs_person(&self) -> bool {
+        self.hops.is_empty() && self.mfa().is_some_and(|session| session.process.is_none())
     }
 
     /// The ARN of the role served; `None` when base credentials are served as they are.
@@ -82,6 +102,8 @@ pub enum BaseCredentials {
     Ec2InstanceMetadata,
     /// `credential_source = EcsContainer`.
     EcsContainer,
+    /// A session that carries MFA, out of the keys of an IAM user.
+    Mfa(Box<MfaSession>),
     /// No keys, but a token with which the first role is assumed (AssumeRoleWithWebIdentity).
     WebIdentity(TokenSource),
 }
@@ -94,6 +116,7 @@ impl fmt::Display for BaseCredentials {
             Self::Environment => f.write_str("environment variables"),
             Self::Ec2InstanceMetadata => f.write_str("EC2 instance metadata"),
             Self::EcsContainer => f.write_str("the container credentials endpoint"),
+            Self::Mfa(session) => write!(f, "{} with MFA of {}", session.base, session.device),
             Self::WebIdentity(token) => token.fmt(f),
         }
     }
@@ -110,8 +133,8 @@ pub struct RoleHop {
     pub session_duration: Duration,
     /// `ExternalId`, if the role's trust policy wants one.
     pub external_id: Option<ExternalId>,
-    /// A fixed `RoleSessionName`; without one each call gets a unique name.
-    pub session_name: Option<RoleSessionName>,
+    /// What `RoleSessionName` is made of; without it each call gets a unique name.
+    pub session_name: Option<SessionNamePattern>,
     /// What else the session carries.
     pub attributes: SessionAttributes,
 }

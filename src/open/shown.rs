@@ -32,6 +32,7 @@ impl OpenService {
             audit: None,
             clock_skew_seconds: self.clock_skew(),
             log_file: self.options.log_file.clone(),
+            broken: None,
             roles,
         }
     }

@@ -22,8 +22,8 @@ pub use config_file::{ReaderPath, ReaderPathError, config};
 pub use credentials::credentials;
 pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
-pub use process::{failure_line, process_json};
-pub use status::{MountStatus, RoleStatus, status_json, status_text};
+pub use process::{failure_line, mfa_command, process_json};
+pub use status::{MfaStatus, MountStatus, RoleStatus, UNCONFIGURED, status_json, status_text};
 
 use crate::broker::SessionError;
 use crate::model::{ProfileName, ProfileSetting, RegionName, StsSession};

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{ProfileState, Text, instant};
 use crate::broker::{Cause, SessionError};
-use crate::model::{ProfileName, StsSession};
+use crate::model::{MfaCode, ProfileName, StsSession};
 
 /// Renders `credmount/process/NAME.json`, which SDKs read by `credential_process = cat …` (AWS
 /// SDKs and Tools Reference Guide, "Process credential provider").
@@ -24,18 +24,45 @@ pub fn process_json(name: &ProfileName, state: &ProfileState) -> Text {
 /// The reason a profile has no keys, as readers see it: one generic line of characters that no
 /// shell and no INI parser takes for anything else.
 pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
-    let name: String = name
-        .as_str()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._@+,:-".contains(c) { c } else { '_' })
-        .collect();
-    let command = match error.cause {
-        Cause::LoginNeeded => format!("login {name}"),
-        _ => "status".to_owned(),
+    let shown = plain(name.as_str());
+    let sentence = error.cause.sentence();
+    let place = match &error.place {
+        Some(place) => format!(" in {}", place.as_str()),
+        None if error.on_the_way && error.subject.starts_with("arn:") => {
+            format!(", at the hop {}", plain(&error.subject))
+        }
+        None => String::new(),
     };
-    let reason = error.cause.sentence();
-    format!("credmount: profile {name} has no keys: {reason}, run credmount {command}")
+    let command = match error.cause {
+        Cause::LoginNeeded => format!("credmount login {shown}"),
+        cause if cause.ends_by_mfa_code() => mfa_command(name),
+        _ => "credmount status".to_owned(),
+    };
+    format!("credmount: profile {shown} has no keys: {sentence}{place}, run {command}")
 }
+
+/// The command that gives the MFA code which a profile needs, as it can be typed into any shell.
+pub fn mfa_command(name: &ProfileName) -> String {
+    let name = name.as_str();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._@+,:-".contains(c);
+    // As an argument the name has to be nothing but a name.
+    let is_argument = !name.starts_with('-') && MfaCode::parse(name).is_err();
+    if is_argument && name.chars().all(is_plain) {
+        format!("credmount mfa {name}")
+    } else {
+        "credmount mfa".to_owned()
+    }
+}
+
+/// `text` with nothing in it that a shell or a parser takes for anything else, and not longer than
+/// an error message should be.
+fn plain(text: &str) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._@+,:-/=".contains(c);
+    text.chars().take(LONGEST_NAME).map(|c| if legal(c) { c } else { '_' }).collect()
+}
+
+/// More than profile names and all but strange ARNs have, in characters.
+const LONGEST_NAME: usize = 256;
 
 /// Whether the parts of a session stand in our files without any quoting. STS answers nothing
 /// else; an answer that does would break every profile of the file.

@@ -37,6 +37,10 @@ pub struct MountStatus {
     pub clock_skew_seconds: Option<i64>,
     /// The log of a daemon in the background.
     pub log_file: Option<String>,
+    /// What is wrong with the configuration of the daemon, a line for each error; absent while
+    /// nothing is, and for readers of the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
     /// The roles, in the order of the command line.
     pub roles: Vec<RoleStatus>,
 }
@@ -48,7 +52,8 @@ pub struct RoleStatus {
     pub profile: String,
     /// Whether it is rendered as `[default]` too.
     pub default: bool,
-    /// `live`, `failing` or `pending` (nothing fetched yet).
+    /// `live`, `failing`, `pending` (nothing fetched yet), `locked`, `ended`, or
+    /// [`UNCONFIGURED`].
     pub state: String,
     /// The role; absent when base credentials are served as they are.
     pub role_arn: Option<String>,
@@ -79,7 +84,24 @@ pub struct RoleStatus {
     pub renewals: u64,
     /// Attempts that failed so far.
     pub failures: u64,
+    /// The session with MFA that the role is behind; absent for one that needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa: Option<MfaStatus>,
 }
+
+/// A session with MFA, which all roles behind one device share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MfaStatus {
+    /// The ARN or serial number of the device.
+    pub device: String,
+    /// When AWS stops accepting the session, RFC 3339; absent before the first code.
+    pub expires: Option<String>,
+    /// The command that gives a code; absent while none is needed.
+    pub command: Option<String>,
+}
+
+/// The state of a role while the configuration is broken, so that it is not known what it is.
+pub const UNCONFIGURED: &str = "unconfigured";
 
 /// Renders one mount as JSON on one line.
 pub fn status_json(status: &MountStatus) -> String {
@@ -120,8 +142,18 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     if let Some(log_file) = &status.log_file {
         let _ = writeln!(text, "  log: {log_file}");
     }
+    if let Some(broken) = &status.broken {
+        let _ = writeln!(text, "  THE CONFIGURATION IS BROKEN; it is tried again by itself:");
+        for line in broken.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
     for role in &status.roles {
         let default = if role.default { " (default)" } else { "" };
+        if role.state == UNCONFIGURED {
+            let _ = writeln!(text, "  {}{default}: {UNCONFIGURED}", role.profile);
+            continue;
+        }
         let served = role.role_arn.as_deref().unwrap_or("base credentials as they are");
         let _ = writeln!(text, "  {}{default}: {}  {served}", role.profile, role.state);
         if let (Some(key), Some(issued), Some(expires)) =
@@ -137,6 +169,9 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
         if let (Some(error), Some(at)) = (&role.last_error, &role.last_error_at) {
             let _ = writeln!(text, "    last error at {at}: {error}");
         }
+        if let Some(mfa) = &role.mfa {
+            let _ = writeln!(text, "    {}", mfa_text(mfa, now));
+        }
         let next = match &role.next_attempt {
             Some(at) => {
                 let what = if role.last_error.is_some() { "attempt" } else { "renewal" };
@@ -149,6 +184,17 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
             "    {next}; {} renewals, {} failures so far",
             role.renewals, role.failures
         );
+    }
+    text
+}
+
+fn mfa_text(mfa: &MfaStatus, now: SystemTime) -> String {
+    let mut text = format!("MFA of {}", mfa.device);
+    if let Some(expires) = &mfa.expires {
+        let _ = write!(text, " until {expires} ({})", span_until(expires, now));
+    }
+    if let Some(command) = &mfa.command {
+        let _ = write!(text, "; a code is needed: {command}");
     }
     text
 }
@@ -208,6 +254,7 @@ mod tests {
             identity: None,
             renewals: 1,
             failures: 0,
+            mfa: None,
         };
         let status = |clock_skew_seconds| MountStatus {
             name: None,
@@ -220,6 +267,7 @@ mod tests {
             audit: None,
             clock_skew_seconds,
             log_file: None,
+            broken: None,
             roles: vec![role.clone()],
         };
         // For AWS it is two o'clock.

@@ -3,12 +3,15 @@
 
 use std::time::SystemTime;
 
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::operation::assume_role_with_web_identity::builders::AssumeRoleWithWebIdentityFluentBuilder;
 use aws_sdk_sts::types::{AssumedRoleUser, Credentials, PolicyDescriptorType, Tag};
 
 use super::base::{LONGEST_LIFETIME, is_key_text};
+use super::classify;
 use super::detail::{Signer, rfc3339, sanitised};
 use crate::broker::{AssumedKey, Cause, FailedCall, SessionError};
 use crate::model::{AccountId, RoleHop, Secret, SessionAttributes, StsSession};
@@ -70,22 +73,52 @@ fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build().expect("a whole tag")
 }
 
+/// What an answer says beside its session.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The error code.
+    pub(super) code: Option<String>,
+    pub(super) request_id: Option<String>,
+    /// See [`packed_percent`].
+    pub(super) packed_percent: Option<u8>,
+}
+
+impl Said {
+    /// What a good answer says, whose session is so full.
+    pub(super) fn with(answer: &impl RequestId, packed_percent: Option<u8>) -> Self {
+        Self { code: None, request_id: request_id(answer), packed_percent }
+    }
+
+    /// What a refusal says, or a failure without an answer.
+    pub(super) fn by<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        let (code, request_id) = (classify::code(error), classify::request_id(error));
+        Self { code, request_id, packed_percent: None }
+    }
+}
+
+type CallOutcome = Result<AssumedKey, FailedCall>;
+
 /// The request id of an answer.
-pub(super) fn request_id(output: &impl RequestId) -> Option<String> {
+fn request_id(output: &impl RequestId) -> Option<String> {
     output.request_id().map(|id| sanitised(id, Signer::Nobody))
 }
 
-/// What observers are told of `outcome`, with the error code and the request id of the answer.
-pub(super) fn told(
-    outcome: &Result<StsSession, SessionError>,
-    code: Option<String>,
-    request_id: Option<String>,
-) -> Result<AssumedKey, FailedCall> {
+/// How full a session is, in percent. STS told it of `policies` and tags alone (`PackedPolicySize`)
+/// before it told it of the whole `token` (`SessionTokenUtilization`); the larger of the two is the
+/// one that matters.
+pub(super) fn packed_percent(policies: Option<i32>, token: Option<i32>) -> Option<u8> {
+    u8::try_from(policies.max(token)?).ok()
+}
+
+/// What observers are told of `outcome`, with what the answer says beside it.
+pub(super) fn told(outcome: &Result<StsSession, SessionError>, said: Said) -> CallOutcome {
+    let Said { code, request_id, packed_percent } = said;
     match outcome {
         Ok(session) => Ok(AssumedKey {
             access_key_id: session.access_key_id.clone(),
             expiration: session.expiration,
             request_id,
+            packed_percent,
         }),
         Err(error) => {
             let detail = error.detail.strip_prefix(": ").unwrap_or(&error.detail).to_owned();
@@ -99,6 +132,17 @@ pub(super) fn session_of(
     subject: &str,
     keys: Option<&Credentials>,
     user: Option<&AssumedRoleUser>,
+    now: SystemTime,
+) -> Result<StsSession, SessionError> {
+    let session = session_in(subject, keys, now)?;
+    Ok(StsSession { account_id: user.and_then(|user| account_of(user.arn())), ..session })
+}
+
+/// The session in the credentials of an answer, if it is whole and not expired at `now`; without
+/// its account.
+pub(super) fn session_in(
+    subject: &str,
+    keys: Option<&Credentials>,
     now: SystemTime,
 ) -> Result<StsSession, SessionError> {
     let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
@@ -121,7 +165,7 @@ pub(super) fn session_of(
         access_key_id: keys.access_key_id().to_owned(),
         secret_access_key: Secret::new(keys.secret_access_key()),
         session_token: Some(Secret::new(keys.session_token())),
-        account_id: user.and_then(|user| account_of(user.arn())),
+        account_id: None,
         issued: now,
         expiration: expiration.min(now + LONGEST_LIFETIME),
     })

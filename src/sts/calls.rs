@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::assume;
-use super::classify::{self, sts_error};
+use super::assume::{self, Said};
+use super::classify::sts_error;
 use super::client::StsClient;
 use super::detail::Signer;
-use super::session_name::session_name;
+use super::session_name::{self, session_name};
 use super::token;
 use crate::broker::{AssumeRoleCall, SessionError};
 use crate::clock::CorrectedClock;
@@ -32,19 +32,21 @@ impl StsClient {
         let begun = self.begin(hop);
         let client = self.sts(&hop.sts_region, Some(with));
         let request = assume::filled_in(client.assume_role(), hop, &begun.session_name);
-        let (outcome, code, request_id) = match request.send().await {
+        let (outcome, said) = match request.send().await {
             Ok(answer) => {
                 let (keys, user) = (answer.credentials(), answer.assumed_role_user());
                 let session = assume::session_of(begun.subject, keys, user, self.clock.now());
-                (session, None, assume::request_id(&answer))
+                #[expect(deprecated, reason = "older partitions tell only this one")]
+                let policies = answer.packed_policy_size();
+                let percent = assume::packed_percent(policies, answer.session_token_utilization());
+                (session, Said::with(&answer, percent))
             }
             Err(error) => {
                 let call = self.call(begun.subject, &hop.sts_region, Signer::Session(with));
-                let (code, id) = (classify::code(&error), classify::request_id(&error));
-                (Err(sts_error(call, &error)), code, id)
+                (Err(sts_error(call, &error)), Said::by(&error))
             }
         };
-        self.tell(hop, begun, &outcome, code, request_id).await;
+        self.tell(hop, begun, &outcome, said).await;
         outcome
     }
 
@@ -59,30 +61,31 @@ impl StsClient {
         let begun = self.begin(hop);
         let request = self.sts(&hop.sts_region, None).assume_role_with_web_identity();
         let request = assume::filled_in_with_token(request, hop, &begun.session_name, &token);
-        let (outcome, code, request_id) = match request.send().await {
+        let (outcome, said) = match request.send().await {
             Ok(answer) => {
                 let (keys, user) = (answer.credentials(), answer.assumed_role_user());
                 let session = assume::session_of(begun.subject, keys, user, self.clock.now());
-                (session, None, assume::request_id(&answer))
+                #[expect(deprecated, reason = "older partitions tell only this one")]
+                let policies = answer.packed_policy_size();
+                let percent = assume::packed_percent(policies, answer.session_token_utilization());
+                (session, Said::with(&answer, percent))
             }
             Err(error) => {
                 let call = self.call(begun.subject, &hop.sts_region, Signer::Token(&token));
-                let (code, id) = (classify::code(&error), classify::request_id(&error));
-                (Err(token::cause_of(sts_error(call, &error))), code, id)
+                (Err(token::cause_of(sts_error(call, &error))), Said::by(&error))
             }
         };
-        self.tell(hop, begun, &outcome, code, request_id).await;
+        self.tell(hop, begun, &outcome, said).await;
         outcome
     }
 
     fn begin<'a>(&self, hop: &'a RoleHop) -> Begun<'a> {
-        let session_name = hop.session_name.as_ref().map_or_else(
-            || {
-                let now = self.stamps.next(self.clock.now());
-                session_name(&self.options.user, &self.options.host, now)
-            },
-            |name| name.as_str().to_owned(),
-        );
+        let (user, host) = (&self.options.user, &self.options.host);
+        let stamp = self.stamps.next(self.clock.now());
+        let session_name = match &hop.session_name {
+            Some(pattern) => session_name::filled_in(pattern, user, host, stamp),
+            None => session_name(user, host, stamp),
+        };
         let (started, clock) = (self.clock.now(), Instant::now());
         Begun { subject: hop.role_arn.as_str(), session_name, started, clock }
     }
@@ -93,8 +96,7 @@ impl StsClient {
         hop: &RoleHop,
         begun: Begun<'_>,
         outcome: &Result<StsSession, SessionError>,
-        code: Option<String>,
-        request_id: Option<String>,
+        said: Said,
     ) {
         let call = AssumeRoleCall {
             role_arn: begun.subject.to_owned(),
@@ -102,7 +104,7 @@ impl StsClient {
             source_identity: hop.attributes.source_identity.clone(),
             started: begun.started,
             latency: begun.clock.elapsed(),
-            outcome: assume::told(outcome, code, request_id),
+            outcome: assume::told(outcome, said),
         };
         self.options.observer.assume_role(&call).await;
         if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {

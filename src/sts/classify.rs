@@ -52,6 +52,9 @@ pub(super) fn cause_of_answer(status: u16, code: &str, message: &str) -> Cause {
         "SignatureDoesNotMatch" | "InvalidSignatureException" if says("valid region") => {
             Cause::WrongRegion
         }
+        "AccessDenied" | "AccessDeniedException" if says("multifactorauthentication failed") => {
+            Cause::MfaCodeRejected
+        }
         "AccessDenied" | "AccessDeniedException" if says("sts:tagsession") => {
             Cause::SessionTagsDenied
         }

@@ -21,7 +21,9 @@ use super::http::{capped, https_client};
 use super::session_name::Stamps;
 use super::sso::{IdentityCenter, MountAbove};
 use super::timed::{SdkTime, timed};
-use crate::broker::{BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource};
+use crate::broker::{
+    BoxFuture, Cause, MfaCodes, NoMfaCodes, ObserveCalls, Observers, SessionError, SessionSource,
+};
 use crate::check::{CallerIdentity, IdentitySource};
 use crate::clock::{Clock, CorrectedClock};
 use crate::identity::Logins;
@@ -60,10 +62,13 @@ pub struct StsOptions {
     /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
     /// inside the SDK are not among them.
     pub observer: Arc<dyn ObserveCalls>,
+    /// Where MFA codes come from.
+    pub mfa_codes: Arc<dyn MfaCodes>,
 }
 
 impl StsOptions {
-    /// Options with the usual times, 1 h for keys and 30 s for base credentials; nobody observes.
+    /// Options with the usual times, 1 h for keys and 30 s for base credentials; nobody observes, and
+    /// nobody has an MFA code.
     pub fn new(config_file: PathBuf, credentials_file: PathBuf, user: &str, host: &str) -> Self {
         Self {
             config_file,
@@ -77,6 +82,7 @@ impl StsOptions {
             mount_above: |_| None,
             logins: None,
             observer: Arc::new(Observers::default()),
+            mfa_codes: Arc::new(NoMfaCodes),
         }
     }
 }
@@ -183,7 +189,15 @@ impl StsClient {
         self.identity_center.clone()
     }
 
-    async fn resolve(&self, base: &BaseCredentials) -> Result<StsSession, SessionError> {
+    pub(super) fn codes(&self) -> &dyn MfaCodes {
+        &*self.options.mfa_codes
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    pub(super) async fn resolve(&self, base: &BaseCredentials) -> Result<StsSession, SessionError> {
         let subject = base::subject(base);
         let credentials = self.credentials(&subject, base).await?;
         let lifetime = self.options.key_lifetime;
@@ -251,7 +265,7 @@ impl StsClient {
 
     /// Does `call`, and once more if AWS refused it for its time and the answer has put the clock
     /// right.
-    async fn timely<T, F>(&self, call: impl Fn() -> F) -> Result<T, SessionError>
+    pub(super) async fn timely<T, F>(&self, call: impl Fn() -> F) -> Result<T, SessionError>
     where
         F: Future<Output = Result<T, SessionError>>,
     {
@@ -299,7 +313,10 @@ impl SessionSource for StsClient {
         &'a self,
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>> {
-        Box::pin(self.resolve(base))
+        match base {
+            BaseCredentials::Mfa(mfa) => Box::pin(self.mfa_session(mfa)),
+            base => Box::pin(self.resolve(base)),
+        }
     }
 
     fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {

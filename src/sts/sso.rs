@@ -30,6 +30,7 @@ use aws_sdk_sts::config::{Region, SharedHttpClient};
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::base;
 use super::timed::SdkTime;
@@ -89,13 +90,14 @@ impl IdentityCenter {
         settings::sessions(&sections)
     }
 
-    /// The sign-in of a profile, or of this name; `None` if there is neither.
+    /// The sign-in of a profile, or of the one that it is assumed with, or of this name; `None` if
+    /// there is none.
     ///
     /// # Errors
     /// What is wrong with it.
     pub async fn session(&self, name: &str) -> Result<Option<SsoSession>, SessionError> {
         let Some(sections) = self.sections().await else { return Ok(None) };
-        let found = settings::session_of_profile(&sections, name)
+        let found = settings::session_behind(&sections, name)
             .or_else(|| settings::session_of_name(&sections, name));
         let wrong = |detail: String| SessionError::new(name, Cause::Misconfigured, &detail);
         found.transpose().map_err(wrong)
@@ -134,26 +136,23 @@ impl IdentityCenter {
         let sign_in = self.sign_in(subject, &profile.session)?;
         // A token may end between the look at it and the call, or be taken back at any time; then
         // the one that the refresh token gives is tried.
-        let mut outcome = None;
+        let mut refused = profile.login_needed(subject, "");
         for _ in 0..2 {
-            let token = match sign_in.token(self, subject, profile).await {
-                Ok(token) => token,
-                Err(error) => return Err(outcome.unwrap_or(error)),
-            };
+            let token = sign_in.token(self, subject, profile).await?;
             match self.role_credentials(subject, profile, &token).await {
                 Err(error) if error.cause == Cause::LoginNeeded => {
                     sign_in.refused(&token);
-                    outcome = Some(error);
+                    refused = error;
                 }
-                given => {
+                Ok(given) => {
                     sign_in.healed(&profile.session);
-                    return given;
+                    return Ok(given);
                 }
+                Err(error) => return Err(error),
             }
         }
-        let error = outcome.unwrap_or_else(|| profile.login_needed(subject, ""));
-        sign_in.warn_once(&error);
-        Err(error)
+        sign_in.warn_once(&refused);
+        Err(refused)
     }
 
     /// Ends when another attempt at `base` may go otherwise than the last: when somebody has signed
@@ -165,7 +164,7 @@ impl IdentityCenter {
         let Ok(sign_in) = self.sign_in("", &profile.session) else {
             return std::future::pending().await;
         };
-        while !sign_in.has_changed() {
+        while !sign_in.may_be_good(Instant::now()) {
             tokio::time::sleep(LOGIN_CHECK).await;
         }
     }

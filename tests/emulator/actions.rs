@@ -12,6 +12,7 @@ use super::keys::{Principal, PrincipalKind};
 use super::params::{ApiRequest, Params};
 use super::signature::authenticate;
 use super::state::{IssuedSession, State};
+use super::trust;
 use super::validate::{self, RoleArn};
 use super::web_identity::WebIdentity;
 
@@ -91,7 +92,7 @@ fn assume_role(
     attributes.check()?;
     let rules = state.settings.roles.get(role.name).cloned().unwrap_or_default();
     let denied = |action| ApiError::access_denied(&caller.arn, action, Some(role.text));
-    if rules.is_deleted {
+    if rules.is_deleted || !trust::admits(&rules, caller) {
         return Err(denied("AssumeRole"));
     }
     if rules.external_id.is_some() && rules.external_id.as_deref() != external_id {
@@ -112,9 +113,17 @@ fn assume_role(
     let session = state.issue(assumed, Duration::from_secs(seconds), fault);
     let identity = session.attributes.source_identity.as_deref();
     let identity_xml = identity.map(|identity| element("SourceIdentity", identity));
+    let packed = session.attributes.packed_percent();
+    let packed_xml = packed.map(|percent| {
+        let percent = percent.to_string();
+        element("PackedPolicySize", &percent) + &element("SessionTokenUtilization", &percent)
+    });
     Ok(Success {
         action: "AssumeRole",
-        result_xml: assumed_xml + &credentials(&session) + &identity_xml.unwrap_or_default(),
+        result_xml: assumed_xml
+            + &credentials(&session)
+            + &packed_xml.unwrap_or_default()
+            + &identity_xml.unwrap_or_default(),
         issued_access_key_id: Some(session.access_key_id),
     })
 }
@@ -161,7 +170,8 @@ fn session_token(
         return Err(ApiError::forbidden("AccessDenied", message));
     }
     let seconds = validate::duration_seconds(params, 43_200, 129_600)?;
-    let principal = Principal { kind: PrincipalKind::UserSession, ..caller };
+    let has_mfa = state.mfa.check(params)?;
+    let principal = Principal { kind: PrincipalKind::UserSession, has_mfa, ..caller };
     let session = state.issue(principal, Duration::from_secs(seconds), fault);
     Ok(Success {
         action: "GetSessionToken",
@@ -186,6 +196,7 @@ fn assumed_role(state: &mut State, role: &RoleArn<'_>, session_name: &str) -> Pr
         arn: format!("arn:{partition}:sts::{account_id}:assumed-role/{name}/{session_name}"),
         user_id: format!("{role_id}:{session_name}"),
         attributes: SessionAttributes::default(),
+        has_mfa: false,
     }
 }
 

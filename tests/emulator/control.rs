@@ -26,6 +26,11 @@ struct SettingsChange {
     session_lifetime_seconds: Option<f64>,
     token_length: Option<(usize, usize)>,
     clock_offset_seconds: Option<i64>,
+    source_lifetime_seconds: Option<f64>,
+    /// Empty for none, as the two below.
+    instance_role: Option<String>,
+    container_role: Option<String>,
+    container_token: Option<String>,
     #[serde(default)]
     roles: HashMap<String, RoleRules>,
 }
@@ -36,6 +41,13 @@ struct SettingsChange {
 struct Choice {
     user_code: String,
     decision: Decision,
+}
+
+/// The MFA device whose next code is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceAsked {
+    serial: String,
 }
 
 /// Answers a request for `path`, which comes without the prefix.
@@ -71,6 +83,14 @@ fn handle(
         (&Method::DELETE, "faults") => {
             shared.clear_faults();
             Ok(json!({}))
+        }
+        (&Method::POST, "rotate") => {
+            shared.state.lock().sources.rotate();
+            Ok(json!({}))
+        }
+        (&Method::POST, "mfa") => {
+            let DeviceAsked { serial } = parse(&request.body).map_err(wrong)?;
+            Ok(json!({ "code": shared.state.lock().mfa.show(&serial) }))
         }
         (&Method::POST, "settings") => {
             let change: SettingsChange = parse(&request.body).map_err(wrong)?;
@@ -133,10 +153,31 @@ impl SettingsChange {
     /// Applies all of the change, or nothing of it.
     fn apply(self, state: &mut State) -> Result<(), String> {
         let mut settings = state.settings.clone();
-        if let Some(seconds) = self.session_lifetime_seconds {
-            let lifetime = Duration::try_from_secs_f64(seconds)
-                .map_err(|error| format!("session_lifetime_seconds: {error}"))?;
-            settings.session_lifetime = (!lifetime.is_zero()).then_some(lifetime);
+        for (name, seconds, setting) in [
+            (
+                "session_lifetime_seconds",
+                self.session_lifetime_seconds,
+                &mut settings.session_lifetime,
+            ),
+            (
+                "source_lifetime_seconds",
+                self.source_lifetime_seconds,
+                &mut settings.source_lifetime,
+            ),
+        ] {
+            let Some(seconds) = seconds else { continue };
+            let lifetime =
+                Duration::try_from_secs_f64(seconds).map_err(|error| format!("{name}: {error}"))?;
+            *setting = (!lifetime.is_zero()).then_some(lifetime);
+        }
+        for (text, setting) in [
+            (self.instance_role, &mut settings.instance_role),
+            (self.container_role, &mut settings.container_role),
+            (self.container_token, &mut settings.container_token),
+        ] {
+            if let Some(text) = text {
+                *setting = Some(text).filter(|text| !text.is_empty());
+            }
         }
         if let Some((min, max)) = self.token_length {
             settings.token_length = valid_token_length(min, max)?;

@@ -2,8 +2,8 @@
 //! plain HTTP, with signatures verified. It is no part of the daemon and uses none of its code.
 //!
 //! Actions: AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetCallerIdentity. Every role
-//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id or
-//! for claims of a web identity token.
+//! of every account exists and trusts every caller, unless [`RoleRules`] name whom it trusts, or
+//! ask for an external id, for MFA, or for claims of a web identity token.
 //! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
 //! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
 //! hour for chained roles), the forms of role ARNs, session names and external ids, and those of
@@ -11,9 +11,11 @@
 //! roles assumed with it inherit its source identity and its transitive tags. Policies are not
 //! evaluated.
 //!
-//! At the same address is an IAM Identity Center, the OIDC service and the portal: `RegisterClient`,
-//! `StartDeviceAuthorization`, `CreateToken` (device codes and refresh tokens),
-//! `GetRoleCredentials`. The keys that the portal gives are good for STS.
+//! At the same address, by path, are two services that hand out keys of a role: the instance
+//! metadata service (`/latest/`, `IMDSv2` only) and the container credentials endpoint
+//! ([`Emulator::container_uri`], [`Emulator::pod_identity_uri`]). So is an IAM Identity Center, the
+//! OIDC service and the portal: `RegisterClient`, `StartDeviceAuthorization`, `CreateToken` (device
+//! codes and refresh tokens), `GetRoleCredentials`. The keys that any of them gives are good for STS.
 //!
 //! In process:
 //!
@@ -49,6 +51,12 @@
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
 //!                                           "allows_set_source_identity": false}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"trusts": ["210987654321"],
+//!                                           "requires_mfa": true}}}'
+//! # Keys of the instance and the container; an empty text is none.
+//! curl $STS/_emulator/settings -d '{"instance_role": "", "container_token": "secret",
+//!                                   "source_lifetime_seconds": 20}'
+//! curl -X POST $STS/_emulator/rotate
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"web_identity": {"issuer": "https://idp",
 //!                                           "audience": "sts.amazonaws.com", "subject": "me"}}}}'
 //! # IAM Identity Center: the user codes under way, what a person decides, and what goes wrong.
@@ -58,6 +66,8 @@
 //! # The issuer at $STS/oidc: a login is approved by its user code.
 //! curl $STS/_emulator/logins -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
 //! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
+//! # The next code of an MFA device.
+//! curl $STS/_emulator/mfa -d '{"serial": "arn:aws:iam::123456789012:mfa/dev"}'
 //! ```
 //!
 //! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
@@ -86,13 +96,16 @@ mod device;
 mod faults;
 mod issuer;
 mod keys;
+mod mfa;
 mod options;
 mod params;
 mod random;
 mod server;
 mod signature;
+mod sources;
 mod sso;
 mod state;
+mod trust;
 mod validate;
 mod web_identity;
 
@@ -176,6 +189,31 @@ impl Emulator {
         &self.base_secret_access_key
     }
 
+    /// What clients take for `AWS_CONTAINER_CREDENTIALS_FULL_URI`, as in ECS.
+    pub(crate) fn container_uri(&self) -> String {
+        self.endpoint() + sources::ECS_PATH
+    }
+
+    /// The same as in EKS with Pod Identity.
+    pub(crate) fn pod_identity_uri(&self) -> String {
+        self.endpoint() + sources::EKS_PATH
+    }
+
+    /// Changes any of the settings.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.state.lock().settings);
+    }
+
+    /// The tokens that the metadata service gave out, for tests that look for secrets.
+    pub(crate) fn instance_tokens(&self) -> Vec<String> {
+        self.shared.state.lock().sources.tokens()
+    }
+
+    /// Makes the instance and the container get new keys.
+    pub(crate) fn rotate_sources(&self) {
+        self.shared.state.lock().sources.rotate();
+    }
+
     /// Adds a fault after those already set; see [`FaultRule`] for which calls meet it.
     pub(crate) fn set_fault(&self, rule: impl Into<FaultRule>) {
         self.shared.state.lock().faults.add(rule.into());
@@ -210,6 +248,17 @@ impl Emulator {
     /// Sets the trust and the limits of one role.
     pub(crate) fn set_role(&self, role_name: &str, rules: RoleRules) {
         self.shared.state.lock().settings.roles.insert(role_name.to_owned(), rules);
+    }
+
+    /// The next code of the base user's MFA device of this serial number or ARN, good for one call at
+    /// any time. The device is made by its first code.
+    pub(crate) fn mfa_code(&self, serial: &str) -> String {
+        self.shared.state.lock().mfa.show(serial)
+    }
+
+    /// All codes that devices have shown so far.
+    pub(crate) fn mfa_codes(&self) -> Vec<String> {
+        self.shared.state.lock().mfa.shown()
     }
 
     /// The time by the emulated clock, which judges the sessions.

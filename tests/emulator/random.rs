@@ -44,6 +44,11 @@ pub(crate) fn user_code() -> String {
     format!("{}-{}", text(CONSONANTS, 4), text(CONSONANTS, 4))
 }
 
+/// Six digits, as an MFA device shows them.
+pub(crate) fn code() -> String {
+    text(b"0123456789", 6)
+}
+
 /// A request id in the form of a UUID.
 pub(crate) fn request_id() -> String {
     let hex = format!("{:032x}", fastrand::u128(..));

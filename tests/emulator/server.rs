@@ -25,6 +25,7 @@ use super::faults::Fault;
 use super::issuer;
 use super::params::ApiRequest;
 use super::random;
+use super::sources::{self, Asked};
 use super::sso::{self, Operation};
 use super::state::Shared;
 
@@ -110,8 +111,12 @@ async fn respond(
         return Ok(issuer::respond(&shared, &request, path));
     }
 
-    let operation = Operation::of(&request);
-    let action = operation.map_or_else(|| request.params.get("Action"), |it| Some(it.name()));
+    let (operation, asked) = (Operation::of(&request), Asked::of(request.uri.path()));
+    let action = match (operation, asked) {
+        (Some(operation), _) => Some(operation.name()),
+        (None, Some(asked)) => Some(asked.action()),
+        (None, None) => request.params.get("Action"),
+    };
     let mut cleared = shared.cleared.subscribe();
     let ticket = shared.begin(&request, action.unwrap_or_default());
     match &ticket.fault {
@@ -128,6 +133,11 @@ async fn respond(
     }
 
     let fault = ticket.fault.as_ref();
+    if let Some(asked) = asked {
+        let answer = sources::respond(&mut shared.state.lock(), &request, asked, fault);
+        shared.finish(&ticket, answer.result, answer.access_key_id);
+        return Ok(answer.response);
+    }
     let request_id = random::request_id();
     let (reply, now) = {
         let mut state = shared.state.lock();

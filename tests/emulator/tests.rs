@@ -14,10 +14,14 @@ mod control;
 mod faults;
 #[path = "tests/identity.rs"]
 mod identity;
+#[path = "tests/mfa.rs"]
+mod mfa;
 #[path = "tests/rules.rs"]
 mod rules;
 #[path = "tests/signatures.rs"]
 mod signatures;
+#[path = "tests/sources.rs"]
+mod sources;
 #[path = "tests/sso.rs"]
 mod sso;
 #[path = "tests/support.rs"]

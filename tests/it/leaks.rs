@@ -2,6 +2,8 @@
 //! said is provoked at the loudest log level, all of it is gathered, and searched for each secret
 //! in each form it may take.
 
+mod mfa;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +27,7 @@ const PLANTED: [(&str, &str); 2] = [
 
 /// Texts to look for, by what they are.
 #[derive(Default)]
-struct Secrets(Vec<(String, String)>);
+pub(crate) struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
     fn planted() -> Self {
@@ -37,13 +39,16 @@ impl Secrets {
     }
 
     /// The planted ones, the base key, and all that the emulator issued so far, answered or not.
-    fn of(scene: &Scene) -> Self {
+    pub(crate) fn of(scene: &Scene) -> Self {
         let mut secrets = Self::planted();
         secrets.add("the base secret key", scene.emulator.base_secret_access_key());
         for (number, session) in scene.emulator.issued_sessions().iter().enumerate() {
             let arn = &session.arn;
             secrets.add(&format!("secret key {number} ({arn})"), &session.secret_access_key);
             secrets.add(&format!("token {number} ({arn})"), &session.session_token);
+        }
+        for (number, secret) in scene.emulator.sso_secrets().iter().enumerate() {
+            secrets.add(&format!("secret {number} of IAM Identity Center"), secret);
         }
         secrets
     }
@@ -71,27 +76,27 @@ impl Secrets {
 
 /// What was said and where.
 #[derive(Default)]
-struct Evidence(Vec<(String, Vec<u8>)>);
+pub(crate) struct Evidence(Vec<(String, Vec<u8>)>);
 
 impl Evidence {
-    fn add(&mut self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+    pub(crate) fn add(&mut self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.0.push((place.into(), bytes.into()));
     }
 
-    fn output(&mut self, args: &[&str], output: &Output) {
+    pub(crate) fn output(&mut self, args: &[&str], output: &Output) {
         self.add(format!("stdout of {args:?}"), output.stdout.clone());
         self.add(format!("stderr of {args:?}"), output.stderr.clone());
     }
 
     /// Runs a command whose output holds no keys.
-    fn run(&mut self, scene: &Scene, args: &[&str]) -> i32 {
+    pub(crate) fn run(&mut self, scene: &Scene, args: &[&str]) -> i32 {
         let output = scene.run(args);
         self.output(args, &output);
         output.status.code().expect("no signal ends it")
     }
 
     /// All files below a directory.
-    fn files(&mut self, dir: &Path) {
+    pub(crate) fn files(&mut self, dir: &Path) {
         for path in tree(dir) {
             if path.is_file() {
                 self.add(path.display().to_string(), fs::read(&path).unwrap());
@@ -113,14 +118,14 @@ impl Evidence {
     }
 
     #[track_caller]
-    fn assert_clean(&self, secrets: &Secrets) {
+    pub(crate) fn assert_clean(&self, secrets: &Secrets) {
         let leaks = self.leaks(secrets);
         assert!(leaks.is_empty(), "secrets were found:\n{}", leaks.join("\n"));
     }
 
     /// Whether a text was said anywhere: that something was provoked is not taken for granted.
     #[track_caller]
-    fn assert_said(&self, words: &str) {
+    pub(crate) fn assert_said(&self, words: &str) {
         let said = self.0.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(words));
         assert!(said, "nobody said {words:?}");
     }
@@ -299,6 +304,62 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
         evidence.assert_said(words);
     }
     evidence.assert_clean(&Secrets::of(&scene));
+}
+
+/// Keys and tokens of the services that instances and containers have.
+#[test]
+fn sources_of_base_credentials_leave_no_secret_behind() {
+    let Some(scene) = Scene::mountable() else { return };
+    let token = "LetMeIn-9fXw2Lk7Qz4Rb8Tn1Vc6Hs3Yp5Dj0GaEu";
+    scene.emulator.configure(|settings| settings.container_token = Some(token.to_owned()));
+    fs::create_dir(scene.path("home/.aws")).unwrap();
+    let config = ["Ec2InstanceMetadata", "EcsContainer"].map(|source| {
+        let arn = arn(source);
+        format!("[profile {source}]\nrole_arn = {arn}\ncredential_source = {source}\n")
+    });
+    fs::write(scene.path("home/.aws/config"), config.concat()).unwrap();
+    let place = |command: &mut Command| {
+        command
+            .env("AWS_EC2_METADATA_DISABLED", "false")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", scene.emulator.endpoint())
+            .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", scene.emulator.container_uri())
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", token);
+    };
+    let roles = ["--role", "Ec2InstanceMetadata", "--role", "EcsContainer"];
+    let daemon = scene.mount_with(&[&["-vv"], &roles[..]].concat(), place);
+    let mut evidence = Evidence::default();
+    let look = |evidence: &mut Evidence| {
+        daemon.credentials();
+        evidence.run(&scene, &["status", "--json"]);
+        evidence.files(&scene.path("run"));
+        for role in ["Ec2InstanceMetadata", "EcsContainer"] {
+            let path = daemon.file(&format!("credmount/errors/{role}"));
+            evidence.add(format!("errors/{role}"), fs::read(path).unwrap());
+        }
+        let mut check = scene.credmount(&[&["check", "-vv"], &roles[..]].concat());
+        place(&mut check);
+        evidence.output(&["check"], &check.output().unwrap());
+    };
+    look(&mut evidence);
+    // The services refuse, fail and hand out keys that are over.
+    let refresh = ["refresh", daemon.argument()];
+    scene.emulator.configure(|settings| settings.container_token = Some("another".to_owned()));
+    scene.emulator.set_fault(Fault::Deny.for_action("InstanceCredentials").times(2));
+    evidence.run(&scene, &refresh);
+    look(&mut evidence);
+    scene.emulator.clear_faults();
+    scene.emulator.set_fault(Fault::ExpiredSession.for_action("InstanceCredentials"));
+    evidence.run(&scene, &refresh);
+    look(&mut evidence);
+    for words in ["session received", "AssumeRoleUnauthorizedAccess", "they expired at"] {
+        evidence.assert_said(words);
+    }
+    let mut secrets = Secrets::of(&scene);
+    secrets.add("the token of the container", token);
+    for token in scene.emulator.instance_tokens() {
+        secrets.add("a token of the metadata service", &token);
+    }
+    evidence.assert_clean(&secrets);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! IAM Identity Center: profiles that sign in, served live; and `credmount login`.
 
 mod login;
+mod secrets;
 mod states;
 
 use std::fs;

@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Served;
+use super::{Served, Shared};
+use crate::app::mfa::Codes;
 use crate::audit::Recorder;
 use crate::broker::{BoxFuture, Broker};
+use crate::clock::Clock;
 use crate::config::AddedMount;
 use crate::control::{Controlled, DaemonStatus, LeaseRequest, LoginAnswer, Request, Response};
 use crate::identity::{Login, Logins};
@@ -74,6 +76,8 @@ pub(super) struct Roster {
 #[derive(Debug, Default)]
 struct List {
     locked: bool,
+    /// What is wrong with the configuration.
+    broken: Option<String>,
     mounts: Vec<Listed>,
 }
 
@@ -94,13 +98,14 @@ impl Roster {
     }
 
     /// From now on these are the mounts.
-    pub(super) fn set(&self, locked: bool, mounts: &[Served]) {
+    pub(super) fn set(&self, locked: bool, broken: Option<String>, mounts: &[Served]) {
         let listed = |it: &Served| Listed {
             mountpoint: it.mount.plan.mountpoint.display().to_string(),
             service: it.mount.service.clone(),
             ends: it.added.as_ref().and_then(|(_, lease)| lease.until()).map(instant),
         };
-        *self.list.write() = List { locked, mounts: mounts.iter().map(listed).collect() };
+        let mounts = mounts.iter().map(listed).collect();
+        *self.list.write() = List { locked, broken, mounts };
     }
 
     fn select(&self, mount: Option<&str>) -> Vec<Listed> {
@@ -109,9 +114,18 @@ impl Roster {
         list.mounts.iter().filter(wanted).cloned().collect()
     }
 
+    /// The services of all mounts.
+    pub(super) fn services(&self) -> Vec<Arc<OpenService>> {
+        self.select(None).iter().map(|it| it.service.get()).collect()
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.list.read().locked
+    }
+
     /// What Prometheus is told of all mounts.
     fn metrics(&self) -> String {
-        let services: Vec<_> = self.select(None).iter().map(|it| it.service.get()).collect();
+        let services = self.services();
         let gauges: Vec<_> = services.iter().map(|service| service.gauges(View::ALL)).collect();
         let roles: Vec<Vec<_>> =
             gauges.iter().map(|gauges| gauges.iter().map(role_gauge).collect()).collect();
@@ -127,8 +141,17 @@ impl Roster {
         daemon_text(&mounts, &self.calls, &rest)
     }
 
-    /// One line about all roles, as in `prod: 47 min left, dev: failing`.
+    /// What is wrong with the configuration, if anything.
+    fn broken(&self) -> Option<String> {
+        self.list.read().broken.clone()
+    }
+
+    /// One line about all roles, as in `prod: 47 min left, dev: failing`, or about what is wrong.
     pub(super) fn summary(&self) -> String {
+        if let Some(broken) = self.broken() {
+            let first = broken.lines().next().unwrap_or_default();
+            return format!("configuration broken: {first}");
+        }
         let list = self.select(None);
         let roles: Vec<_> = list.iter().flat_map(|it| it.service.get().status().roles).collect();
         let mut told: Vec<String> = roles.iter().map(role_summary).collect();
@@ -146,6 +169,7 @@ impl Roster {
             let mut status = it.service.get().status();
             status.ends = it.ends;
             status.audit = self.recorder.status();
+            status.broken = self.broken();
             status
         });
         DaemonStatus {
@@ -173,20 +197,25 @@ const MOST_IN_SUMMARY: usize = 8;
 /// The commands of the control socket.
 #[derive(Debug)]
 pub(super) struct Control {
-    roster: Arc<Roster>,
-    broker: Arc<Broker>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) broker: Arc<Broker>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) codes: Arc<Codes>,
     logins: Arc<Logins>,
     orders: mpsc::Sender<Asked>,
 }
 
 impl Control {
-    pub(super) fn new(
-        roster: Arc<Roster>,
-        broker: Arc<Broker>,
-        logins: Arc<Logins>,
-        orders: mpsc::Sender<Asked>,
-    ) -> Self {
-        Self { roster, broker, logins, orders }
+    pub(super) fn new(roster: Arc<Roster>, shared: &Shared, orders: mpsc::Sender<Asked>) -> Self {
+        let (broker, clock) = (shared.broker.clone(), shared.clock.clone());
+        Self {
+            roster,
+            broker,
+            clock,
+            codes: shared.codes.clone(),
+            logins: shared.logins.clone(),
+            orders,
+        }
     }
 
     /// The identity of this name that a role of a mount needs.
@@ -223,7 +252,7 @@ impl Control {
 
     async fn refresh(&self, mount: Option<&str>, profile: Option<&str>) -> Result<()> {
         anyhow::ensure!(
-            !self.roster.list.read().locked,
+            !self.roster.is_locked(),
             "credmount is locked; credmount unlock fetches new sessions"
         );
         let services: Vec<_> =
@@ -231,6 +260,11 @@ impl Control {
         let mut chains: Vec<Arc<RoleChain>> = Vec::new();
         for service in &services {
             let served = service.publisher().served();
+            anyhow::ensure!(
+                served.failing.is_none(),
+                "the configuration is broken; credmount reload tries it again\n{}",
+                self.roster.broken().unwrap_or_default()
+            );
             match profile {
                 None => chains.extend(served.chains()),
                 Some(profile) => chains.extend(served.role(profile).map(|role| role.chain.clone())),
@@ -242,6 +276,7 @@ impl Control {
         if let (Some(profile), true) = (profile, chains.is_empty()) {
             anyhow::bail!("this mount has no role {profile}; credmount status lists its roles");
         }
+        self.renew_mfa(&chains).await;
         let mut flights = JoinSet::new();
         for chain in chains {
             let broker = self.broker.clone();
@@ -276,6 +311,7 @@ impl Controlled for Control {
                     let done = self.refresh(mount.as_deref(), profile.as_deref()).await;
                     done.map(|()| String::new())
                 }
+                Request::Mfa { device, code } => self.give_code(&device, code).await,
                 Request::Unmount { mount } => self.order(Order::Unmount(mount)).await,
                 Request::Metrics {} => Ok(self.roster.metrics()),
                 Request::Restart {} => self.order(Order::Restart).await,

@@ -3,11 +3,14 @@
 //! One task owns the mounts and does one thing after the other: start, what is asked over the
 //! control socket, signals, leases that are over, and stop. Readers never wait for it.
 
+mod broken;
 mod control;
 mod lease;
 mod live;
+mod mfa;
 mod mounts;
 mod observe;
+mod outset;
 mod reload;
 mod serve;
 mod signals;
@@ -27,6 +30,7 @@ use tokio::task::JoinSet;
 
 use super::blueprint::Blueprint;
 use super::lifeline::{Lifeline, names};
+use super::mfa::{Codes, notify};
 use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::schedule::Jitter;
@@ -43,9 +47,11 @@ use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
 use crate::sts::OidcClient;
 
+use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
 use lease::Lease;
-use live::{Ground, LiveMount};
+use live::LiveMount;
+use outset::Outset;
 use signals::Signals;
 use state::DaemonState;
 
@@ -64,6 +70,8 @@ struct Shared {
     log_file: Option<String>,
     /// Whether every mount says that it is locked.
     locked: bool,
+    /// What is wrong with the configuration that this daemon was started with, until it is mended.
+    broken: Option<Broken>,
     /// Where opens and everything else of note is recorded.
     recorder: Arc<Recorder>,
     /// The AssumeRole calls so far.
@@ -74,6 +82,8 @@ struct Shared {
     unit: Option<String>,
     /// What is under way in all mounts.
     traffic: Arc<Traffic>,
+    /// Where MFA codes come from.
+    codes: Arc<Codes>,
     /// Who is logged in at issuers.
     logins: Arc<Logins>,
 }
@@ -154,35 +164,45 @@ struct Daemon {
 /// the last mount is gone by `unmount` or by the hand of somebody else; then unmounts.
 ///
 /// # Errors
-/// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently.
+/// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently. If the
+/// settings are wrong, unless `lifeline` has kept mounts.
 pub(super) async fn run(
     blueprint: Blueprint,
-    settings: Settings,
+    settings: Result<Settings>,
     log_file: Option<String>,
     mut lifeline: Lifeline,
     ready: impl FnOnce(),
 ) -> Result<Ended> {
+    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
+    let codes = {
+        let without = Settings::default();
+        let settings = settings.as_ref().unwrap_or(&without);
+        let codes = Codes::new(settings, clock.clone());
+        // Before signals are ours: whoever is asked may end the program.
+        codes.ask_on_terminal(settings);
+        codes
+    };
     let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let state_file = blueprint.state_file(&runtime_dir);
-    let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let earlier = DaemonState::read(&state_file);
-    let (settings, mut added) = start::with_added(&blueprint, settings, earlier.added, clock.now());
-    let mut plans = blueprint.plans(&settings)?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
-    observe::next_log(&settings, &recorder)?.apply(&recorder).await;
+    let kept = KeptMounts { lifeline: &lifeline, runtime_dir: &runtime_dir };
+    let outset = Outset::new(&blueprint, settings, earlier.added, &recorder, kept, clock.now())?;
+    let Outset { settings, mut plans, added, log, broken } = outset;
+    log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
-    let of_daemon = Some(logins.clone());
-    let source = blueprint.surroundings.sts(&settings, clock.clone(), observer, of_daemon).await;
+    let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
+    let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
     broker.limit_calls(settings.sts_calls_per_second);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
-    let shared = Shared {
+    let mut shared = Shared {
         broker: broker.clone(),
         clock: clock.clone(),
         runtime_dir,
@@ -190,20 +210,22 @@ pub(super) async fn run(
         log_file,
         // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
         locked: earlier.locked && lifeline.is_in_use(),
+        broken,
         recorder: recorder.clone(),
         calls: calls.clone(),
         manager,
         unit,
         traffic: Traffic::new(settings.max_waiting_opens),
-        logins: logins.clone(),
+        codes,
+        logins,
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
     plans.retain(|plan| !start::was_removed(plan, &lifeline));
     let remaining = plans.len();
-    let mounts = start::prepare(plans, &shared, &base_files, &mut lifeline)?;
+    let mounts = start::prepare_or_hold(plans, &mut shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
-    if remaining == 0 && wanted > 0 {
+    if remaining == 0 && (wanted > 0 || shared.broken.is_some()) {
         DaemonState::default().keep(&state_file);
         return Ok(Ended::Stopped);
     }
@@ -239,32 +261,20 @@ pub(super) async fn run(
         happen,
         happenings,
     };
-    for (plan, ground) in mounts {
-        let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
-        let own = own.map(|at| added.swap_remove(at));
-        let kept = matches!(ground, Ground::Kept(..));
-        match daemon.mount(plan, ground, own).await {
-            Ok(()) => {}
-            // It stays kept: a later daemon may serve it.
-            Err(error) if kept => return Err(error),
-            Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
-            Err(error) => {
-                // The error that led here is the one to tell; others are in the log.
-                let _ = daemon.unmount_all();
-                return Err(error);
-            }
-        }
-    }
+    daemon.mount_all(mounts, added, takes_over).await?;
     daemon.expected.clear();
     daemon.remember();
     daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
-    let control = Control::new(daemon.roster.clone(), daemon.shared.broker.clone(), logins, ask);
+    let control = Control::new(daemon.roster.clone(), &daemon.shared, ask);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
     ready();
     let (roster, traffic) = (daemon.roster.clone(), daemon.shared.traffic.clone());
     tasks.spawn(watchdog::feed(roster, traffic, lifeline.manager, lifeline.watchdog));
+    let (roster, broker) = (daemon.roster.clone(), &daemon.shared.broker);
+    let needed = move || roster.mfa_needed();
+    tasks.spawn(notify(daemon.shared.codes.clone(), broker.changes(), needed));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
 }
@@ -287,7 +297,8 @@ impl Daemon {
             [of_mounts, self.expected.clone()].concat()
         };
         self.keeper.keep(chains);
-        self.roster.set(self.shared.locked, &self.mounts);
+        let broken = self.shared.broken.as_ref().map(|broken| broken.told.clone());
+        self.roster.set(self.shared.locked, broken, &self.mounts);
     }
 }
 

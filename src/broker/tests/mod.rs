@@ -5,6 +5,8 @@ mod failures;
 mod faults;
 mod fleet;
 mod kept;
+mod logins;
+mod mfa;
 mod renewal;
 mod trouble;
 

@@ -41,8 +41,8 @@ pub struct Flags {
     pub source_identity: Option<String>,
     /// `--tag`, as `KEY=VALUE`.
     pub tags: Vec<String>,
-    /// `--transitive-tag`.
-    pub transitive_tags: Vec<String>,
+    /// `--transitive-tag-key`.
+    pub transitive_tag_keys: Vec<String>,
     /// `--policy`: JSON.
     pub policy: Option<String>,
     /// `--policy-arn`.
@@ -75,6 +75,14 @@ pub struct Flags {
     pub verbose: u8,
     /// `-q`.
     pub quiet: bool,
+    /// `--mfa-process`: a command.
+    pub mfa_process: Option<String>,
+    /// `--mfa-session-duration`.
+    pub mfa_session_duration: Option<String>,
+    /// `--mfa-prompt`: `terminal`, `systemd` or `none`.
+    pub mfa_prompt: Option<String>,
+    /// `--notify`.
+    pub notify: bool,
 }
 
 /// A mount of `credmount add`. It crosses the control socket.
@@ -118,7 +126,7 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                 OptionKey::SessionName => text(&flags.session_name),
                 OptionKey::SourceIdentity => text(&flags.source_identity),
                 OptionKey::Tags => list(key, &flags.tags),
-                OptionKey::TransitiveTags => list(key, &flags.transitive_tags),
+                OptionKey::TransitiveTagKeys => list(key, &flags.transitive_tag_keys),
                 OptionKey::Policy => text(&flags.policy),
                 OptionKey::PolicyArns => list(key, &flags.policy_arns),
                 OptionKey::ReaderPath => text(&flags.reader_path),
@@ -137,6 +145,10 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                     (flags.verbose > 0).then(|| Raw::Integer(flags.verbose.to_string()))
                 }
                 OptionKey::Quiet => switch(flags.quiet),
+                OptionKey::MfaProcess => text(&flags.mfa_process),
+                OptionKey::MfaSessionDuration => text(&flags.mfa_session_duration),
+                OptionKey::MfaPrompt => text(&flags.mfa_prompt),
+                OptionKey::Notify => switch(flags.notify),
             };
             Some((key, Sourced::new(value?, origin(key))))
         })

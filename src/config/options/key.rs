@@ -16,7 +16,7 @@ pub(in crate::config) enum OptionKey {
     SessionName,
     SourceIdentity,
     Tags,
-    TransitiveTags,
+    TransitiveTagKeys,
     Policy,
     PolicyArns,
     ReaderPath,
@@ -33,6 +33,10 @@ pub(in crate::config) enum OptionKey {
     LogFormat,
     Verbose,
     Quiet,
+    MfaProcess,
+    MfaSessionDuration,
+    MfaPrompt,
+    Notify,
 }
 
 /// What the text of a variable stands for.
@@ -49,7 +53,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 30] = [
+    pub(in crate::config) const ALL: [Self; 34] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -63,7 +67,7 @@ impl OptionKey {
         Self::SessionName,
         Self::SourceIdentity,
         Self::Tags,
-        Self::TransitiveTags,
+        Self::TransitiveTagKeys,
         Self::Policy,
         Self::PolicyArns,
         Self::ReaderPath,
@@ -80,6 +84,10 @@ impl OptionKey {
         Self::LogFormat,
         Self::Verbose,
         Self::Quiet,
+        Self::MfaProcess,
+        Self::MfaSessionDuration,
+        Self::MfaPrompt,
+        Self::Notify,
     ];
 
     /// The options of one mount that others do not take over: said for all, they are about the
@@ -103,7 +111,7 @@ impl OptionKey {
             Self::SessionName => "session_name",
             Self::SourceIdentity => "source_identity",
             Self::Tags => "tags",
-            Self::TransitiveTags => "transitive_tags",
+            Self::TransitiveTagKeys => "transitive_tag_keys",
             Self::Policy => "policy",
             Self::PolicyArns => "policy_arns",
             Self::ReaderPath => "reader_path",
@@ -120,6 +128,10 @@ impl OptionKey {
             Self::LogFormat => "log_format",
             Self::Verbose => "verbose",
             Self::Quiet => "quiet",
+            Self::MfaProcess => "mfa_process",
+            Self::MfaSessionDuration => "mfa_session_duration",
+            Self::MfaPrompt => "mfa_prompt",
+            Self::Notify => "notify",
         }
     }
 
@@ -131,7 +143,7 @@ impl OptionKey {
     /// `--session-duration`. A flag that repeats is called as what it gives once.
     pub(in crate::config) fn flag(self) -> String {
         let name = match self {
-            Self::Tags | Self::TransitiveTags | Self::PolicyArns => {
+            Self::Tags | Self::TransitiveTagKeys | Self::PolicyArns => {
                 self.name().strip_suffix('s').unwrap_or(self.name())
             }
             _ => self.name(),
@@ -155,10 +167,11 @@ impl OptionKey {
             | Self::AuditJournal
             | Self::Background
             | Self::Supervise
-            | Self::Quiet => Kind::Switch,
+            | Self::Quiet
+            | Self::Notify => Kind::Switch,
             Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
-            Self::Tags | Self::TransitiveTags => Kind::List(','),
+            Self::Tags | Self::TransitiveTagKeys => Kind::List(','),
             Self::Allow => Kind::List(';'),
             _ => Kind::Text,
         }
@@ -175,10 +188,10 @@ impl OptionKey {
             Self::MaxWaitingOpens => "4096",
             Self::StsCallsPerSecond => "3",
             Self::ExternalId => "my-external-id",
-            Self::SessionName => "my-host",
+            Self::SessionName => "{user}-{time}",
             Self::SourceIdentity => "jane",
             Self::Tags => "team=search",
-            Self::TransitiveTags => "team",
+            Self::TransitiveTagKeys => "team",
             Self::Policy => "{…}",
             Self::PolicyArns => "arn:aws:iam::aws:policy/ReadOnlyAccess",
             Self::ReaderPath => "/root/.aws",
@@ -188,13 +201,17 @@ impl OptionKey {
             Self::OnAuditFailure => "refuse",
             Self::LogFormat => "json",
             Self::Verbose => "1",
+            Self::MfaProcess => "ykman oath accounts code -s aws",
+            Self::MfaSessionDuration => "36h",
+            Self::MfaPrompt => "systemd",
             Self::LiveOnly
             | Self::WritableCaches
             | Self::AllowOther
             | Self::AuditJournal
             | Self::Background
             | Self::Supervise
-            | Self::Quiet => "true",
+            | Self::Quiet
+            | Self::Notify => "true",
         }
     }
 }

@@ -13,11 +13,12 @@ use super::allow::{self, RuleSpec};
 use super::attributes::{self, LayeredAttributes};
 use super::error::{Origin, Report};
 use super::layer::{Layer, Layered, Sourced};
+use super::mfa;
 use super::paths;
 use super::raw::{Problems, Raw};
-use super::settings::{LogFormat, OnAuditFailure};
+use super::settings::{LogFormat, MfaPrompt, OnAuditFailure};
 use super::value;
-use crate::model::{ExternalId, RegionName, RoleSessionName};
+use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
 pub(super) use self::flags::from_flags;
 pub use self::flags::{AddedMount, Flags};
@@ -41,7 +42,7 @@ pub(super) struct Options {
     pub(super) max_waiting_opens: Layered<usize>,
     pub(super) sts_calls_per_second: Layered<NonZeroU8>,
     pub(super) external_id: Layered<ExternalId>,
-    pub(super) session_name: Layered<RoleSessionName>,
+    pub(super) session_name: Layered<SessionNameTemplate>,
     pub(super) attributes: LayeredAttributes,
     pub(super) reader_path: Layered<String>,
     pub(super) live_only: Layered<bool>,
@@ -57,6 +58,10 @@ pub(super) struct Options {
     pub(super) log_format: Layered<LogFormat>,
     pub(super) verbose: Layered<u8>,
     pub(super) quiet: Layered<bool>,
+    pub(super) mfa_process: Layered<String>,
+    pub(super) mfa_session_duration: Layered<Duration>,
+    pub(super) mfa_prompt: Layered<MfaPrompt>,
+    pub(super) notify: Layered<bool>,
 }
 
 impl Options {
@@ -72,7 +77,7 @@ impl Options {
         let any = |_: &str, text: &str| Ok::<_, String>(text.to_owned());
         let region = |_: &str, text: &str| RegionName::parse(text);
         let external_id = |_: &str, text: &str| ExternalId::parse(text);
-        let session_name = |_: &str, text: &str| RoleSessionName::parse(text);
+        let session_name = |_: &str, text: &str| SessionNameTemplate::parse(text);
         let path = |key: &str, text: &str| paths::absolute(key, text, home);
         let mut options = Taken { own, common, report };
         Self {
@@ -90,7 +95,8 @@ impl Options {
             attributes: LayeredAttributes {
                 source_identity: options.each(Key::SourceIdentity, attributes::source_identity),
                 tags: options.each(Key::Tags, attributes::tags),
-                transitive_tags: options.each(Key::TransitiveTags, attributes::transitive_tags),
+                transitive_tag_keys: options
+                    .each(Key::TransitiveTagKeys, attributes::transitive_tag_keys),
                 policy: options.each(Key::Policy, attributes::policy),
                 policy_arns: options.each(Key::PolicyArns, attributes::policy_arns),
             },
@@ -108,6 +114,10 @@ impl Options {
             log_format: options.text(Key::LogFormat, LogFormat::parse),
             verbose: options.number(Key::Verbose, value::count),
             quiet: options.switch(Key::Quiet),
+            mfa_process: options.text(Key::MfaProcess, mfa::process),
+            mfa_session_duration: options.text(Key::MfaSessionDuration, mfa::session_duration),
+            mfa_prompt: options.text(Key::MfaPrompt, MfaPrompt::parse),
+            notify: options.switch(Key::Notify),
         }
     }
 

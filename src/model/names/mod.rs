@@ -4,13 +4,20 @@
 
 mod arn;
 mod attributes;
+mod mfa;
 mod partition;
+mod session_name;
 mod text;
 mod url;
 
 pub use arn::RoleArn;
 pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
+pub use mfa::MfaDevice;
 pub use partition::{Partition, RegionName};
+pub use session_name::{
+    LONGEST_SESSION_NAME, SESSION_TIME_LEN, SessionNamePart, SessionNamePattern,
+    SessionNameTemplate, legal_session_name,
+};
 pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
 pub use url::ServiceUrl;
 

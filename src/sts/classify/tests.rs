@@ -11,6 +11,19 @@ fn each_answer_has_its_cause() {
         (403, "AccessDenied", "User: x is not authorized", Cause::AccessDenied),
         (403, "AccessDeniedException", "", Cause::AccessDenied),
         (
+            403,
+            "AccessDenied",
+            "MultiFactorAuthentication failed with invalid MFA one time pass code.",
+            Cause::MfaCodeRejected,
+        ),
+        (
+            403,
+            "AccessDenied",
+            "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your \
+             MFA serial number is valid and associated with this user.",
+            Cause::MfaCodeRejected,
+        ),
+        (
             400,
             "ValidationError",
             "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",

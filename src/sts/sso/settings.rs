@@ -13,6 +13,9 @@ use crate::model::RegionName;
 /// The scope that gives role credentials, and a refresh token.
 const ACCOUNT_ACCESS: &str = "sso:account:access";
 
+/// So many profiles are followed; a loop ends there, too.
+const LONGEST_CHAIN: usize = 16;
+
 /// What one signs in to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SsoSession {
@@ -118,6 +121,21 @@ pub(super) fn session_of_profile(
     Some(session(&subject, None, Some(start_url), value(profile, "sso_region"), None))
 }
 
+/// The same for the profile at the start of the chain of `source_profile` that begins with `name`.
+pub(super) fn session_behind(
+    sections: &ProfileSet,
+    name: &str,
+) -> Option<Result<SsoSession, String>> {
+    let mut at = name;
+    for _ in 0..LONGEST_CHAIN {
+        if let Some(found) = session_of_profile(sections, at) {
+            return Some(found);
+        }
+        at = value(sections.get_profile(at)?, "source_profile")?;
+    }
+    None
+}
+
 /// The `[sso-session NAME]` of this name.
 pub(super) fn session_of_name(
     sections: &ProfileSet,
@@ -174,4 +192,119 @@ fn sha1_hex(text: &str) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     hex
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::profile::load;
+    use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+    use aws_types::os_shim_internal::{Env, Fs};
+
+    use super::*;
+
+    async fn sections(config: &str) -> ProfileSet {
+        let files = EnvConfigFiles::builder()
+            .with_contents(EnvConfigFileKind::Config, config)
+            .with_contents(EnvConfigFileKind::Credentials, "")
+            .build();
+        load(&Fs::real(), &Env::from_slice(&[]), &files, None).await.unwrap()
+    }
+
+    const PLACE: &str = "sso_region = eu-west-1\nsso_start_url = https://s\n";
+    const ROLE: &str = "sso_account_id = 123456789012\nsso_role_name = Admin\n";
+
+    #[tokio::test]
+    async fn a_session_of_a_name_asks_for_refresh_and_one_of_a_profile_cannot() {
+        let config = format!(
+            "[profile a]\nsso_session = s\n{ROLE}[sso-session s]\n{PLACE}[profile b]\n{ROLE}{PLACE}"
+        );
+        let sections = sections(&config).await;
+        let a = profile(&sections, "a").unwrap().unwrap();
+        assert_eq!((a.account_id.as_str(), a.role_name.as_str()), ("123456789012", "Admin"));
+        assert_eq!(
+            (a.session.label(), &*a.session.scopes),
+            ("s", &[ACCOUNT_ACCESS.to_owned()][..])
+        );
+        let b = profile(&sections, "b").unwrap().unwrap();
+        assert_eq!((b.session.label(), b.session.scopes.len()), ("https://s", 0));
+        assert_ne!(a.session.registration_name(), b.session.registration_name());
+        let labels: Vec<_> = sessions(&sections).iter().map(|s| s.label().to_owned()).collect();
+        assert_eq!(labels, ["https://s", "s"]);
+    }
+
+    /// The names that the AWS SDKs test theirs with.
+    #[test]
+    fn the_file_of_a_sign_in_is_named_as_in_every_sdk() {
+        assert_eq!(sha1_hex("admin"), "d033e22ae348aeb5660fc2140aec35850c4da997");
+        assert_eq!(sha1_hex("dev-scopes"), "75e4d41276d8bd17f85986fc6cccef29fd725ce3");
+    }
+
+    #[tokio::test]
+    async fn the_sign_in_behind_a_chain_of_profiles_is_found_and_a_loop_ends() {
+        let config = format!(
+            "[profile a]\nrole_arn = r\nsource_profile = b\n[profile b]\nrole_arn = r\n\
+             source_profile = c\n[profile c]\n{ROLE}{PLACE}[profile d]\nrole_arn = r\n\
+             source_profile = d\n"
+        );
+        let sections = sections(&config).await;
+        let label = |name: &str| {
+            session_behind(&sections, name).map(|found| found.unwrap().label().to_owned())
+        };
+        assert_eq!(label("a").as_deref(), Some("https://s"));
+        assert_eq!((label("d"), label("e")), (None, None));
+    }
+
+    #[tokio::test]
+    async fn scopes_are_a_list() {
+        let config = format!("[sso-session s]\n{PLACE}sso_registration_scopes = a:b, c:d\n");
+        let found = session_of_name(&sections(&config).await, "s").unwrap().unwrap();
+        assert_eq!(found.scopes, ["a:b", "c:d"]);
+    }
+
+    #[tokio::test]
+    async fn a_profile_with_another_source_is_none_of_ours() {
+        for other in [
+            "role_arn = arn:aws:iam::1:role/a\nsource_profile = p\n",
+            "credential_source = Environment\n",
+            "web_identity_token_file = /t\nrole_arn = arn:aws:iam::1:role/a\n",
+        ] {
+            let config = format!("[profile p]\n{ROLE}{PLACE}{other}");
+            assert_eq!(profile(&sections(&config).await, "p"), None, "{other}");
+        }
+        let plain = sections("[profile p]\naws_access_key_id = A\n").await;
+        assert_eq!(profile(&plain, "p"), None);
+        assert_eq!(profile(&plain, "q"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_told() {
+        for (config, words) in [
+            (
+                format!("[profile p]\nsso_session = s\n{ROLE}"),
+                "there is no section [sso-session s]",
+            ),
+            (format!("[profile p]\n{PLACE}sso_role_name = r\n"), "has no sso_account_id"),
+            (format!("[profile p]\n{PLACE}sso_account_id = 1\n"), "has no sso_role_name"),
+            (format!("[profile p]\n{ROLE}sso_start_url = https://s\n"), "has no sso_region"),
+            (
+                format!(
+                    "[profile p]\nsso_session = s\n{ROLE}[sso-session s]\nsso_region = eu-west-1\n"
+                ),
+                "section [sso-session s] has no sso_start_url",
+            ),
+            (
+                format!(
+                    "[profile p]\nsso_session = s\nsso_region = us-east-1\n{ROLE}[sso-session s]\n{PLACE}"
+                ),
+                "have different sso_region",
+            ),
+            (
+                format!("[profile p]\n{ROLE}sso_start_url = u\nsso_region = no region\n"),
+                "sso_region of profile",
+            ),
+        ] {
+            let error = profile(&sections(&config).await, "p").unwrap().unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! One sign-in over time: which token is good, when it is exchanged, and which ones AWS has refused.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::cache::{CacheError, Mark, Refresh, Registration, Token, TokenCache, mark};
 use super::settings::{SsoProfile, SsoSession};
@@ -31,9 +33,25 @@ struct Memory {
     refused: Option<Secret>,
     /// The refresh token that gave nothing.
     spent: Option<Secret>,
-    /// Whether the log says that somebody has to sign in.
-    warned: bool,
+    state: State,
+    /// When somebody was told last that the file has changed.
+    told: Option<Instant>,
 }
+
+/// What became of the last attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Unknown,
+    /// AWS took the token.
+    Good,
+    /// Somebody has to sign in, and the log says so.
+    Needed,
+}
+
+/// A change of the file is told no sooner after the one before. Two daemons whose fresh tokens the
+/// portal refuses would else answer each other's exchange by one of their own, without a pause.
+const CHANGE_PAUSE: Duration = Duration::from_secs(10);
 
 impl SignIn {
     pub(super) fn new(cache: TokenCache, file: PathBuf) -> Self {
@@ -135,30 +153,47 @@ impl SignIn {
 
     /// The portal does not accept this token.
     pub(super) fn refused(&self, token: &Secret) {
-        self.memory.lock().refused = Some(token.clone());
+        let mut memory = self.memory.lock();
+        memory.refused = Some(token.clone());
+        memory.state = match memory.state {
+            State::Good => State::Unknown,
+            other => other,
+        };
     }
 
     /// A token was accepted.
     pub(super) fn healed(&self, session: &SsoSession) {
-        if std::mem::take(&mut self.memory.lock().warned) {
+        let before = std::mem::replace(&mut self.memory.lock().state, State::Good);
+        if before == State::Needed {
             tracing::info!(sign_in = session.label(), "signed in again");
         }
     }
 
     /// Says in the log that somebody has to sign in, once until somebody has.
     pub(super) fn warn_once(&self, error: &SessionError) {
-        if !std::mem::replace(&mut self.memory.lock().warned, true) {
+        let before = std::mem::replace(&mut self.memory.lock().state, State::Needed);
+        if before != State::Needed {
             tracing::warn!(%error, "a login is needed");
         }
     }
 
-    /// Whether the file is in another state than when it was read last.
-    pub(super) fn has_changed(&self) -> bool {
+    /// Whether it is worth to try again: the file is in another state than when it was read last, or
+    /// the sign-in was good for somebody else since.
+    pub(super) fn may_be_good(&self, now: Instant) -> bool {
+        if self.memory.lock().state == State::Good {
+            return true;
+        }
         if self.check().is_err() {
             return false;
         }
-        let seen = self.memory.lock().seen;
-        seen != Some(mark(&self.file))
+        let mark = mark(&self.file);
+        let mut memory = self.memory.lock();
+        let is_told = memory.told.is_some_and(|told| now < told + CHANGE_PAUSE);
+        if is_told || memory.seen == Some(mark) {
+            return false;
+        }
+        memory.told = Some(now);
+        true
     }
 
     fn is_good(&self, token: &Token) -> bool {
@@ -200,5 +235,97 @@ impl SignIn {
                 self.memory.lock().kept = Some((token.clone(), mark(&self.file)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::model::RegionName;
+
+    fn session() -> SsoSession {
+        SsoSession {
+            name: Some("corp".to_owned()),
+            start_url: "https://s".to_owned(),
+            region: RegionName::parse("eu-west-1").unwrap(),
+            scopes: Vec::new(),
+        }
+    }
+
+    fn token(text: &str) -> Token {
+        let expires_at = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        Token { access: Secret::new(text), expires_at, refresh: None }
+    }
+
+    fn sign_in(home: &std::path::Path) -> SignIn {
+        let cache = TokenCache { directory: home.join("cache"), above: |_| None };
+        let file = cache.file("name");
+        SignIn::new(cache, file)
+    }
+
+    #[test]
+    fn what_others_write_is_noticed_and_what_we_write_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let (ours, others) = (sign_in(home.path()), sign_in(home.path()));
+        let mut now = Instant::now();
+        let mut has_changed = || {
+            now += CHANGE_PAUSE;
+            ours.may_be_good(now)
+        };
+        assert!(has_changed(), "it was never looked at");
+        assert!(matches!(ours.read(), Err(CacheError::Missing)));
+        assert!(!has_changed());
+        others.keep(&session(), &token("a"));
+        assert!(has_changed());
+        assert_eq!(ours.read().unwrap(), token("a"));
+        assert!(!has_changed());
+        ours.keep(&session(), &token("b"));
+        assert!(!has_changed());
+        fs::remove_file(&ours.file).unwrap();
+        assert!(has_changed());
+    }
+
+    #[test]
+    fn all_who_wait_hear_of_a_good_sign_in_and_of_changes_only_now_and_then() {
+        let home = tempfile::tempdir().unwrap();
+        let sign_in = sign_in(home.path());
+        let now = Instant::now();
+        assert!(sign_in.may_be_good(now));
+        assert!(!sign_in.may_be_good(now), "that was told");
+        assert!(sign_in.may_be_good(now + CHANGE_PAUSE));
+        // The first one has read the file and found it good.
+        assert!(sign_in.read().is_err());
+        sign_in.healed(&session());
+        assert!(sign_in.may_be_good(now) && sign_in.may_be_good(now));
+        sign_in.warn_once(&SessionError::new("", Cause::LoginNeeded, ""));
+        assert!(!sign_in.may_be_good(now + CHANGE_PAUSE * 2));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_written_is_kept_until_another_stands_in_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let sign_in = sign_in(home.path());
+        sign_in.keep(&session(), &token("a"));
+        // No directory can be where a file is.
+        fs::rename(home.path().join("cache"), home.path().join("aside")).unwrap();
+        fs::write(home.path().join("cache"), "").unwrap();
+        sign_in.keep(&session(), &token("b"));
+        assert_eq!(sign_in.read().unwrap(), token("b"));
+        fs::remove_file(home.path().join("cache")).unwrap();
+        assert_eq!(sign_in.read().unwrap(), token("b"), "there is still no file");
+        fs::rename(home.path().join("aside"), home.path().join("cache")).unwrap();
+        assert_eq!(sign_in.read().unwrap(), token("a"), "somebody has put one there");
+    }
+
+    #[test]
+    fn a_refused_token_is_no_longer_good_and_the_next_one_is() {
+        let home = tempfile::tempdir().unwrap();
+        let sign_in = sign_in(home.path());
+        sign_in.refused(&token("a").access);
+        assert!(!sign_in.is_good(&token("a")));
+        assert!(sign_in.is_good(&token("b")));
     }
 }

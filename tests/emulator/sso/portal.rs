@@ -49,6 +49,7 @@ pub(super) fn role_credentials(
         account_id: account.to_owned(),
         arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{USER}"),
         user_id: format!("{role_id}:{USER}"),
+        has_mfa: false,
         attributes: SessionAttributes::default(),
     };
     let session = state.issue(principal, SESSION_DURATION, fault);

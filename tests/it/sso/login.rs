@@ -14,7 +14,7 @@ use crate::support::wait::now;
 use crate::support::{eventually, skipped, variable, wait_for};
 
 /// A `credmount login` under way, with the code that it shows.
-struct Login {
+pub(super) struct Login {
     child: Child,
     told: BufReader<std::process::ChildStdout>,
     code: String,
@@ -22,7 +22,7 @@ struct Login {
 }
 
 impl Login {
-    fn start(scene: &Scene, args: &[&str]) -> Self {
+    pub(super) fn start(scene: &Scene, args: &[&str]) -> Self {
         Self::of(scene.credmount(&[&["login"], args].concat()))
     }
 
@@ -42,12 +42,17 @@ impl Login {
         Self { child, told, code, page }
     }
 
-    fn decide(&self, scene: &Scene, decision: Decision) {
+    pub(super) fn decide(&self, scene: &Scene, decision: Decision) {
         assert!(scene.emulator.decide(&self.code, decision), "the code is under way");
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its exit code, and what it said after the code, on both ways.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(super) fn end(mut self) -> (Option<i32>, String) {
         let mut text = String::new();
         self.told.read_to_string(&mut text).unwrap();
         let output = self.child.wait_with_output().unwrap();
@@ -242,6 +247,7 @@ fn a_name_may_be_left_out_only_where_there_is_one_sign_in() {
     assert!(told.contains("corp") && told.contains(START_URL), "{told}");
     let told = refused(&["nobody"]);
     assert!(told.contains("'nobody' needs no sign-in") && told.contains("corp"), "{told}");
+    assert!(approve(&scene, &["behind"]).contains("signed in to corp"));
     let config = scene.path("home/.aws/config");
     fs::write(&config, "[profile broken]\nsso_session = gone\n").unwrap();
     assert!(refused(&[]).contains("no profile of the AWS files signs in"));

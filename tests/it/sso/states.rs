@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::*;
 use crate::emulator::{Fault, RoleRules};
 use crate::support::eventually;
+use crate::support::wait::now;
 
-const NEEDED: &str = "nobody is signed in, see credmount login";
+const NEEDED: &str = "nobody is signed in";
 
 fn cause(daemon: &Daemon<'_>) -> Option<String> {
     daemon.status()["roles"][0]["last_cause"].as_str().map(str::to_owned)
@@ -87,11 +88,17 @@ fn a_token_about_to_end_is_exchanged_and_the_next_one_written_for_all() {
 fn a_daemon_that_starts_before_anybody_has_signed_in_waits_for_it() {
     let Some(scene) = Scene::mountable() else { return };
     write_profiles(&scene);
-    let daemon = scene.mount(&["--role", "dev"]);
+    let third = format!("third={}", crate::support::arn("third"));
+    let roles = ["--role", "dev", "--role", "behind", "--role", &third, "--source-profile", "dev"];
+    let daemon = scene.mount(&roles);
     assert!(daemon.credentials().contains(NEEDED), "{}", daemon.credentials());
     assert_eq!(portal_calls(&scene), 0, "there is nothing to ask with");
+    let start = now();
     write_sign_in(&scene, CORP, &scene.emulator.sign_in(), true);
-    eventually("keys", || key(&daemon, "dev").is_some());
+    let served = |role: &str| key(&daemon, role).is_some();
+    eventually("all keys", || ["dev", "behind", "third"].into_iter().all(served));
+    // Well before anything is tried again by itself.
+    assert!(start.elapsed() < Duration::from_secs(10), "{}", daemon.log());
 }
 
 #[test]
@@ -142,6 +149,22 @@ fn a_token_that_the_portal_refuses_is_exchanged_before_a_login_is_needed() {
 }
 
 #[test]
+fn another_program_may_be_quicker_with_a_refresh_token() {
+    let Some(scene) = signed_in(true) else { return };
+    let daemon = scene.mount(&["--role", "dev"]);
+    scene.emulator.expire_access_tokens();
+    scene.emulator.revoke_refresh_tokens();
+    scene.emulator.set_fault(Fault::Slow { delay_ms: 1500 }.for_action("CreateToken"));
+    let refresh = scene.credmount(&["refresh"]).spawn().unwrap();
+    eventually("the exchange to begin", || scene.emulator.action_count("CreateToken") == 1);
+    // What the other one has got for it.
+    write_sign_in(&scene, CORP, &scene.emulator.sign_in(), true);
+    let refreshed = refresh.wait_with_output().unwrap();
+    assert!(refreshed.status.success(), "{}", daemon.log());
+    assert!(!daemon.log().contains("a login is needed"));
+}
+
+#[test]
 fn a_role_that_is_not_given_is_told_from_a_login_that_is_needed() {
     let Some(scene) = signed_in(true) else { return };
     let daemon = scene.mount(&["--role", "dev"]);
@@ -183,8 +206,10 @@ fn a_sign_in_is_neither_read_nor_written_through_a_mount_of_ours() {
     fs::rename(aws.join("config"), &config).unwrap();
     fs::rename(&aws, scene.path("aws")).unwrap();
     let run = |args: &[&str]| {
-        let output = scene.credmount(args).env("AWS_CONFIG_FILE", &config).output().unwrap();
-        String::from_utf8(output.stderr).unwrap()
+        let mut command = scene.credmount(args);
+        command.env("AWS_CONFIG_FILE", &config);
+        command.env("AWS_SHARED_CREDENTIALS_FILE", scene.path("none"));
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
     };
     let told = run(&["--role", "dev", "--background", aws.to_str().unwrap()]);
     let refreshed = run(&["refresh"]);

@@ -106,9 +106,33 @@ impl Scene {
 
     /// Mounts in the background on `mountpoint` with these arguments.
     pub(crate) fn mount_on(&self, mountpoint: PathBuf, args: &[&str]) -> Daemon<'_> {
+        self.mount_by(mountpoint, args, |command| command.output().expect("credmount runs"))
+    }
+
+    /// Mounts in the background on `live` with these arguments, in the environment that `prepare`
+    /// makes of the usual one.
+    pub(crate) fn mount_with(
+        &self,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon<'_> {
+        self.mount_by(self.path("live"), args, |command| {
+            prepare(command);
+            command.output().expect("credmount runs")
+        })
+    }
+
+    /// Mounts in the background on `mountpoint` by a command that `run` may change before it runs it.
+    pub(crate) fn mount_by(
+        &self,
+        mountpoint: PathBuf,
+        args: &[&str],
+        run: impl FnOnce(&mut Command) -> Output,
+    ) -> Daemon<'_> {
         let daemon = Daemon { scene: self, mountpoint };
         let mountpoint = daemon.mountpoint.to_str().expect("a path in UTF-8").to_owned();
-        let output = self.run(&[args, &["--background", &mountpoint]].concat());
+        let args = [args, &["--background", &mountpoint]].concat();
+        let output = run(&mut self.credmount(&args));
         assert!(output.status.success(), "mounting failed: {output:?}");
         daemon
     }

@@ -1,8 +1,48 @@
-//! What the operator can do about each kind of failure.
+//! What is said of each kind of failure: to readers, and to whoever has to mend it.
 
 use super::Cause;
 
 impl Cause {
+    /// One clause that says what happened. It stands in files that readers of the mount see, so
+    /// it has letters, digits, spaces, commas, hyphens and full stops only.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "AWS denied AssumeRole",
+            Self::SessionTagsDenied => "AWS denied the session tags",
+            Self::SourceIdentityDenied => "AWS denied the source identity",
+            Self::MalformedPolicy => "AWS cannot read the session policy",
+            Self::PolicyTooLarge => "the session policies and tags are too large",
+            Self::DurationTooLong => "the session duration is above the maximum of the role",
+            Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
+            Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
+            Self::BaseExpired => "the base credentials are expired",
+            Self::LoginNeeded => "nobody is signed in",
+            Self::NotAssigned => "IAM Identity Center does not give this role",
+            Self::BaseInvalid => "AWS does not accept the base credentials",
+            Self::NoBaseCredentials => "no base credentials were found",
+            Self::MfaCodeNeeded => "an MFA code is needed",
+            Self::MfaCodeRejected => "AWS did not accept the MFA code",
+            Self::MfaProcessFailed => "the mfa process gave no code",
+            Self::BaseSourceFailed => "the source of the base credentials failed",
+            Self::WebIdentityDenied => "AWS denied AssumeRoleWithWebIdentity",
+            Self::TokenInvalid => "AWS does not accept the web identity token",
+            Self::TokenExpired => "the web identity token is expired",
+            Self::TokenSourceFailed => "the source of the web identity token failed",
+            Self::Misconfigured => "the AWS configuration of this machine cannot be used",
+            Self::WrongRegion => "the region is disabled or in another partition",
+            Self::Rejected => "AWS refused a parameter of AssumeRole",
+            Self::Throttled => "AWS throttles AssumeRole calls",
+            Self::ServiceUnavailable => "AWS STS is unavailable",
+            Self::Network => "AWS STS cannot be reached",
+            Self::TimedOut => "no answer came in time",
+            Self::BadAnswer => "the answer of AWS STS was unusable",
+            Self::Busy => "too many programs wait for this role",
+            Self::Locked => "credmount is locked",
+            Self::Ended => "this mount was ended",
+            Self::Unconfigured => "the configuration of credmount is broken",
+        }
+    }
+
     /// What to do about it: whole sentences for the operator.
     #[expect(clippy::too_many_lines, reason = "a table with a row for each cause")]
     pub fn advice(self) -> &'static str {
@@ -11,9 +51,8 @@ impl Cause {
                 "Three things decide: the trust policy of the role must allow the calling \
                  identity sts:AssumeRole; the policies of the calling identity must allow \
                  sts:AssumeRole on the role; and the conditions of both must be met, such as \
-                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (credmount \
-                 cannot give an MFA code: use base credentials that carry MFA). A role that does \
-                 not exist gives the same answer."
+                 sts:ExternalId (see external_id) or aws:MultiFactorAuthPresent (see mfa_serial). \
+                 A role that does not exist gives the same answer."
             }
             Self::SessionTagsDenied => {
                 "Two things must allow sts:TagSession beside sts:AssumeRole: the trust policy of \
@@ -79,6 +118,20 @@ impl Cause {
                  token, or a role of the instance or container. A service does not see the \
                  environment of your shell."
             }
+            Self::MfaCodeNeeded => {
+                "Give the code that the device shows: credmount mfa. It is asked for and lasts for \
+                 all roles behind the device. A command that prints codes (mfa_process) needs nobody."
+            }
+            Self::MfaCodeRejected => {
+                "A code is good once, and for about a minute: wait for the next one, then credmount \
+                 mfa. If none is accepted, look at the clock of the device and at mfa_serial: aws \
+                 iam list-mfa-devices shows the devices of the user whose keys are used."
+            }
+            Self::MfaProcessFailed => {
+                "Run the mfa_process by hand as the same user, without a terminal for its input: it \
+                 has to print a code of six digits within 30 seconds. Meanwhile credmount mfa takes \
+                 a code."
+            }
             Self::BaseSourceFailed => {
                 "Run the credential_process of the profile by hand as the same user, or ask the \
                  metadata service with curl: it says there what is wrong."
@@ -117,7 +170,7 @@ impl Cause {
             }
             Self::Rejected => {
                 "Compare what AWS says with the settings of this role: role_arn, session_name, \
-                 external_id, session_duration, source_identity, tags, transitive_tags, policy_arns. \
+                 external_id, session_duration, source_identity, tags, transitive_tag_keys, policy_arns. \
                  A tag that comes along from the session before cannot be set again."
             }
             Self::Throttled => {
@@ -147,6 +200,10 @@ impl Cause {
             }
             Self::Locked => "credmount unlock serves again.",
             Self::Ended => "Start the container or program anew with a mount that is served.",
+            Self::Unconfigured => {
+                "Mend what credmount status and the log name; it is served again within seconds, \
+                 or at once by credmount reload."
+            }
         }
     }
 }
