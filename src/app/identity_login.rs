@@ -17,11 +17,15 @@ use crate::render::RoleStatus;
 /// An identity, and a mount whose daemon needs it.
 pub(super) type Awaited = (PathBuf, String);
 
-/// The identities of this name at which one can log in, one for each daemon; without a name, those
-/// that daemons wait for.
+/// The identities of this name, or of the role of this name, each with a mount that needs it; without
+/// a name, those that daemons wait for.
 pub(super) fn awaited(name: Option<&str>) -> Vec<Awaited> {
     let wanted = |role: &RoleStatus| match name {
-        Some(name) => role.identity.as_deref() == Some(name),
+        // Readers of a role are told its own name.
+        Some(name) => {
+            role.identity.is_some()
+                && [role.identity.as_deref(), Some(&*role.profile)].contains(&Some(name))
+        }
         None => role.identity.is_some() && role.last_cause.as_deref() == Some("LoginNeeded"),
     };
     distinct(daemons::roles().into_iter().filter(|(_, role)| wanted(role)))

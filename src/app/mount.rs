@@ -96,6 +96,7 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
     };
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let log_file = blueprint.log_file(&runtime_dir);
+    let mountpoints: Vec<PathBuf> = plans.iter().map(|plan| plan.mountpoint.clone()).collect();
     let Child { detached, supervised } = typed.child;
     // Who keeps mounts has started the process that is to serve them.
     let wants = |is: fn(&Settings) -> bool| settings.as_ref().is_ok_and(is);
@@ -106,7 +107,6 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
             refuse_served(&plan.mountpoint, &runtime_dir)?;
         }
     }
-    let mountpoints: Vec<PathBuf> = plans.iter().map(|plan| plan.mountpoint.clone()).collect();
     if background && !detached {
         let launched = background::launch(&log_file, typed.command)?;
         if let Ok(settings) = &settings

@@ -16,7 +16,7 @@ impl Cause {
             Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
             Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
             Self::BaseExpired => "the base credentials are expired",
-            Self::LoginNeeded => "nobody is signed in, see credmount login",
+            Self::LoginNeeded => "nobody is signed in",
             Self::NotAssigned => "IAM Identity Center does not give this role",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",

@@ -111,7 +111,7 @@ impl Logins {
     pub async fn logged_in(&self, identity: &Arc<OidcIdentity>) {
         let mut login = self.entry(identity).login.subscribe();
         if login.wait_for(|login| *login == Login::Done).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

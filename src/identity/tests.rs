@@ -1,1 +1,268 @@
+//! Logins over time, at a scripted issuer, in paused time.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::broker::BoxFuture;
+use crate::broker::testing::TestClock;
+use crate::clock::Clock as _;
+use crate::model::{OidcIdentity, Secret, ServiceUrl};
+
+/// Answers polls by a script, whose end is `authorization_pending`, and counts tokens.
+#[derive(Debug, Default)]
+struct Scripted {
+    polls: Mutex<VecDeque<Result<PollAnswer, IssuerError>>>,
+    polled_at: Mutex<Vec<Instant>>,
+    begun: Mutex<usize>,
+    /// How refresh tokens are answered: with the next access token, or an error.
+    refreshes: Mutex<VecDeque<Result<Tokens, IssuerError>>>,
+    refreshed_with: Mutex<Vec<String>>,
+    /// Access tokens that the token URL does not accept.
+    refused: Mutex<Vec<String>>,
+}
+
+fn tokens(access: &str, minutes: u64, refresh: Option<&str>) -> Tokens {
+    Tokens {
+        access: Secret::new(access),
+        lifetime: Some(Duration::from_mins(minutes)),
+        refresh: refresh.map(Secret::new),
+        id_token: None,
+    }
+}
+
+impl Issuer for Scripted {
+    fn begin<'a>(&'a self, _: &'a OidcIdentity) -> BoxFuture<'a, Result<DeviceGrant, IssuerError>> {
+        *self.begun.lock() += 1;
+        let prompt = LoginPrompt {
+            verification_uri: "https://a.example/device".to_owned(),
+            verification_uri_complete: None,
+            user_code: format!("CODE-{}", self.begun.lock()),
+        };
+        let grant = DeviceGrant {
+            prompt,
+            device_code: Secret::new("device"),
+            token_endpoint: url("https://a.example/token"),
+            interval: Duration::from_secs(5),
+            lifetime: Duration::from_mins(10),
+        };
+        Box::pin(async move { Ok(grant) })
+    }
+
+    fn poll<'a>(
+        &'a self,
+        _: &'a OidcIdentity,
+        _: &'a DeviceGrant,
+    ) -> BoxFuture<'a, Result<PollAnswer, IssuerError>> {
+        self.polled_at.lock().push(Instant::now());
+        let answer = self.polls.lock().pop_front().unwrap_or(Ok(PollAnswer::Pending));
+        Box::pin(async move { answer })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        _: &'a OidcIdentity,
+        refresh: &'a Secret,
+    ) -> BoxFuture<'a, Result<Tokens, IssuerError>> {
+        self.refreshed_with.lock().push(refresh.expose().to_owned());
+        let answer = self.refreshes.lock().pop_front();
+        let refused = || IssuerError::TokenRefused("invalid_grant".to_owned());
+        Box::pin(async move {
+            sleep(Duration::from_secs(1)).await;
+            answer.unwrap_or_else(|| Err(refused()))
+        })
+    }
+
+    fn token_for_aws<'a>(
+        &'a self,
+        _: &'a ServiceUrl,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<Secret, IssuerError>> {
+        let access = access.expose().to_owned();
+        let refused = self.refused.lock().contains(&access);
+        Box::pin(async move {
+            if refused {
+                return Err(IssuerError::TokenRefused("invalid_token".to_owned()));
+            }
+            Ok(Secret::new(format!("aws-by-{access}")))
+        })
+    }
+}
+
+fn url(text: &str) -> ServiceUrl {
+    ServiceUrl::parse(text).unwrap()
+}
+
+struct Scene {
+    issuer: Arc<Scripted>,
+    clock: Arc<TestClock>,
+    logins: Arc<Logins>,
+    identity: Arc<OidcIdentity>,
+}
+
+impl Scene {
+    fn new(token_url: Option<&str>) -> Self {
+        let (issuer, clock) = (Arc::<Scripted>::default(), Arc::new(TestClock::new()));
+        let identity = OidcIdentity {
+            name: "work".to_owned(),
+            issuer: url("https://a.example"),
+            client_id: "c".to_owned(),
+            scope: "openid".to_owned(),
+            audience: None,
+            token_url: token_url.map(url),
+        };
+        let logins = Arc::new(Logins::new(issuer.clone(), clock.clone()));
+        Self { issuer, clock, logins, identity: Arc::new(identity) }
+    }
+
+    /// One that is logged in with these tokens.
+    async fn logged_in(tokens: Tokens) -> Self {
+        let scene = Self::new(Some("https://a.example/aws"));
+        scene.issuer.polls.lock().push_back(Ok(PollAnswer::Granted(tokens)));
+        scene.logins.begin(&scene.identity).await.unwrap();
+        assert_eq!(scene.logins.ended(&scene.identity).await, Login::Done);
+        scene
+    }
+
+    async fn token(&self) -> Result<String, TokenError> {
+        let token = self.logins.token_for_aws(&self.identity).await;
+        token.map(|token| token.expose().to_owned())
+    }
+}
+
+fn needed(outcome: Result<String, TokenError>) -> String {
+    match outcome {
+        Err(TokenError::LoginNeeded(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_issuer_is_polled_at_its_pace_and_slower_after_slow_down() {
+    let scene = Scene::new(None);
+    scene.issuer.polls.lock().extend([
+        Ok(PollAnswer::Pending),
+        Ok(PollAnswer::SlowDown),
+        Err(IssuerError::Unreachable("down".to_owned())),
+        Ok(PollAnswer::Pending),
+        Ok(PollAnswer::Denied),
+    ]);
+    let start = Instant::now();
+    scene.logins.begin(&scene.identity).await.unwrap();
+    let end = scene.logins.ended(&scene.identity).await;
+    assert_eq!(end, Login::Over(LoginEnd::Denied));
+    let at: Vec<u64> =
+        scene.issuer.polled_at.lock().iter().map(|at| (*at - start).as_secs()).collect();
+    assert_eq!(at, [5, 10, 20, 40, 50]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_under_way_is_joined_and_one_that_is_over_is_not() {
+    let scene = Scene::new(None);
+    let first = scene.logins.begin(&scene.identity).await.unwrap();
+    assert_eq!(scene.logins.begin(&scene.identity).await.unwrap(), first);
+    let end = scene.logins.ended(&scene.identity).await;
+    assert_eq!(end, Login::Over(LoginEnd::Expired));
+    assert_ne!(scene.logins.begin(&scene.identity).await.unwrap(), first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_login_nobody_is_asked() {
+    let scene = Scene::new(Some("https://a.example/aws"));
+    assert_eq!(needed(scene.token().await), "run credmount login work");
+    assert!(scene.issuer.refreshed_with.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_login_hears_of_it() {
+    let scene = Scene::new(None);
+    let (logins, identity) = (scene.logins.clone(), scene.identity.clone());
+    let waits = tokio::spawn(async move { logins.logged_in(&identity).await });
+    sleep(Duration::from_mins(1)).await;
+    assert!(!waits.is_finished());
+    scene.issuer.polls.lock().push_back(Ok(PollAnswer::Granted(tokens("a", 60, None))));
+    scene.logins.begin(&scene.identity).await.unwrap();
+    waits.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_access_token_that_ends_is_renewed_once_for_all_who_need_it() {
+    let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
+    assert_eq!(scene.token().await.unwrap(), "aws-by-a1");
+    sleep(Duration::from_mins(60)).await;
+    scene.issuer.refreshes.lock().push_back(Ok(tokens("a2", 60, Some("r2"))));
+    let (first, second) = tokio::join!(scene.token(), scene.token());
+    assert_eq!((first.unwrap(), second.unwrap()), ("aws-by-a2".into(), "aws-by-a2".into()));
+    sleep(Duration::from_mins(60)).await;
+    // An issuer that gives no other refresh token means that the one before goes on.
+    scene.issuer.refreshes.lock().push_back(Ok(tokens("a3", 60, None)));
+    assert_eq!(scene.token().await.unwrap(), "aws-by-a3");
+    sleep(Duration::from_mins(60)).await;
+    scene.issuer.refreshes.lock().push_back(Ok(tokens("a4", 60, None)));
+    assert_eq!(scene.token().await.unwrap(), "aws-by-a4");
+    assert_eq!(*scene.issuer.refreshed_with.lock(), ["r1", "r2", "r2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_access_token_that_is_refused_is_renewed_once_and_then_the_login_is_over() {
+    let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
+    scene.issuer.refused.lock().push("a1".to_owned());
+    scene.issuer.refreshes.lock().push_back(Ok(tokens("a2", 60, Some("r2"))));
+    assert_eq!(scene.token().await.unwrap(), "aws-by-a2");
+    scene.issuer.refused.lock().push("a2".to_owned());
+    scene.issuer.refused.lock().push("a3".to_owned());
+    scene.issuer.refreshes.lock().push_back(Ok(tokens("a3", 60, Some("r3"))));
+    assert!(needed(scene.token().await).contains("invalid_token"));
+    assert_eq!(scene.logins.state(&scene.identity), Login::None);
+    assert_eq!(needed(scene.token().await), "run credmount login work");
+    assert_eq!(scene.issuer.refreshed_with.lock().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_is_refused_ends_the_login_and_one_that_cannot_be_sent_does_not() {
+    let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
+    sleep(Duration::from_mins(60)).await;
+    let down = Err(IssuerError::Unreachable("down".to_owned()));
+    scene.issuer.refreshes.lock().push_back(down);
+    let failed = TokenError::Failed("identity work: down".to_owned());
+    assert_eq!(scene.token().await, Err(failed));
+    assert!(needed(scene.token().await).contains("invalid_grant"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_refresh_token_a_login_ends_with_its_access_token() {
+    let scene = Scene::logged_in(tokens("a1", 60, None)).await;
+    assert_eq!(scene.token().await.unwrap(), "aws-by-a1");
+    sleep(Duration::from_mins(60)).await;
+    assert!(needed(scene.token().await).contains("no refresh token"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_token_serves_until_its_own_end() {
+    let scene = Scene::new(None);
+    let with_id = |access: &str, id: &str, minutes: u64| {
+        let expiration = Some(scene.clock.now() + Duration::from_mins(minutes));
+        let id_token = Some(IdToken { token: Secret::new(id), expiration });
+        Tokens { id_token, ..tokens(access, 600, Some("r")) }
+    };
+    scene.issuer.polls.lock().push_back(Ok(PollAnswer::Granted(with_id("a1", "id1", 5))));
+    scene.logins.begin(&scene.identity).await.unwrap();
+    scene.logins.ended(&scene.identity).await;
+    assert_eq!(scene.token().await.unwrap(), "id1");
+    sleep(Duration::from_mins(5)).await;
+    scene.issuer.refreshes.lock().push_back(Ok(with_id("a2", "id2", 65)));
+    assert_eq!(scene.token().await.unwrap(), "id2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_configured_no_more_is_forgotten() {
+    let scene = Scene::logged_in(tokens("a1", 60, None)).await;
+    scene.logins.retain(|_| true);
+    assert!(scene.token().await.is_ok());
+    scene.logins.retain(|_| false);
+    assert_eq!(needed(scene.token().await), "run credmount login work");
+}

@@ -194,11 +194,8 @@ pub(super) async fn run(
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
-    let of_daemon = Some(logins.clone());
-    let source = blueprint
-        .surroundings
-        .sts(&settings, clock.clone(), observer, codes.clone(), of_daemon)
-        .await;
+    let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
+    let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
     let source = Arc::new(source);
     let jitter = || Jitter::new(fastrand::f64());
     let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);

@@ -111,8 +111,8 @@ impl Daemon {
         let clock = self.shared.clock.clone();
         let log = observe::next_log(&settings, &self.shared.recorder)?;
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
-        let (codes, logins) = (self.shared.codes.clone(), Some(self.shared.logins.clone()));
-        let surroundings = &self.blueprint.surroundings;
+        let (surroundings, codes) = (&self.blueprint.surroundings, self.shared.codes.clone());
+        let logins = Some(self.shared.logins.clone());
         let source = surroundings.sts(&settings, clock, observer, codes, logins).await;
         self.shared.codes.configure(&settings);
         log.apply(&self.shared.recorder).await;

@@ -45,7 +45,7 @@ struct Document {
 }
 
 #[derive(Deserialize)]
-struct Device {
+struct Authorization {
     device_code: String,
     user_code: String,
     verification_uri: String,
@@ -122,7 +122,7 @@ impl<'a> Body<'a> {
         if self.status != 200 {
             return Err(self.refusal());
         }
-        let device: Device = self.json()?;
+        let device: Authorization = self.json()?;
         let page = |text: &str| ServiceUrl::parse(text).map_err(|why| self.unusable(&why.0));
         page(&device.verification_uri)?;
         if let Some(complete) = &device.verification_uri_complete {

@@ -386,7 +386,7 @@ fn an_expired_sso_session_of_the_base() {
     fs::write(cached, token).unwrap();
     let config = CONFIG.replace("role/prod\"\n", "role/prod\"\nsource_profile = \"corp\"\n");
     let rig = Rig { scene: &scene, fleet: scene.serve(&config) };
-    let reason = "nobody is signed in to IAM Identity Center, run credmount login prod";
+    let reason = "nobody is signed in, run credmount login prod";
     let detail = "sign-in corp: it ended at 2020-01-01T00:00:00Z; run credmount login corp";
     rig.tells(&Telling { is_called: false, ..told(reason, "LoginNeeded", detail) });
     assert!(!rig.log().contains("planted"));

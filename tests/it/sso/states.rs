@@ -10,7 +10,7 @@ use crate::emulator::{Fault, RoleRules};
 use crate::support::eventually;
 use crate::support::wait::now;
 
-const NEEDED: &str = "nobody is signed in, see credmount login";
+const NEEDED: &str = "nobody is signed in";
 
 fn cause(daemon: &Daemon<'_>) -> Option<String> {
     daemon.status()["roles"][0]["last_cause"].as_str().map(str::to_owned)
