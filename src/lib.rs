@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod endpoint;
 pub mod fnv;
 pub mod fuse;
 pub mod metrics;

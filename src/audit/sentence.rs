@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 use super::record::{
     AssumeRole, ContainerRecord, Decision, Event, Open, Outcome, Reader, UnmountReason,
 };
+use super::request::Request;
 use super::text::instant;
 
 /// The record in words, without its time.
 pub(super) fn sentence(event: &Event) -> String {
     match event {
         Event::Open(open) => open_sentence(open),
+        Event::Request(request) => request_sentence(request),
         Event::AssumeRole(call) => call_sentence(call),
         Event::Mount(at) => {
             format!("mount {} serves at {}", shown(at.mount.as_str()), shown(at.path.as_str()))
@@ -62,6 +64,26 @@ fn open_sentence(open: &Open) -> String {
     let names: Vec<String> = open.roles.iter().map(|role| shown(role.name.as_str())).collect();
     if !names.is_empty() {
         let _ = write!(text, ": {}", names.join(", "));
+    }
+    text
+}
+
+fn request_sentence(request: &Request) -> String {
+    let uid = request.uid.map_or_else(|| UNKNOWN.to_owned(), |uid| uid.to_string());
+    let (peer, mount) = (shown(request.peer.as_str()), shown(request.mount.as_str()));
+    let names: Vec<String> = request.roles.iter().map(|role| shown(role.name.as_str())).collect();
+    let asked = if names.is_empty() { "keys".to_owned() } else { names.join(", ") };
+    let mut text = match request.decision {
+        Decision::Allowed => {
+            format!("uid {uid} ({peer}) asked the endpoint of {mount} for {asked}")
+        }
+        Decision::Refused => {
+            format!("uid {uid} ({peer}) was refused {asked} by the endpoint of {mount}")
+        }
+    };
+    if let Some(reason) = &request.reason {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {}", shown(reason.as_str()));
     }
     text
 }

@@ -167,6 +167,10 @@ pub struct ReaderArgs {
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
+    /// Hand out keys over HTTP too, as containers' SDKs ask, at this address: 127.0.0.1:PORT
+    #[arg(long, value_name = "ADDRESS", help_heading = MOUNT)]
+    pub endpoint: Option<String>,
+
     /// A file with sections to add to `config`
     #[arg(long, value_name = "FILE", help_heading = MOUNT)]
     pub config_include: Option<String>,
@@ -186,6 +190,7 @@ impl ReaderArgs {
             reader_path: self.reader_path.clone(),
             live_only: self.live_only,
             writable_caches: self.writable_caches.clone(),
+            endpoint: self.endpoint.clone(),
             config_include: self.config_include.clone(),
             allow_other: self.allow_other,
             allow: self.allow.clone(),

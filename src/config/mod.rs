@@ -9,6 +9,7 @@ mod aws_file;
 #[cfg(test)]
 mod cases;
 mod chain;
+mod endpoint;
 mod environment;
 mod error;
 mod file;

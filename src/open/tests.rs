@@ -52,6 +52,7 @@ fn service(roles: &Roles, allow: Vec<AllowRule>, most_waiting: usize) -> Arc<Ope
         reader_path: None,
         fallback_path,
         log_file: None,
+        endpoint_token: None,
     };
     let life = MountLife::new(SystemTime::UNIX_EPOCH);
     let gate = Gate {

@@ -112,7 +112,7 @@ impl Roles {
         let sts = Sts { clock: clock.clone(), answer: answer.clone(), calls: 0.into() };
         let broker = Broker::new(Arc::new(sts), clock.clone(), None, || Jitter::NONE);
         let now = clock.now();
-        let tree = Tree::new(&served.profile_names(), now, epoch).resuming(told);
+        let tree = Tree::new(&served.contents(), now, epoch).resuming(told);
         let tree = Arc::new(tree);
         let publisher =
             Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), Arc::default());

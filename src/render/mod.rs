@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod config_file;
+mod container;
 mod credentials;
 mod ini;
 mod pad;
@@ -19,11 +20,12 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 pub use config_file::{ReaderPath, ReaderPathError, config};
+pub use container::{container_json, endpoint_token};
 pub use credentials::credentials;
 pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, process_json};
-pub use status::{MountStatus, RoleStatus, status_json, status_text};
+pub use status::{EndpointStatus, MountStatus, RoleStatus, status_json, status_text};
 
 use crate::broker::SessionError;
 use crate::model::{ProfileName, ProfileSetting, RegionName, StsSession};

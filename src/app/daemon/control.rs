@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Served;
+use super::offer::Listening;
 use crate::audit::Recorder;
 use crate::broker::{BoxFuture, Broker};
 use crate::config::AddedMount;
@@ -19,7 +20,7 @@ use crate::control::{Controlled, DaemonStatus, LeaseRequest, Request, Response};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
 use crate::model::RoleChain;
 use crate::open::{CurrentService, OpenService, role_gauge};
-use crate::render::{RoleStatus, instant};
+use crate::render::{EndpointStatus, RoleStatus, instant};
 use crate::tree::View;
 
 /// What is to be done to the mounts.
@@ -79,6 +80,7 @@ struct Listed {
     mountpoint: String,
     service: Arc<CurrentService>,
     ends: Option<String>,
+    endpoint: Option<Listening>,
 }
 
 impl Roster {
@@ -96,6 +98,7 @@ impl Roster {
             mountpoint: it.mount.plan.mountpoint.display().to_string(),
             service: it.mount.service.clone(),
             ends: it.added.as_ref().and_then(|(_, lease)| lease.until()).map(instant),
+            endpoint: it.mount.endpoint(),
         };
         *self.list.write() = List { locked, mounts: mounts.iter().map(listed).collect() };
     }
@@ -143,6 +146,10 @@ impl Roster {
             let mut status = it.service.get().status();
             status.ends = it.ends;
             status.audit = self.recorder.status();
+            status.endpoint = it.endpoint.map(|endpoint| EndpointStatus {
+                address: endpoint.address.to_string(),
+                trouble: endpoint.trouble.lock().clone(),
+            });
             status
         });
         DaemonStatus {

@@ -8,6 +8,7 @@ mod lease;
 mod live;
 mod mounts;
 mod observe;
+mod offer;
 mod reload;
 mod serve;
 mod signals;

@@ -1,0 +1,1 @@
+//! The endpoint over a connection in memory of this machine, before a fake STS.
