@@ -170,7 +170,7 @@ const SHORT_ID: usize = 12;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{all_kinds, assumed, opened};
+    use super::super::testing::{all_kinds, assumed, opened, requested};
     use super::*;
 
     #[test]
@@ -185,6 +185,7 @@ mod tests {
                  ASIAIOSFODNN7EXAMPLE, expires 2026-09-21T15:13:20Z, 120 ms",
                 "uid 1000 (/usr/bin/python3.11, pid 4242, docker:0123456789ab) read credentials \
                  of agents: prod",
+                "uid 1000 (127.0.0.1:40404) asked the endpoint of agents for prod",
                 "locked: no mount hands out keys",
                 "unlocked: mounts hand out keys again",
                 "the configuration was reloaded; mounts added: 1, changed: 2, removed: 0",
@@ -203,6 +204,13 @@ mod tests {
         assert_eq!(
             text,
             "uid 1000 (python3, pid 4242) was refused credentials of agents by allow[1]: prod"
+        );
+        let mut request = requested("prod");
+        (request.decision, request.reason) = (Decision::Refused, Some("InvalidToken".into()));
+        (request.roles, request.uid) = (Vec::new(), None);
+        assert_eq!(
+            sentence(&Event::Request(Box::new(request))),
+            "uid - (127.0.0.1:40404) was refused keys by the endpoint of agents: InvalidToken"
         );
         let mut call = assumed();
         (call.access_key_id, call.expiration) = (None, None);

@@ -167,7 +167,7 @@ pub struct ReaderArgs {
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
-    /// Hand out keys over HTTP too, as containers' SDKs ask, at this address: 127.0.0.1:PORT
+    /// Hand out keys over HTTP too, for images without a shell, as at 127.0.0.1:9911
     #[arg(long, value_name = "ADDRESS", help_heading = MOUNT)]
     pub endpoint: Option<String>,
 

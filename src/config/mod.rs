@@ -150,6 +150,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let selected = (inputs.selection, inputs.added);
     let tables = content.mounts.as_deref();
     let mounts = mounts::served(&world, &common, &options, tables, selected, &mut report);
+    endpoint::check_source(environment, &mounts, &mut report);
     let settings = settings::assemble(&options, mounts, &mut report);
     let warnings = report.finish()?;
     Ok(Settings { warnings, ..settings })

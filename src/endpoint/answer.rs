@@ -1,11 +1,13 @@
 //! What goes out.
 //!
 //! A role without keys is answered 403 where somebody has to change something, and 503 where it may
-//! pass by itself. Both are loud: with either, boto3 raises `CredentialRetrievalError` with the
-//! reason, Rust ends its chain with the status, and JavaScript v3 fails without going on to the role
-//! of the machine. The difference is in how long programs wait: all try 503 again, and Rust not 403.
-//! An answer 200 that says why there are no keys, which the reference guide allows, is shown by Rust,
-//! but boto3 fails in it with a mere `KeyError`.
+//! pass by itself. Measured with each: boto3 1.44 and the AWS CLI fail with the reason after three
+//! attempts and 5 s; Rust (aws-config 1.13) ends its chain with the status, at once for 403 and after
+//! three attempts for 503; JavaScript v3 (3.1169) fails after four and a fifth without the token, and
+//! tells no reason. None of them goes on to the role of the machine.
+//!
+//! An answer 200 that says why there are no keys, which the reference guide allows, would be shown by
+//! Rust, but boto3 fails in it with a mere `KeyError` (botocore, `ContainerProvider`).
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};

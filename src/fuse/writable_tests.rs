@@ -85,6 +85,7 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
         reader_path: None,
         fallback_path: ReaderPath::parse("/aws").unwrap(),
         log_file: None,
+        endpoint_token: None,
     };
     let gate = Gate {
         label: "test".to_owned(),

@@ -5,6 +5,8 @@ mod gate;
 mod request;
 mod shown;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod together;
 mod traffic;

@@ -54,6 +54,7 @@ fn live(session: &StsSession, role_arn: Option<&RoleArn>) -> Text {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
@@ -95,8 +96,9 @@ mod tests {
         let session = StsSession { session_token: None, account_id: None, ..session() };
         let value = rendered(session, None);
         assert_eq!(value["Token"], "");
-        let names: Vec<&String> = value.as_object().unwrap().keys().collect();
-        assert_eq!(names, ["AccessKeyId", "Expiration", "SecretAccessKey", "Token"]);
+        let names: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = BTreeSet::from(["AccessKeyId", "Expiration", "SecretAccessKey", "Token"]);
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::emulator::Fault;
+use crate::endpoint;
 use crate::support::daemon::arn;
 use crate::support::{Scene, eventually, fuse_available};
 
@@ -203,7 +204,11 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     let mut evidence = Evidence::default();
 
     // A start in which all but two fail, and what is told of it.
-    let daemon = scene.mount(&[&["-vv", "--open-deadline", "1s"][..], &roles].concat());
+    let address = endpoint::free_address();
+    let listen = address.to_string();
+    let options = ["-vv", "--open-deadline", "1s", "--endpoint", &listen];
+    let daemon = scene.mount(&[&options[..], &roles].concat());
+    let token = fs::read_to_string(daemon.file("credmount/endpoint/token")).unwrap();
     let mountpoint = daemon.argument().to_owned();
     let pid = daemon.pid();
     let socket = {
@@ -223,6 +228,15 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
             let path = daemon.file(&format!("credmount/errors/{role}"));
             evidence.add(format!("errors/{role} {when}"), fs::read(path).unwrap());
         }
+        // Whoever guesses is told nothing, nor is the guess written down: it may be another secret.
+        let guess = PLANTED[0].1;
+        for (path, shown) in
+            [("/role/prod", guess), (&*format!("/{guess}"), &*token), ("/role/nobody", &token)]
+        {
+            let request = endpoint::request(address, path, shown, &[]);
+            let answer = endpoint::converse(address, &request).unwrap();
+            evidence.add(format!("the endpoint's answer {when}"), answer.whole);
+        }
         for request in [&b"{\"command\":\"status\"}\n"[..], b"{}\n", b"{\"command\":\"x\"}\n"] {
             evidence.add(format!("the socket's answer {when}"), converse(&socket, request));
         }
@@ -232,6 +246,12 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
         evidence.add("/proc/PID/comm", proc("comm"));
     };
     look(&mut evidence, "after the start");
+
+    for (role, _) in faults.iter().filter(|(role, _)| *role != "slow") {
+        let request = endpoint::request(address, &format!("/role/{role}"), &token, &[]);
+        let answer = endpoint::converse(address, &request).unwrap();
+        evidence.add(format!("the endpoint's answer about {role}"), answer.whole);
+    }
 
     // A refresh that fails in all ways at once; what hangs is let go when the rest has failed.
     let args = ["refresh", mountpoint.as_str()];
@@ -298,7 +318,10 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     for words in ["AccessDenied", "Throttling", "\"failing\"", "session received"] {
         evidence.assert_said(words);
     }
-    evidence.assert_clean(&Secrets::of(&scene));
+    evidence.assert_said("InvalidToken");
+    let mut secrets = Secrets::of(&scene);
+    secrets.add("the token of the endpoint", &token);
+    evidence.assert_clean(&secrets);
 }
 
 #[test]
