@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::answer::{self, Answer};
@@ -24,6 +25,8 @@ pub(super) struct Desk {
     service: Arc<CurrentService>,
     admitted: Mutex<Bucket>,
     refused: Mutex<Bucket>,
+    /// Threads that may read the table of sockets.
+    lookups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -35,7 +38,8 @@ impl Desk {
         let now = Instant::now();
         let admitted = Mutex::new(Bucket::new(MOST_REQUESTS, PACE_OF_REQUESTS, now));
         let refused = Mutex::new(Bucket::new(MOST_REFUSALS, PACE_OF_REFUSALS, now));
-        Arc::new(Self { address, token, service, admitted, refused })
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        Arc::new(Self { address, token, service, admitted, refused, lookups })
     }
 
     /// What the program at the other end of a connection is answered.
@@ -76,10 +80,18 @@ impl Desk {
         }
     }
 
+    /// Whose socket it is, unless that takes too long to find out.
     async fn uid_of(&self, peer: SocketAddr) -> Option<u32> {
-        let address = self.address;
-        let found = tokio::task::spawn_blocking(move || sockets::uid_of(peer, address));
-        timeout(UID_DEADLINE, found).await.ok()?.ok()?
+        let (address, lookups) = (self.address, self.lookups.clone());
+        let found = async move {
+            let place = lookups.acquire_owned().await.ok()?;
+            let asked = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                sockets::uid_of(peer, address)
+            });
+            asked.await.ok()?
+        };
+        timeout(UID_DEADLINE, found).await.ok()?
     }
 }
 
@@ -95,6 +107,9 @@ const MOST_REFUSALS: u32 = 10;
 
 /// The time for one more of them.
 const PACE_OF_REFUSALS: Duration = Duration::from_secs(1);
+
+/// Few, so that threads for other work are not used up where the table is long.
+const LOOKUPS: usize = 2;
 
 /// The table of sockets is read in microseconds, unless there are very many.
 const UID_DEADLINE: Duration = Duration::from_millis(200);

@@ -52,13 +52,13 @@ async fn converse(stream: TcpStream, peer: SocketAddr, desk: Arc<Desk>) {
             Ok::<_, Infallible>(desk.answer(&head, peer).await)
         }
     });
-    let mut server = http1::Builder::new();
-    server
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_buf_size(LARGEST_HEAD)
         .keep_alive(false);
-    let served = server.serve_connection(TokioIo::new(stream), service);
+    let served = builder.serve_connection(TokioIo::new(stream), service);
     // What is no HTTP, or too large, was answered by the server; who leaves wants no answer.
     let _ = timeout(CONNECTION_DEADLINE, served).await;
 }

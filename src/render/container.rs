@@ -3,7 +3,7 @@
 use super::process::is_representable;
 use super::{ProfileState, Text, instant};
 use crate::broker::{Cause, SessionError};
-use crate::model::{RoleArn, Secret, StsSession};
+use crate::model::{AccountId, RoleArn, Secret, StsSession};
 
 /// Renders the answer of a container-credentials endpoint (AWS SDKs and Tools Reference Guide,
 /// "Container credential provider"; Amazon ECS Developer Guide, "Task IAM role").
@@ -38,7 +38,7 @@ fn live(session: &StsSession, role_arn: Option<&RoleArn>) -> Text {
         ("SecretAccessKey", Some(session.secret_access_key.expose())),
         ("Token", Some(token)),
         ("Expiration", Some(expiration.as_str())),
-        ("AccountId", session.account_id.as_ref().map(|id| id.as_str())),
+        ("AccountId", session.account_id.as_ref().map(AccountId::as_str)),
         ("RoleArn", role_arn.as_deref()),
     ];
     let mut text = Text::new(String::with_capacity(token.len() + 1024));
@@ -62,7 +62,6 @@ mod tests {
 
     use super::*;
     use crate::broker::testing::session_of;
-    use crate::model::AccountId;
 
     fn session() -> StsSession {
         session_of("ASIA1", SystemTime::UNIX_EPOCH, Duration::from_hours(1))
