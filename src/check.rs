@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod packed;
 mod report;
 
 use std::collections::HashMap;
@@ -15,11 +16,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use packed::PackedSizes;
 pub use report::{all_succeeded, text};
 
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
 use crate::clock::{Clock, CorrectedClock};
-use crate::model::{BaseCredentials, ClockSkew, RegionName, Role, StsSession};
+use crate::model::{BaseCredentials, ClockSkew, RegionName, Role, SessionAttributes, StsSession};
 
 /// How many roles are walked at once: enough to be quick, few enough not to be throttled.
 const AT_ONCE: usize = 16;
@@ -71,6 +73,16 @@ pub struct Step {
     /// How long it took, retries included; in JSON in milliseconds.
     #[serde(rename = "took_ms", serialize_with = "millis")]
     pub took: Duration,
+    /// How much of the space for session policies and tags the session takes, in percent, as STS
+    /// told; absent where it did not, and where no policies and tags were sent and there is room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed_percent: Option<u8>,
+}
+
+impl Step {
+    fn new(name: impl Into<String>, took: Duration) -> Self {
+        Self { name: name.into(), took, packed_percent: None }
+    }
 }
 
 /// How a check ended.
@@ -114,23 +126,33 @@ impl RoleCheck {
 /// Checks all roles, several at a time; the answers keep their order. Base credentials that
 /// several roles share are resolved once: their source may ask a human. `fallback_region` is where
 /// GetCallerIdentity is called for a role that names no region; `clock` is the one that `source`
-/// tells the time of AWS.
+/// tells the time of AWS, `packed` hears of its calls.
 pub async fn check_roles(
     source: Arc<dyn IdentitySource>,
     roles: &[Role],
     fallback_region: &RegionName,
     clock: &dyn Clock,
+    packed: &Arc<PackedSizes>,
 ) -> Vec<RoleCheck> {
     let bases = Arc::new(resolve_bases(&source, roles).await);
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     for (index, role) in roles.iter().cloned().enumerate() {
         let (source, bases, permits) = (source.clone(), bases.clone(), permits.clone());
-        let fallback_region = fallback_region.clone();
+        let (fallback_region, packed) = (fallback_region.clone(), packed.clone());
         tasks.spawn(async move {
             // The semaphore is never closed, so this only ever waits.
             let _permit = permits.acquire().await;
-            (index, check_role(&*source, &role, &bases, &fallback_region).await)
+            (
+                index,
+                check_role(
+                    &Aws { source: &*source, packed: &packed },
+                    &role,
+                    &bases,
+                    &fallback_region,
+                )
+                .await,
+            )
         });
     }
     let mut checks = tasks.join_all().await;
@@ -170,14 +192,20 @@ async fn resolve_bases(
     tasks.join_all().await.into_iter().collect()
 }
 
+/// Whom a walk asks, and who listens.
+struct Aws<'a> {
+    source: &'a dyn IdentitySource,
+    packed: &'a PackedSizes,
+}
+
 async fn check_role(
-    source: &dyn IdentitySource,
+    aws: &Aws<'_>,
     role: &Role,
     bases: &HashMap<BaseCredentials, Timed<StsSession>>,
     fallback_region: &RegionName,
 ) -> RoleCheck {
     let mut steps = Vec::new();
-    let outcome = match walk(source, role, bases, fallback_region, &mut steps).await {
+    let outcome = match walk(aws, role, bases, fallback_region, &mut steps).await {
         Ok(outcome) => outcome,
         Err(Stop { error, advice }) => Outcome::Failed {
             step: steps.last().map(|step| step.name.clone()).unwrap_or_default(),
@@ -202,7 +230,7 @@ struct Stop {
 }
 
 async fn walk(
-    source: &dyn IdentitySource,
+    &Aws { source, packed }: &Aws<'_>,
     role: &Role,
     bases: &HashMap<BaseCredentials, Timed<StsSession>>,
     fallback_region: &RegionName,
@@ -210,12 +238,19 @@ async fn walk(
 ) -> Result<Outcome, Stop> {
     let mut region = role.region.as_ref().unwrap_or(fallback_region);
     let (outcome, took) = &bases[&role.chain.base];
-    steps.push(Step { name: "base credentials".to_owned(), took: *took });
+    steps.push(Step::new("base credentials", *took));
     let mut session = outcome.clone().map_err(plain_stop)?;
     for (position, hop) in role.chain.hops.iter().enumerate() {
         region = &hop.sts_region;
         let (outcome, took) = timed(source.assume_role(hop, &session)).await;
-        steps.push(Step { name: format!("AssumeRole {}", hop.role_arn), took });
+        let mut step = Step::new(format!("AssumeRole {}", hop.role_arn), took);
+        if let Ok(next) = &outcome {
+            let SessionAttributes { tags, policy, policy_arns, .. } = &hop.attributes;
+            let packs = !tags.is_empty() || policy.is_some() || !policy_arns.is_empty();
+            let percent = packed.of(&next.access_key_id);
+            step.packed_percent = percent.filter(|it| packs || *it >= packed::NEAR_THE_LIMIT);
+        }
+        steps.push(step);
         session = match outcome {
             Ok(next) => next,
             Err(error) => {
@@ -234,7 +269,7 @@ async fn walk(
         };
     }
     let (outcome, took) = timed(source.caller_identity(&session, region)).await;
-    steps.push(Step { name: "GetCallerIdentity".to_owned(), took });
+    steps.push(Step::new("GetCallerIdentity", took));
     let identity = outcome.map_err(plain_stop)?;
     Ok(Outcome::Ok {
         identity,

@@ -5,6 +5,7 @@
 
 mod audit;
 mod documents;
+mod login;
 mod mounts;
 mod options;
 mod service;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
+pub use login::LoginArgs;
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
 pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
 pub use service::{ServiceArgs, ServiceStep};
@@ -84,6 +86,8 @@ pub enum Command {
     Restart(DaemonCommandArgs),
     /// Apply what has changed in the configuration, without unmounting.
     Reload(DaemonCommandArgs),
+    /// Sign in to IAM Identity Center, for credmount, the AWS CLI and the SDKs.
+    Login(LoginArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),
     /// Show who read which keys: the records of the audit log.

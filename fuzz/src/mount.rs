@@ -93,6 +93,7 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         include: mount.config_include,
         endpoint: mount.endpoint.is_some(),
         views: policy.views().to_vec(),
+        failing: None,
     };
     let contents = served.contents();
     let broker = Broker::new(Arc::new(Source), clock.clone(), None, || Jitter::NONE);

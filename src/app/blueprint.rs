@@ -41,7 +41,7 @@ impl Blueprint {
     /// All that is wrong with them; a file that exists but cannot be read.
     pub(super) fn settings(&self, added: &[AddedMount]) -> Result<Settings> {
         let selection = match &self.wanted {
-            Wanted::Mountpoint(_) => Selection::CommandLine,
+            Wanted::Mountpoint(path) => Selection::CommandLine(path),
             Wanted::Mounts(names) => Selection::Mounts(names),
         };
         self.surroundings.settings(&self.flags, selection, added)

@@ -19,7 +19,7 @@ use crate::control::{
 };
 use crate::fuse::mount;
 use crate::os::paths;
-use crate::render::{MountStatus, status_text};
+use crate::render::{MountStatus, RoleStatus, status_text};
 
 /// `credmount status [MOUNTPOINT] [--json]`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
@@ -196,6 +196,33 @@ fn only_of_configuration(runtime_dir: &Path) -> Result<PathBuf> {
 /// The socket of the daemon that serves a mount point.
 fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf> {
     Ok(paths::mount_socket(runtime_dir, &absolute(mountpoint)?))
+}
+
+/// The roles that daemons of this user serve, each with its mount. Who cannot be asked serves none
+/// that could be told of.
+pub(super) fn roles() -> Vec<(PathBuf, RoleStatus)> {
+    let daemons = runtime_dir().and_then(|dir| all_daemons(&dir));
+    let mounts = daemons.map(|(daemons, _)| daemons).unwrap_or_default();
+    let mounts = mounts.into_iter().flat_map(|(_, daemon)| daemon.mounts);
+    let of_mount = |mount: MountStatus| {
+        let at = PathBuf::from(mount.mountpoint);
+        mount.roles.into_iter().map(move |role| (at.clone(), role))
+    };
+    mounts.flat_map(of_mount).collect()
+}
+
+/// Has the daemon of a mount fetch a new session for one profile.
+///
+/// # Errors
+/// Why it could not.
+pub(super) fn renew(mountpoint: &Path, profile: &str) -> Result<()> {
+    let socket = paths::mount_socket(&runtime_dir()?, mountpoint);
+    let request =
+        Request::Refresh { mount: Some(named(mountpoint)), profile: Some(profile.to_owned()) };
+    match ask(&socket, &request)? {
+        Response::Failed(reason) => bail!(reason),
+        Response::Done(_) | Response::Status(_) => Ok(()),
+    }
 }
 
 /// The file that daemons of this user write their audit log to, if it is one file.

@@ -57,9 +57,11 @@ impl Lifeline {
         Self { mounts_stay: true, unit: Some(unit.to_owned()), ..self }
     }
 
-    /// Whether connections of the mount with this [stem](crate::os::paths::mount_stem) are kept.
-    pub(super) fn holds(&self, stem: &str) -> bool {
-        SHAPES.iter().any(|(suffix, _)| self.kept.contains_key(&name(stem, suffix)))
+    /// How the mount with this [stem](crate::os::paths::mount_stem) was made, if its connections
+    /// are kept.
+    pub(super) fn shape_of(&self, stem: &str) -> Option<Shape> {
+        let kept = SHAPES.iter().find(|(suffix, _)| self.kept.contains_key(&name(stem, suffix)));
+        kept.map(|(_, shape)| *shape)
     }
 
     /// Takes the connections of the mount with this [stem](crate::os::paths::mount_stem), and how
@@ -141,6 +143,7 @@ mod tests {
                     .map(|(name, fd)| (name, fd.try_clone_to_owned().unwrap()));
                 let mut lifeline = Lifeline { kept: kept.collect(), ..Lifeline::default() };
                 assert!(lifeline.take("live-2").is_none());
+                assert_eq!(lifeline.shape_of("live-1"), Some(shape));
                 let (found, connections) = lifeline.take("live-1").unwrap();
                 assert_eq!(found, shape);
                 assert_eq!(connections.keys.is_some(), made.keys.is_some());

@@ -5,7 +5,9 @@ mod background;
 mod blueprint;
 mod daemon;
 mod daemons;
+mod device_prompt;
 mod lifeline;
+mod login;
 mod mount;
 mod plan;
 mod service;
@@ -35,6 +37,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Unlock(args)) => daemons::command(&args, &Request::Unlock {}),
         Some(Command::Restart(args)) => daemons::command(&args, &Request::Restart {}),
         Some(Command::Reload(args)) => daemons::command(&args, &Request::Reload {}),
+        Some(Command::Login(args)) => login::run(&args),
         Some(Command::Check(args)) => sessions::check(&args),
         Some(Command::Render(args)) => sessions::render(&args),
         Some(Command::Status(args)) => daemons::status(&args),

@@ -84,28 +84,38 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
         Some(path) => Wanted::Mountpoint(absolute(path)?),
     };
     let blueprint = Blueprint::new(surroundings, typed.flags, wanted);
-    let settings = blueprint.settings(&[])?;
-    let plans = blueprint.plans(&settings)?;
+    let configured = blueprint.settings(&[]).and_then(|settings| {
+        let plans = blueprint.plans(&settings)?;
+        Ok((settings, plans))
+    });
+    let (settings, plans) = match configured {
+        Ok((settings, plans)) => (Ok(settings), plans),
+        // The mounts that were kept are served all the same.
+        Err(error) if lifeline.is_in_use() => (Err(error), Vec::new()),
+        Err(error) => return Err(error),
+    };
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let log_file = blueprint.log_file(&runtime_dir);
     let Child { detached, supervised } = typed.child;
-    if !detached && !supervised && (settings.background || settings.supervise) {
+    // Who keeps mounts has started the process that is to serve them.
+    let wants = |is: fn(&Settings) -> bool| settings.as_ref().is_ok_and(is);
+    let (background, supervise) = (wants(|it| it.background), wants(|it| it.supervise));
+    if !detached && !supervised && (background || supervise) {
         // Told by this process, in the words of a command; the log is still written to.
         for plan in &plans {
             refuse_served(&plan.mountpoint, &runtime_dir)?;
         }
     }
-    if settings.background && !detached {
+    if background && !detached {
         return background::launch(&log_file, typed.command);
     }
-    if settings.supervise && !supervised {
-        start_logging(&settings, Level::INFO);
+    start_daemon_logging(&settings);
+    if supervise && !supervised {
         if detached {
             background::detach()?;
         }
         return supervise::run(&background::own_path()?, &daemon_args(typed.command), detached);
     }
-    start_logging(&settings, Level::INFO);
     tracing::debug!(?memory, "process hardened");
     if !detached {
         return serve(blueprint, settings, None, lifeline, || {});
@@ -129,9 +139,15 @@ fn daemon_args(command: Option<&str>) -> Vec<OsString> {
     head.chain(typed).collect()
 }
 
+/// Starts the log of a daemon; where its settings are wrong, as if they said nothing of it.
+pub(super) fn start_daemon_logging(settings: &Result<Settings>) {
+    start_logging(settings.as_ref().unwrap_or(&Settings::default()), Level::INFO);
+}
+
+/// Serves by these settings; where they are wrong, what `lifeline` has kept.
 pub(super) fn serve(
     blueprint: Blueprint,
-    settings: Settings,
+    settings: Result<Settings>,
     log_file: Option<String>,
     lifeline: Lifeline,
     ready: impl FnOnce(),

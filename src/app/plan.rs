@@ -79,6 +79,7 @@ impl Plan {
                 include: settings.config_include.clone(),
                 endpoint: settings.endpoint.is_some(),
                 views: Vec::new(),
+                failing: None,
             },
             endpoint: settings.endpoint,
             rules: settings.allow.clone(),

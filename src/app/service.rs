@@ -18,14 +18,14 @@ use tracing::Level;
 use super::blueprint::{Blueprint, Wanted};
 use super::daemon::state;
 use super::lifeline::{self, Lifeline};
-use super::mount::{absolute, serve};
+use super::mount::{absolute, serve, start_daemon_logging};
 use super::plan::Plan;
 use super::supervise::RESTART;
 use super::surroundings::{Surroundings, start_logging};
 use crate::cli::{ServiceArgs, ServiceStep};
 use crate::config::Flags;
 use crate::fuse::{Connections, mount};
-use crate::os::hardening;
+use crate::os::{hardening, paths};
 
 /// Runs one step.
 pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
@@ -38,33 +38,27 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
         ServiceStep::Prepare => false,
         ServiceStep::Run => true,
     };
-    let blueprint = blueprint(surroundings, args)?;
+    let blueprint = blueprint(surroundings, args, &lifeline)?;
     let settings = blueprint.settings(&[]);
-    let settings = if lifeline.is_in_use() {
-        settings.map_err(|error| as_any_other(&error))?
-    } else {
-        settings?
-    };
-    start_logging(&settings, Level::INFO);
-    if confined {
+    if confined && (settings.is_ok() || lifeline.is_in_use()) {
+        start_daemon_logging(&settings);
         return serve(blueprint, settings, None, lifeline.of_unit(&args.unit), || {});
     }
+    let settings = settings?;
+    start_logging(&settings, Level::INFO);
     let plans = blueprint.plans(&settings)?;
     prepare(&blueprint, &plans, &lifeline, &args.unit)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error by which the unit does not end for good. While readers wait for mounts that are kept,
-/// even a wrong configuration is tried again, until it is mended or systemd gives up.
-fn as_any_other(error: &anyhow::Error) -> anyhow::Error {
-    // What it is decides the exit code, so only what it says is taken.
-    anyhow::anyhow!("{error:#}")
-}
-
-fn blueprint(surroundings: Surroundings, args: &ServiceArgs) -> Result<Blueprint> {
+fn blueprint(
+    surroundings: Surroundings,
+    args: &ServiceArgs,
+    lifeline: &Lifeline,
+) -> Result<Blueprint> {
     let flags = args.mount.flags();
     let (flags, wanted) = match (&args.instance, &args.mount.mountpoint) {
-        (Some(name), _) => instance(&surroundings, flags, name)?,
+        (Some(name), _) => instance(&surroundings, flags, name, lifeline)?,
         (None, Some(path)) => (flags, Wanted::Mountpoint(absolute(path)?)),
         (None, None) => (flags, Wanted::Mounts(Vec::new())),
     };
@@ -72,8 +66,20 @@ fn blueprint(surroundings: Surroundings, args: &ServiceArgs) -> Result<Blueprint
 }
 
 /// What an instance of a template unit stands for.
-fn instance(surroundings: &Surroundings, flags: Flags, name: &str) -> Result<(Flags, Wanted)> {
-    if surroundings.mount_names()?.iter().any(|mount| mount == name) {
+fn instance(
+    surroundings: &Surroundings,
+    flags: Flags,
+    name: &str,
+    lifeline: &Lifeline,
+) -> Result<(Flags, Wanted)> {
+    let is_configured = match surroundings.mount_names() {
+        Ok(Some(names)) => names.iter().any(|mount| mount == name),
+        // What cannot be read now was read by the daemon before.
+        Ok(None) | Err(_) if lifeline.is_in_use() => was_configured(surroundings, name, lifeline),
+        Ok(None) => false,
+        Err(error) => return Err(error),
+    };
+    if is_configured {
         return Ok((flags, Wanted::Mounts(vec![name.to_owned()])));
     }
     let home = surroundings.home().context("HOME is not set, below which to mount")?;
@@ -86,6 +92,14 @@ fn instance(surroundings: &Surroundings, flags: Flags, name: &str) -> Result<(Fl
         flags.roles.clone()
     };
     Ok((Flags { roles, ..flags }, Wanted::Mountpoint(absolute(&live.join(name))?)))
+}
+
+/// Whether a mount that was kept has this name in the configuration.
+fn was_configured(surroundings: &Surroundings, name: &str, lifeline: &Lifeline) -> bool {
+    let kept = state::all(&surroundings.runtime_path())
+        .into_iter()
+        .filter(|state| lifeline.shape_of(&paths::mount_stem(&state.mountpoint)).is_some());
+    kept.into_iter().any(|state| state.known.name.as_deref() == Some(name))
 }
 
 /// Mounts what is not mounted and has it kept. A failure takes back what was mounted here.

@@ -11,7 +11,7 @@ use super::print;
 use super::surroundings::{Surroundings, runtime, start_logging};
 use crate::broker::schedule::Jitter;
 use crate::broker::{Broker, ObserveCalls, Observers, Serving};
-use crate::check::{all_succeeded, check_roles, text};
+use crate::check::{PackedSizes, all_succeeded, check_roles, text};
 use crate::cli::{CheckArgs, CommonArgs, RenderArgs, RenderFormat};
 use crate::clock::{Clock, CorrectedClock};
 use crate::config::{ConfigError, ConfigErrors, Origin, Selection, Settings};
@@ -23,11 +23,12 @@ use crate::render::{self, Profile, ProfileState, Text};
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
     let roles = distinct(&settings);
+    let packed = Arc::new(PackedSizes::default());
     let checks = runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), nobody()).await);
+        let sts = Arc::new(surroundings.sts(&settings, clock.clone(), packed.clone()).await);
         let region = fallback_region(&settings);
-        check_roles(sts, &roles, &region, &*clock).await
+        check_roles(sts, &roles, &region, &*clock, &packed).await
     });
     let report = if args.json { serde_json::to_string(&checks)? + "\n" } else { text(&checks) };
     print(|out| out.write_all(report.as_bytes()))?;

@@ -21,8 +21,9 @@ use crate::config::{
     self, AddedMount, ConfigError, ConfigErrors, Flags, Inputs, LARGEST_INCLUDE, Locations,
     LogFormat, Origin, Selection, Settings, SourceText, Verbosity,
 };
+use crate::os::mountinfo::{self, MountEntry};
 use crate::os::paths;
-use crate::sts::{StsClient, StsOptions};
+use crate::sts::{IdentityCenter, StsClient, StsOptions};
 
 /// The environment and the places of files.
 pub(super) struct Surroundings {
@@ -97,14 +98,14 @@ impl Surroundings {
         self.locations.config_file.as_deref()
     }
 
-    /// The names of the mounts in the configuration file. What is wrong with the file is told when
-    /// it is resolved.
+    /// The names of the mounts in the configuration file; `None` if it is no TOML. What is wrong with
+    /// the file is told when it is resolved.
     ///
     /// # Errors
     /// If it exists but cannot be read.
-    pub(super) fn mount_names(&self) -> Result<Vec<String>> {
+    pub(super) fn mount_names(&self) -> Result<Option<Vec<String>>> {
         let file = read_text(self.locations.config_file.as_deref())?;
-        Ok(file.map(|file| config::mount_names(&file.text)).unwrap_or_default())
+        Ok(file.map_or_else(|| Some(Vec::new()), |file| config::mount_names(&file.text)))
     }
 
     /// `HOME`.
@@ -151,13 +152,6 @@ impl Surroundings {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn ObserveCalls>,
     ) -> StsClient {
-        // An empty file, where there is no home to find one in.
-        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_else(|| "/dev/null".into());
-        let (config, credentials) =
-            (file(&self.locations.aws_config), file(&self.locations.aws_credentials));
-        let user = ["USER", "LOGNAME"].iter().find_map(|name| self.environment.get(*name));
-        let user = user.cloned().unwrap_or_else(|| format!("uid{}", geteuid().as_raw()));
-        let host = uname().nodename().to_string_lossy().into_owned();
         let role = settings.roles().next();
         let options = StsOptions {
             fallback_region: role.and_then(|role| {
@@ -166,10 +160,39 @@ impl Surroundings {
             }),
             key_lifetime: settings.session_duration,
             observer,
-            ..StsOptions::new(config, credentials, &user, &host)
+            ..self.sts_options()
         };
         StsClient::new(options, clock).await
     }
+
+    /// Sign-ins to IAM Identity Center.
+    pub(super) async fn identity_center(&self, clock: Arc<dyn Clock>) -> Arc<IdentityCenter> {
+        StsClient::new(self.sts_options(), clock).await.identity_center()
+    }
+
+    /// What a client for AWS needs to know, as far as environment and places of files tell.
+    fn sts_options(&self) -> StsOptions {
+        // An empty file, where there is no home to find one in.
+        let file = |path: &Option<PathBuf>| path.clone().unwrap_or_else(|| "/dev/null".into());
+        let (config, credentials) =
+            (file(&self.locations.aws_config), file(&self.locations.aws_credentials));
+        let user = ["USER", "LOGNAME"].iter().find_map(|name| self.environment.get(*name));
+        let user = user.cloned().unwrap_or_else(|| format!("uid{}", geteuid().as_raw()));
+        let host = uname().nodename().to_string_lossy().into_owned();
+        StsOptions {
+            sso_cache: self.home().map(|home| Path::new(home).join(".aws/sso/cache")),
+            mount_above,
+            ..StsOptions::new(config, credentials, &user, &host)
+        }
+    }
+}
+
+/// The mount of ours that a path leads through, of this daemon or another.
+fn mount_above(path: &Path) -> Option<PathBuf> {
+    let mounts = mountinfo::own().ok()?;
+    let ours: Vec<PathBuf> =
+        mounts.iter().filter(|it| it.is_ours()).map(MountEntry::path).collect();
+    paths::first_on_the_way(path, &ours).map(Path::to_owned)
 }
 
 /// Logs go to stderr. Other crates are heard only when everything is asked for, and then no lower

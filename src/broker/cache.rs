@@ -109,8 +109,11 @@ impl Broker {
     pub async fn settled(self: &Arc<Self>, chain: &Arc<RoleChain>, deadline: Duration) {
         let entry = self.entry(chain);
         if timeout(deadline, self.wait_settled(&entry)).await.is_err() {
-            let detail = if entry.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
-            let error = SessionError::new(entry.subject(), Cause::TimedOut, detail);
+            let late = self.late_hop(&entry);
+            let at = late.as_ref().unwrap_or(&entry);
+            let detail = if at.queued.load(Ordering::Relaxed) { STILL_QUEUED } else { "" };
+            let error = SessionError::new(at.subject(), Cause::TimedOut, detail);
+            let error = if late.is_some() { error.of_hop() } else { error };
             entry.slot.lock().overdue(error, self.clock.now());
             self.announce(&entry);
         }
@@ -142,9 +145,14 @@ impl Broker {
             self.launch(&entry, false, |slot| slot.is_due(now));
             let due_at = entry.slot.lock().due_at();
             let until_due = due_at.and_then(|at| at.duration_since(now).ok());
+            let awaits_login = entry.slot.lock().awaits_login();
+            let source = self.configured.read().source.clone();
             tokio::select! {
                 () = sleep(until_due.unwrap_or(CLOCK_CHECK).min(CLOCK_CHECK)) => {}
                 _ = turn.changed() => {}
+                () = source.signed_in(&chain.base), if awaits_login => {
+                    self.launch(&entry, false, Slot::awaits_login);
+                }
             }
         }
     }
@@ -161,6 +169,17 @@ impl Broker {
             })
         });
         entry.clone()
+    }
+
+    /// The hop on the way to this one whose session is waited for, if it is not this one's.
+    fn late_hop(&self, entry: &Entry) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let entries = self.entries.lock();
+        std::iter::successors(entry.chain.parent(), RoleChain::parent)
+            .filter_map(|chain| entries.get(&chain))
+            .filter(|hop| matches!(hop.slot.lock().serving(now), Serving::Pending))
+            .last()
+            .cloned()
     }
 
     async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry>) {
@@ -186,6 +205,8 @@ impl Broker {
     ) -> Result<Arc<StsSession>, SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
+        // Whoever has signed in meanwhile is heard of here first.
+        self.launch(&entry, *urgent.borrow(), Slot::awaits_login);
         loop {
             let now = self.clock.now();
             let hurry = *urgent.borrow_and_update();

@@ -33,6 +33,9 @@ pub struct AssumedKey {
     pub expiration: SystemTime,
     /// The request id of STS, which `CloudTrail` has too.
     pub request_id: Option<String>,
+    /// How much of the space for session policies and tags the session takes, in percent, if STS
+    /// told.
+    pub packed_percent: Option<u8>,
 }
 
 /// Why a call gave no key.

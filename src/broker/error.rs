@@ -15,19 +15,57 @@ pub struct SessionError {
     pub detail: String,
     /// How long not to ask again, as the answer said (Retry-After).
     pub retry_after: Option<Duration>,
+    /// Where to look, for readers of the mount too.
+    pub place: Option<Place>,
+    /// Whether `subject` is a hop on the way to the role that was asked for, not that role itself.
+    pub on_the_way: bool,
 }
+
+/// A place such as `config.toml line 3`. It stands in files that readers see, so it has letters,
+/// digits, spaces, hyphens, underscores and full stops only, and is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(String);
+
+impl Place {
+    /// The place that a text names; every other character becomes `_`.
+    pub fn new(text: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || " ._-".contains(c) { c } else { '_' };
+        Self(text.chars().take(LONGEST_PLACE).map(plain).collect())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A file name and a line, or a flag, are shorter.
+const LONGEST_PLACE: usize = 80;
 
 impl SessionError {
     /// An error with the service's own words.
     pub fn new(subject: impl Into<String>, cause: Cause, detail: &str) -> Self {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        Self { subject: subject.into(), cause, detail, retry_after: None }
+        let subject = subject.into();
+        Self { subject, cause, detail, retry_after: None, place: None, on_the_way: false }
     }
 
     /// The same, told not to ask again for so long.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
+    }
+
+    /// The same, with where to look.
+    #[must_use]
+    pub fn at(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// The same, as the roles behind the one that failed are told it.
+    #[must_use]
+    pub fn of_hop(self) -> Self {
+        Self { on_the_way: true, ..self }
     }
 }
 
@@ -52,6 +90,10 @@ pub enum Cause {
     ClockSkew,
     /// The base credentials are expired.
     BaseExpired,
+    /// Nobody is signed in to IAM Identity Center, or AWS no longer accepts the sign-in.
+    LoginNeeded,
+    /// IAM Identity Center does not give this role of this account to who has signed in.
+    NotAssigned,
     /// AWS does not know the base access key, or its secret does not match.
     BaseInvalid,
     /// No base credentials were found.
@@ -81,6 +123,8 @@ pub enum Cause {
     Locked,
     /// Not a failure of AWS: the mount was ended; whoever still holds it gets no keys.
     Ended,
+    /// Not a failure of AWS: the configuration is wrong, so it is not known what to serve.
+    Unconfigured,
 }
 
 /// How soon to try again.
@@ -94,7 +138,7 @@ pub enum RetryClass {
 
 impl Cause {
     /// Every kind, for tests over all of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::AccessDenied,
         Self::SessionTagsDenied,
         Self::SourceIdentityDenied,
@@ -104,6 +148,8 @@ impl Cause {
         Self::ChainedDurationTooLong,
         Self::ClockSkew,
         Self::BaseExpired,
+        Self::LoginNeeded,
+        Self::NotAssigned,
         Self::BaseInvalid,
         Self::NoBaseCredentials,
         Self::BaseSourceFailed,
@@ -118,6 +164,7 @@ impl Cause {
         Self::Busy,
         Self::Locked,
         Self::Ended,
+        Self::Unconfigured,
     ];
 
     /// The name of the variant, as JSON has it.
@@ -132,6 +179,8 @@ impl Cause {
             Self::ChainedDurationTooLong => "ChainedDurationTooLong",
             Self::ClockSkew => "ClockSkew",
             Self::BaseExpired => "BaseExpired",
+            Self::LoginNeeded => "LoginNeeded",
+            Self::NotAssigned => "NotAssigned",
             Self::BaseInvalid => "BaseInvalid",
             Self::NoBaseCredentials => "NoBaseCredentials",
             Self::BaseSourceFailed => "BaseSourceFailed",
@@ -146,6 +195,7 @@ impl Cause {
             Self::Busy => "Busy",
             Self::Locked => "Locked",
             Self::Ended => "Ended",
+            Self::Unconfigured => "Unconfigured",
         }
     }
 
@@ -160,13 +210,16 @@ impl Cause {
             | Self::DurationTooLong
             | Self::ChainedDurationTooLong
             | Self::BaseExpired
+            | Self::LoginNeeded
+            | Self::NotAssigned
             | Self::BaseInvalid
             | Self::NoBaseCredentials
             | Self::Misconfigured
             | Self::WrongRegion
             | Self::Rejected
             | Self::Locked
-            | Self::Ended => RetryClass::Permanent,
+            | Self::Ended
+            | Self::Unconfigured => RetryClass::Permanent,
             Self::ClockSkew
             | Self::BaseSourceFailed
             | Self::Throttled
@@ -196,6 +249,8 @@ impl Cause {
             Self::ChainedDurationTooLong => "a chained role cannot have a session above 1 hour",
             Self::ClockSkew => "the clock of this machine differs too much from that of AWS",
             Self::BaseExpired => "the base credentials are expired",
+            Self::LoginNeeded => "nobody is signed in to IAM Identity Center",
+            Self::NotAssigned => "IAM Identity Center does not give this role",
             Self::BaseInvalid => "AWS does not accept the base credentials",
             Self::NoBaseCredentials => "no base credentials were found",
             Self::BaseSourceFailed => "the source of the base credentials failed",
@@ -210,6 +265,7 @@ impl Cause {
             Self::Busy => "too many programs wait for this role",
             Self::Locked => "credmount is locked",
             Self::Ended => "this mount was ended",
+            Self::Unconfigured => "the configuration of credmount is broken",
         }
     }
 
@@ -267,6 +323,15 @@ impl Cause {
                 "Renew the base credentials: sign in again (aws sso login), or let their source \
                  write new keys. credmount reads them again by itself."
             }
+            Self::LoginNeeded => {
+                "Sign in: credmount login NAME, NAME being the AWS profile, or aws sso login \
+                 --profile NAME. Running daemons notice it within seconds."
+            }
+            Self::NotAssigned => {
+                "Compare sso_account_id and sso_role_name of the profile with what the start page \
+                 of IAM Identity Center shows; a permission set may have been taken away, or have \
+                 to be asked for."
+            }
             Self::BaseInvalid => {
                 "The access key may be deleted or inactive, its secret or session token may not \
                  belong to it, it may be of another partition, or the region may be an opt-in \
@@ -295,7 +360,7 @@ impl Cause {
             }
             Self::Rejected => {
                 "Compare what AWS says with the settings of this role: role_arn, session_name, \
-                 external_id, session_duration, source_identity, tags, transitive_tags, policy_arns. \
+                 external_id, session_duration, source_identity, tags, transitive_tag_keys, policy_arns. \
                  A tag that comes along from the session before cannot be set again."
             }
             Self::Throttled => {
@@ -325,6 +390,10 @@ impl Cause {
             }
             Self::Locked => "credmount unlock serves again.",
             Self::Ended => "Start the container or program anew with a mount that is served.",
+            Self::Unconfigured => {
+                "Mend what credmount status and the log name; it is served again within seconds, \
+                 or at once by credmount reload."
+            }
         }
     }
 }
@@ -338,5 +407,12 @@ mod tests {
         for cause in Cause::ALL {
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.name());
         }
+    }
+
+    #[test]
+    fn a_place_has_nothing_in_it_that_means_something_to_a_shell() {
+        let place = Place::new("$(id) `x`; \"a\"\nconfig.toml line 3");
+        assert_eq!(place.as_str(), "__id_ _x__ _a__config.toml line 3");
+        assert_eq!(Place::new(&"a".repeat(1000)).as_str().len(), LONGEST_PLACE);
     }
 }

@@ -62,7 +62,8 @@ impl Broker {
         let with = match chain.parent() {
             Some(parent) => {
                 let urgent = entry.urgent.subscribe();
-                Box::pin(self.session(&Arc::new(parent), urgent)).await?
+                let session = Box::pin(self.session(&Arc::new(parent), urgent)).await;
+                session.map_err(SessionError::of_hop)?
             }
             None => Arc::new(work.spend(entry, source.base(&chain.base)).await?),
         };
@@ -108,6 +109,10 @@ impl Broker {
                 lifetime_seconds = session.lifetime().as_secs(),
                 "session received"
             ),
+            // Said once for all roles behind the sign-in, by those who looked.
+            Err(error) if error.cause == Cause::LoginNeeded => {
+                tracing::debug!(%role, %error, "no session");
+            }
             Err(error) => tracing::warn!(%role, %error, "no session"),
         }
         let min_ttl = self.configured.read().min_ttl;

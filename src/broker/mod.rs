@@ -34,7 +34,7 @@ mod tests;
 
 pub use cache::{Broker, CLOCK_CHECK};
 pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
-pub use error::{Cause, RetryClass, SessionError};
+pub use error::{Cause, Place, RetryClass, SessionError};
 pub use keeper::Keeper;
 pub use port::{BoxFuture, SessionSource};
 pub use slot::{Failure, Serving, Slot, SlotStatus};

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 
+#[cfg(doc)]
+use super::Cause;
 use super::SessionError;
 use crate::model::{BaseCredentials, RoleHop, StsSession};
 
@@ -18,6 +20,13 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         &'a self,
         base: &'a BaseCredentials,
     ) -> BoxFuture<'a, Result<StsSession, SessionError>>;
+
+    /// Ends when another attempt at `base`, after one that failed with [`Cause::LoginNeeded`], may go
+    /// otherwise: when somebody has signed in. Asks nobody but this machine.
+    fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
+        let _ = base;
+        Box::pin(std::future::pending())
+    }
 
     /// Calls AssumeRole once, signed by `with`: one request, without further attempts.
     fn assume_role<'a>(

@@ -105,6 +105,13 @@ impl Slot {
         }
     }
 
+    /// Whether somebody has to sign in. To look whether somebody has costs no call, so whoever needs
+    /// a session may ask again at any time.
+    pub fn awaits_login(&self) -> bool {
+        let failure = self.failure.as_ref().map(|failure| failure.error.cause);
+        failure == Some(Cause::LoginNeeded) && !self.in_flight
+    }
+
     /// When [`Slot::is_due`] turns true by the passing of time alone; `None` while in flight.
     pub fn due_at(&self) -> Option<SystemTime> {
         if self.in_flight {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::packed::NEAR_THE_LIMIT;
 use super::{Outcome, RoleCheck};
 use crate::model::ClockSkew;
 
@@ -12,6 +13,9 @@ const WIDTH: usize = 96;
 const CLOCK_ADVICE: &str = "Set the clock of this machine right (timedatectl set-ntp true). credmount \
      goes by the time of AWS, but AWS refuses what other programs sign, and they take sessions for \
      expired, or for valid, that are not.";
+/// What to do about a session that is nearly full.
+const PACKED_ADVICE: &str = "STS refuses above 100 %, and does not tell how it packs: a longer tag or \
+     policy may be too much. Take fewer or shorter tags, or a managed policy (policy_arns).";
 /// Where the values start.
 const COLUMN: usize = 16;
 
@@ -49,6 +53,14 @@ fn block(out: &mut String, check: &RoleCheck) {
             line(out, &check.profile, &format!("FAILED at {step}"));
             field(out, "error", message);
             field(out, "advice", advice);
+        }
+    }
+    for step in &check.steps {
+        let Some(percent) = step.packed_percent else { continue };
+        let packed = format!("{percent} % of the space for policies and tags, by {}", step.name);
+        field(out, "packed", &packed);
+        if percent >= NEAR_THE_LIMIT {
+            field(out, "warning", PACKED_ADVICE);
         }
     }
     let steps: Vec<_> = check

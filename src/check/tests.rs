@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 
 use super::*;
+use crate::broker::{AssumeRoleCall, AssumedKey, ObserveCalls as _};
 use crate::clock::SystemClock;
 use crate::model::{
     AccountId, ExternalId, ProfileName, RoleArn, RoleChain, RoleHop, Secret, SessionAttributes,
@@ -113,7 +114,7 @@ fn role(profile: &str, hops: &[&str]) -> Role {
 async fn run(aws: ScriptedAws, roles: &[Role]) -> (Vec<RoleCheck>, Vec<String>) {
     let aws = Arc::new(aws);
     let region = RegionName::parse("us-east-2").unwrap();
-    let checks = check_roles(aws.clone(), roles, &region, &SystemClock).await;
+    let checks = check_roles(aws.clone(), roles, &region, &SystemClock, &Arc::default()).await;
     let calls = aws.calls.lock().clone();
     (checks, calls)
 }
@@ -314,4 +315,49 @@ async fn a_clock_that_is_wrong_is_told_with_advice_once() {
     assert_eq!(told.matches("clock: 10 min behind AWS").count(), 1, "{told}");
     assert!(told.contains("timedatectl"), "{told}");
     assert_eq!(serde_json::to_value(&checks).unwrap()[0]["clock_skew_seconds"], -600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_packed_size_is_told_where_something_is_packed_or_little_room_is_left() {
+    let tagged = |profile: &str| {
+        let plain = role(profile, &["first"]);
+        let mut chain = (*plain.chain).clone();
+        chain.hops[0].attributes.tags = vec![("team".to_owned(), "search".to_owned())];
+        Role { chain: Arc::new(chain), ..plain }
+    };
+    let told = async |percent, role: Role| {
+        let packed = Arc::new(PackedSizes::default());
+        let call = AssumeRoleCall {
+            role_arn: arn("first"),
+            session_name: "me".to_owned(),
+            source_identity: None,
+            started: SystemTime::UNIX_EPOCH,
+            latency: Duration::ZERO,
+            outcome: Ok(AssumedKey {
+                access_key_id: arn("first"),
+                expiration: SystemTime::UNIX_EPOCH,
+                request_id: None,
+                packed_percent: percent,
+            }),
+        };
+        packed.assume_role(&call).await;
+        let region = RegionName::parse("us-east-2").unwrap();
+        let aws = Arc::new(ScriptedAws::default());
+        let checks = check_roles(aws, &[role], &region, &SystemClock, &packed).await;
+        (
+            text(&checks),
+            serde_json::to_value(&checks).unwrap()[0]["steps"][1]["packed_percent"].clone(),
+        )
+    };
+    let (some, json) = told(Some(45), tagged("a")).await;
+    let expected = "packed      45 % of the space for policies and tags, by AssumeRole";
+    assert!(some.contains(expected) && !some.contains("warning"), "{some}");
+    assert_eq!(json, 45);
+    let (much, _) = told(Some(80), tagged("a")).await;
+    assert!(much.contains("warning     STS refuses above 100 %"), "{much}");
+    let (inherited, _) = told(Some(97), role("a", &["first"])).await;
+    assert!(inherited.contains("packed      97 %"), "{inherited}");
+    for untold in [told(None, tagged("a")).await, told(Some(3), role("a", &["first"])).await] {
+        assert!(!untold.0.contains("packed") && untold.1.is_null(), "{}", untold.0);
+    }
 }

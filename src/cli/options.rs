@@ -16,7 +16,7 @@ pub(super) const LOGGING: &str = "Configuration and logging";
 /// Where an option stands that shares its group with common ones.
 pub(super) const AFTER_COMMON: usize = 100;
 
-const CONFIG_HELP: &str =
+pub(super) const CONFIG_HELP: &str =
     "The configuration file [default: $XDG_CONFIG_HOME/credmount/config.toml]";
 
 /// The options that mounting, checking and rendering share.
@@ -61,7 +61,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub external_id: Option<String>,
 
-    /// The role session name; unique for each call if not given
+    /// The role session name, with {user}, {host}, {mount}, {role}, {time}
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub session_name: Option<String>,
 
@@ -74,8 +74,8 @@ pub struct SessionArgs {
     pub tags: Vec<String>,
 
     /// The key of a tag that roles assumed next keep; repeats
-    #[arg(long = "transitive-tag", value_name = "KEY", help_heading = SESSIONS)]
-    pub transitive_tags: Vec<String>,
+    #[arg(long = "transitive-tag-key", value_name = "KEY", help_heading = SESSIONS)]
+    pub transitive_tag_keys: Vec<String>,
 
     /// A session policy as JSON, to allow less than the role
     #[arg(long, value_name = "JSON", help_heading = SESSIONS)]
@@ -97,7 +97,7 @@ impl SessionArgs {
             session_name: self.session_name.clone(),
             source_identity: self.source_identity.clone(),
             tags: self.tags.clone(),
-            transitive_tags: self.transitive_tags.clone(),
+            transitive_tag_keys: self.transitive_tag_keys.clone(),
             policy: self.policy.clone(),
             policy_arns: self.policy_arns.clone(),
             ..Flags::default()

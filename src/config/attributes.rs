@@ -20,7 +20,7 @@ use crate::model::{PolicyArn, RoleHop, SessionAttributes, SessionTag, SourceIden
 pub(super) struct AttributeSpec {
     pub(super) source_identity: Option<Sourced<SourceIdentity>>,
     pub(super) tags: Option<Sourced<Vec<SessionTag>>>,
-    pub(super) transitive_tags: Option<Sourced<Vec<Sourced<String>>>>,
+    pub(super) transitive_tag_keys: Option<Sourced<Vec<Sourced<String>>>>,
     pub(super) policy: Option<Sourced<String>>,
     pub(super) policy_arns: Option<Sourced<Vec<Sourced<PolicyArn>>>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct AttributeSpec {
 pub(super) struct LayeredAttributes {
     pub(super) source_identity: Layered<SourceIdentity>,
     pub(super) tags: Layered<Vec<SessionTag>>,
-    pub(super) transitive_tags: Layered<Vec<Sourced<String>>>,
+    pub(super) transitive_tag_keys: Layered<Vec<Sourced<String>>>,
     pub(super) policy: Layered<String>,
     pub(super) policy_arns: Layered<Vec<Sourced<PolicyArn>>>,
 }
@@ -48,7 +48,11 @@ impl LayeredAttributes {
         AttributeSpec {
             source_identity: pick(&self.source_identity, own.source_identity.as_ref(), served),
             tags: pick(&self.tags, own.tags.as_ref(), served),
-            transitive_tags: pick(&self.transitive_tags, own.transitive_tags.as_ref(), served),
+            transitive_tag_keys: pick(
+                &self.transitive_tag_keys,
+                own.transitive_tag_keys.as_ref(),
+                served,
+            ),
             policy: pick(&self.policy, own.policy.as_ref(), served),
             policy_arns: pick(&self.policy_arns, own.policy_arns.as_ref(), served),
         }
@@ -118,7 +122,7 @@ impl AttributeSpec {
         report: &mut Report,
     ) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
-        for key in self.transitive_tags.iter().flat_map(|keys| &keys.value) {
+        for key in self.transitive_tag_keys.iter().flat_map(|keys| &keys.value) {
             let folded = SessionTag::folded(&key.value);
             match tags.iter().find(|tag| SessionTag::folded(tag.key()) == folded) {
                 Some(tag) if keys.iter().any(|earlier| earlier == tag.key()) => {}
@@ -208,8 +212,8 @@ pub(super) fn tags(raw: &Sourced<Raw>) -> Result<Vec<SessionTag>, Problems> {
     Ok(tags)
 }
 
-pub(super) fn transitive_tags(raw: &Sourced<Raw>) -> Result<Vec<Sourced<String>>, Problems> {
-    let option = OptionKey::TransitiveTags;
+pub(super) fn transitive_tag_keys(raw: &Sourced<Raw>) -> Result<Vec<Sourced<String>>, Problems> {
+    let option = OptionKey::TransitiveTagKeys;
     let keys = raw.texts(option.name(), option.example(), |key| {
         SessionTag::check_key(&key.value)
             .map_err(|error| vec![(key.origin.clone(), error.to_string())])?;

@@ -43,7 +43,7 @@ fn outcome(folder: &Path) -> String {
     let selection = match &names {
         Some(names) if names.iter().any(|name| name == "*") => Selection::Configured,
         Some(names) => Selection::Mounts(names),
-        None => Selection::CommandLine,
+        None => Selection::CommandLine(Path::new("/mnt")),
     };
     let added = added(folder);
     let read_include = |path: &Path| {

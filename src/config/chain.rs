@@ -16,7 +16,10 @@ use super::profiles::{Profile, Profiles};
 use super::regions::Regions;
 use super::spec::{Catalog, RoleSpec, Target};
 use super::value::{self, listed, meant, shown};
-use crate::model::{BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName};
+use crate::model::{
+    BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName,
+    SessionNameTemplate,
+};
 
 /// The longest chain. AWS has no limit; people have.
 const MOST_HOPS: usize = 16;
@@ -30,6 +33,8 @@ pub(super) struct Chains<'a> {
     pub(super) regions: Regions<'a>,
     /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
     pub(super) ambient_profile: &'a str,
+    /// What `{mount}` in session names stands for.
+    pub(super) mount: &'a str,
 }
 
 /// A chain with what its roles need to know.
@@ -71,6 +76,7 @@ impl Chains<'_> {
         let built = self.source_profile(source, &mut vec![arn.to_string()], report)?;
         let hop = HopSpec {
             subject: &format!("role {}", shown(arn.as_str())),
+            name: arn.role_name(),
             origin,
             target: Target::Arn(arn.clone()),
             region: None,
@@ -83,7 +89,7 @@ impl Chains<'_> {
     }
 
     fn role(&self, spec: &RoleSpec, trail: &mut Trail, report: &mut Report) -> Option<Built> {
-        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, trail, report)?;
+        Self::step(format!("role {}", shown(&spec.name)), &spec.origin, MOST_HOPS, trail, report)?;
         let built = if let Some(source) = &spec.source_role {
             let Some(found) = self.catalog.find(&source.value) else {
                 if !self.catalog.is_broken(&source.value) {
@@ -98,6 +104,7 @@ impl Chains<'_> {
         };
         let hop = HopSpec {
             subject: &format!("role {}", shown(&spec.name)),
+            name: &spec.name,
             origin: &spec.origin,
             target: spec.target.clone(),
             region: spec.region.clone(),
@@ -134,7 +141,10 @@ impl Chains<'_> {
 
     fn profile(&self, profile: &Profile, trail: &mut Trail, report: &mut Report) -> Option<Built> {
         let subject = format!("profile {}", shown(&profile.name));
-        Self::step(subject.clone(), &profile.origin, trail, report)?;
+        // What stands at the start of a chain is no hop.
+        let is_base = profile.property("role_arn").is_none();
+        let most = MOST_HOPS + usize::from(is_base);
+        Self::step(subject.clone(), &profile.origin, most, trail, report)?;
         if !profile.check_lines(report) {
             return None;
         }
@@ -161,10 +171,13 @@ impl Chains<'_> {
         let session_duration =
             checked(profile, "duration_seconds", report, value::duration_seconds);
         let external_id = checked(profile, "external_id", report, ExternalId::parse);
-        let session_name = checked(profile, "role_session_name", report, RoleSessionName::parse);
+        // Other programs read it too, and know no placeholders.
+        let literal = |text: &str| RoleSessionName::parse(text).map(SessionNameTemplate::from);
+        let session_name = checked(profile, "role_session_name", report, literal);
         let built = self.profile_source(profile, source, trail, report)?;
         let hop = HopSpec {
             subject: &subject,
+            name: &profile.name,
             origin: &role_arn.origin,
             target: Target::Arn(arn?),
             region: region.clone(),
@@ -304,10 +317,11 @@ impl Chains<'_> {
         Some(Built::base(base, profile.is_role_session(), name, region))
     }
 
-    /// Notes one step of the way; refuses loops and endless chains.
+    /// Notes one step of the way, of which there may be `most`; refuses loops and endless chains.
     fn step(
         subject: String,
         origin: &Origin,
+        most: usize,
         trail: &mut Trail,
         report: &mut Report,
     ) -> Option<()> {
@@ -316,7 +330,7 @@ impl Chains<'_> {
             report.error(origin, format!("these need one another: {path}; break the loop"));
             return None;
         }
-        if trail.len() >= MOST_HOPS {
+        if trail.len() >= most {
             let message = format!("{subject} is behind {MOST_HOPS} others: shorten the chain");
             report.error(origin, message);
             return None;

@@ -8,7 +8,9 @@ use super::error::{Origin, Report};
 use super::layer::Sourced;
 use super::settings::DEFAULT_SESSION_DURATION;
 use super::spec::Target;
-use crate::model::{ExternalId, RegionName, RoleArn, RoleHop, RoleSessionName, SessionAttributes};
+use crate::model::{
+    ExternalId, RegionName, RoleArn, RoleHop, SessionAttributes, SessionNameTemplate,
+};
 
 /// Below this, readers that keep keys for 15 minutes may use dead ones.
 const SHORT_SESSION: Duration = Duration::from_mins(30);
@@ -18,12 +20,14 @@ const SHORT_SESSION: Duration = Duration::from_mins(30);
 pub(super) struct HopSpec<'a> {
     /// What to call it in messages.
     pub(super) subject: &'a str,
+    /// What `{role}` in its session name stands for.
+    pub(super) name: &'a str,
     pub(super) origin: &'a Origin,
     pub(super) target: Target,
     pub(super) region: Option<Sourced<RegionName>>,
     pub(super) session_duration: Option<Sourced<Duration>>,
     pub(super) external_id: Option<Sourced<ExternalId>>,
-    pub(super) session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) session_name: Option<Sourced<SessionNameTemplate>>,
     pub(super) attributes: AttributeSpec,
 }
 
@@ -62,6 +66,10 @@ impl HopSpec<'_> {
         if let Some(duration) = duration {
             check_duration(subject, duration, chained, served, report);
         }
+        let session_name = options.session_name.for_role(self.session_name.as_ref(), served);
+        let session_name = session_name.and_then(|found| {
+            report.check(&found.origin, found.value.bind(chains.mount, self.name))
+        });
         let mut hop = RoleHop {
             role_arn,
             sts_region: region.clone().unwrap_or_else(|| partition.default_sts_region()),
@@ -70,10 +78,7 @@ impl HopSpec<'_> {
                 .external_id
                 .for_role(self.external_id.as_ref(), served)
                 .map(|found| found.value.clone()),
-            session_name: options
-                .session_name
-                .for_role(self.session_name.as_ref(), served)
-                .map(|found| found.value.clone()),
+            session_name,
             attributes: SessionAttributes::default(),
         };
         let attributes = options.attributes.for_role(&self.attributes, served);

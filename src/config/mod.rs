@@ -74,11 +74,11 @@ impl fmt::Debug for SourceText {
     }
 }
 
-/// The names below `[mounts]` in the text of a configuration file; none if it cannot be read.
-pub fn mount_names(text: &str) -> Vec<String> {
-    let table: toml::Table = text.parse().unwrap_or_default();
+/// The names below `[mounts]` in the text of a configuration file; `None` if it is no TOML.
+pub fn mount_names(text: &str) -> Option<Vec<String>> {
+    let table: toml::Table = text.parse().ok()?;
     let mounts = table.get("mounts").and_then(toml::Value::as_table);
-    mounts.map(|mounts| mounts.keys().cloned().collect()).unwrap_or_default()
+    Some(mounts.map(|mounts| mounts.keys().cloned().collect()).unwrap_or_default())
 }
 
 /// Everything that settings are made of. A file that does not exist is `None`.

@@ -1,6 +1,7 @@
 //! Which mounts there are: that of the command line, the tables below `[mounts]` and those added
 //! at run time. What is selected comes out; tables that are not selected are checked all the same.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chains;
@@ -20,8 +21,9 @@ use crate::model::{MountName, ProfileName, RegionName, Role};
 /// Which mounts one invocation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection<'a> {
-    /// One mount without a name, of the options for all. `[mounts]` is checked, but not served.
-    CommandLine,
+    /// One mount without a name, at this mount point, of the options for all. `[mounts]` is
+    /// checked, but not served.
+    CommandLine(&'a Path),
     /// The tables `[mounts.NAME]` of these names, in the order of the file; all if there is no
     /// name. An empty `[mounts]` is legal: then only added mounts are served.
     Mounts(&'a [String]),
@@ -45,7 +47,7 @@ pub(super) const MOUNT_KEYS: [(&str, OptionKey); 16] = [
     ("session_name", OptionKey::SessionName),
     ("source_identity", OptionKey::SourceIdentity),
     ("tags", OptionKey::Tags),
-    ("transitive_tags", OptionKey::TransitiveTags),
+    ("transitive_tag_keys", OptionKey::TransitiveTagKeys),
     ("policy", OptionKey::Policy),
     ("policy_arns", OptionKey::PolicyArns),
 ];
@@ -122,6 +124,17 @@ struct Named<'a> {
     path: Option<Sourced<PathBuf>>,
 }
 
+/// Which mount it is.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// That of the command line, with what to call it in session names.
+    Unnamed(&'a str),
+    Named(&'a Named<'a>),
+}
+
+/// What `{mount}` in session names is where nothing is mounted.
+const NO_MOUNT: &str = "check";
+
 /// The mounts to serve, as [`super::settings::Settings::mounts`] has them. `options` are those of
 /// the command line; `tables` is `None` where the file has no `[mounts]`.
 pub(super) fn served(
@@ -134,9 +147,13 @@ pub(super) fn served(
 ) -> Vec<MountSettings> {
     let selected = match selection {
         Selection::Configured if common.asks_for_roles() || tables.is_none() => None,
-        Selection::CommandLine => None,
+        Selection::CommandLine(_) => None,
         Selection::Configured => Some(&[][..]),
         Selection::Mounts(names) => Some(names),
+    };
+    let unnamed = match selection {
+        Selection::CommandLine(path) => path.file_name().and_then(OsStr::to_str),
+        _ => None,
     };
     let mut mounts = Vec::new();
     if let Some(selected) = selected {
@@ -145,7 +162,7 @@ pub(super) fn served(
             refuse_options_of_one(common, report);
         }
     } else {
-        mounts.push(world.mount(None, options, report));
+        mounts.push(world.mount(Place::Unnamed(unnamed.unwrap_or(NO_MOUNT)), options, report));
     }
     let (mut earlier, mut endpoints) = (Vec::new(), Vec::new());
     let mut listens = |name, options: &Options| {
@@ -163,14 +180,14 @@ pub(super) fn served(
             let inherited = common.for_table();
             let options = Options::check(&table.options, &inherited, world.home, report);
             listens(&*table.name, &options);
-            mounts.push(world.mount(Some(&found), &options, report));
+            mounts.push(world.mount(Place::Named(&found), &options, report));
         } else {
             // Warnings about what nobody serves are of no interest.
             let mut unserved = Report::default();
             let inherited = common.for_unserved();
             let options = Options::check(&table.options, &inherited, world.home, &mut unserved);
             listens(&*table.name, &options);
-            world.mount(Some(&found), &options, &mut unserved);
+            world.mount(Place::Named(&found), &options, &mut unserved);
             report.adopt(unserved);
         }
         earlier.push(found);
@@ -182,7 +199,7 @@ pub(super) fn served(
         let own = from_flags(&mount.flags, &command);
         let options = Options::check(&own, &common.for_added(), world.home, report);
         listens(&*mount.name, &options);
-        mounts.push(world.mount(Some(&found), &options, report));
+        mounts.push(world.mount(Place::Named(&found), &options, report));
         earlier.push(found);
     }
     check_paths(&earlier, report);
@@ -203,18 +220,18 @@ fn added_place<'a>(mount: &'a AddedMount, command: &str, report: &mut Report) ->
 
 impl World<'_> {
     /// One mount out of its options. What is wrong with it is in the report.
-    fn mount(
-        &self,
-        named: Option<&Named<'_>>,
-        options: &Options,
-        report: &mut Report,
-    ) -> MountSettings {
+    fn mount(&self, place: Place<'_>, options: &Options, report: &mut Report) -> MountSettings {
+        let (named, label) = match place {
+            Place::Unnamed(label) => (None, label),
+            Place::Named(named) => (Some(named), named.name),
+        };
         let chains = Chains {
             options,
             catalog: self.catalog,
             profiles: self.profiles,
             regions: Regions { option: &options.region, ambient: self.ambient.clone() },
             ambient_profile: self.ambient_profile,
+            mount: label,
         };
         let origin = named.map_or(&Origin::Whole, |named| &named.origin);
         let roles = roles::served(&chains, origin, report);

@@ -57,6 +57,28 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
+impl Default for Settings {
+    /// Where nothing is said.
+    fn default() -> Self {
+        Self {
+            mounts: Vec::new(),
+            session_duration: DEFAULT_SESSION_DURATION,
+            min_ttl: None,
+            open_deadline: DEFAULT_OPEN_DEADLINE,
+            max_waiting_opens: DEFAULT_MAX_WAITING_OPENS,
+            sts_calls_per_second: None,
+            audit_log: None,
+            audit_journal: false,
+            on_audit_failure: OnAuditFailure::default(),
+            background: false,
+            supervise: false,
+            log_format: LogFormat::default(),
+            verbosity: Verbosity::default(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
 impl Settings {
     /// The roles of all mounts, in order.
     pub fn roles(&self) -> impl Iterator<Item = &Role> {

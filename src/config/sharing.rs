@@ -49,7 +49,7 @@ const DIFFERENT: [&str; 13] = [
     "tags = { a = \"2\" }",
     "tags = { A = \"1\" }",
     "tags = { a = \"1\", b = \"\" }",
-    "tags = { a = \"1\" }\ntransitive_tags = [\"a\"]",
+    "tags = { a = \"1\" }\ntransitive_tag_keys = [\"a\"]",
     "policy = '{\"Statement\":[]}'",
     "policy = '{\"Statement\":[],\"Version\":\"2012-10-17\"}'",
     "policy_arns = [\"arn:aws:iam::aws:policy/a\"]",
@@ -80,8 +80,8 @@ fn what_aws_takes_for_the_same_shares_a_session() {
         ("tags = { a = \"1\" }", "tags = [\"a=1\"]"),
         ("tags = {}", ""),
         (
-            "tags = { a = \"1\" }\ntransitive_tags = [\"a\", \"A\"]",
-            "tags = { a = \"1\" }\ntransitive_tags = [\"a\"]",
+            "tags = { a = \"1\" }\ntransitive_tag_keys = [\"a\", \"A\"]",
+            "tags = { a = \"1\" }\ntransitive_tag_keys = [\"a\"]",
         ),
         (
             "policy = '{\"Version\":\"2012-10-17\",\"Statement\":[]}'",

@@ -8,7 +8,7 @@ use super::layer::Sourced;
 use super::raw::{Problems, Raw};
 use super::value;
 use crate::model::{
-    AccountId, ExternalId, NameError, Partition, RegionName, RoleArn, RoleSessionName,
+    AccountId, ExternalId, NameError, Partition, RegionName, RoleArn, SessionNameTemplate,
 };
 
 /// The keys of a role, in the order in which messages list them.
@@ -22,7 +22,7 @@ pub(super) const ROLE_KEYS: [&str; 14] = [
     "session_name",
     "source_identity",
     "tags",
-    "transitive_tags",
+    "transitive_tag_keys",
     "policy",
     "policy_arns",
     "source_profile",
@@ -49,7 +49,7 @@ pub(super) struct RoleSpec {
     pub(super) region: Option<Sourced<RegionName>>,
     pub(super) session_duration: Option<Sourced<Duration>>,
     pub(super) external_id: Option<Sourced<ExternalId>>,
-    pub(super) session_name: Option<Sourced<RoleSessionName>>,
+    pub(super) session_name: Option<Sourced<SessionNameTemplate>>,
     pub(super) attributes: AttributeSpec,
     pub(super) source_profile: Option<Sourced<String>>,
     pub(super) source_role: Option<Sourced<String>>,
@@ -90,11 +90,12 @@ impl RoleSpec {
         let region = keys.parsed("region", |_, text| RegionName::parse(text));
         let session_duration = keys.parsed("session_duration", value::session_duration);
         let external_id = keys.parsed("external_id", |_, text| ExternalId::parse(text));
-        let session_name = keys.parsed("session_name", |_, text| RoleSessionName::parse(text));
+        let session_name = keys.parsed("session_name", |_, text| SessionNameTemplate::parse(text));
         let attributes = AttributeSpec {
             source_identity: keys.accepted("source_identity", attributes::source_identity),
             tags: keys.accepted("tags", attributes::tags),
-            transitive_tags: keys.accepted("transitive_tags", attributes::transitive_tags),
+            transitive_tag_keys: keys
+                .accepted("transitive_tag_keys", attributes::transitive_tag_keys),
             policy: keys.accepted("policy", attributes::policy),
             policy_arns: keys.accepted("policy_arns", attributes::policy_arns),
         };

@@ -1,5 +1,6 @@
 //! Mounts and unmounts by way of `fusermount3`, which root and ordinary users have alike.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -237,6 +238,15 @@ pub fn unmount(path: &Path) -> Result<(), MountError> {
 /// If mountinfo cannot be read.
 pub fn mounted_at(path: &Path) -> io::Result<Option<MountEntry>> {
     Ok(mountinfo::at(path)?.filter(MountEntry::is_ours))
+}
+
+/// Where our mounts are, served or not.
+///
+/// # Errors
+/// If mountinfo cannot be read.
+pub fn all_mounted() -> io::Result<BTreeSet<PathBuf>> {
+    let ours = mountinfo::own()?.into_iter().filter(MountEntry::is_ours);
+    Ok(ours.map(|entry| entry.path()).collect())
 }
 
 /// Whether the mount at this path is left over: its connection is gone, so that nobody can ever

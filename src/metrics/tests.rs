@@ -13,6 +13,7 @@ const DEV: &str = "arn:aws:iam::123456789012:role/dev";
 
 fn call(role_arn: &str, latency: Duration, failure: Option<Cause>) -> AssumeRoleCall {
     let key = AssumedKey {
+        packed_percent: None,
         access_key_id: "ASIA1".to_owned(),
         expiration: SystemTime::UNIX_EPOCH,
         request_id: None,

@@ -11,8 +11,9 @@ pub mod skew;
 
 pub use caller::{Caller, Container, Process, ServedKey};
 pub use names::{
-    AccountId, ExternalId, MountName, NameError, Partition, PolicyArn, ProfileName, RegionName,
-    RoleArn, RoleSessionName, SessionTag, SourceIdentity,
+    AccountId, ExternalId, LONGEST_SESSION_NAME, MountName, NameError, Partition, PolicyArn,
+    ProfileName, RegionName, RoleArn, RoleSessionName, SESSION_TIME_LEN, SessionNamePart,
+    SessionNamePattern, SessionNameTemplate, SessionTag, SourceIdentity, legal_session_name,
 };
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ExternalId, ProfileName, RegionName, RoleArn, RoleSessionName};
+use super::{ExternalId, ProfileName, RegionName, RoleArn, SessionNamePattern};
 
 /// One role of a mount: the profile readers see and where its session comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +96,8 @@ pub struct RoleHop {
     pub session_duration: Duration,
     /// `ExternalId`, if the role's trust policy wants one.
     pub external_id: Option<ExternalId>,
-    /// A fixed `RoleSessionName`; without one each call gets a unique name.
-    pub session_name: Option<RoleSessionName>,
+    /// What `RoleSessionName` is made of; without it each call gets a unique name.
+    pub session_name: Option<SessionNamePattern>,
     /// What else the session carries.
     pub attributes: SessionAttributes,
 }

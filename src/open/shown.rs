@@ -33,6 +33,7 @@ impl OpenService {
             endpoint: None,
             clock_skew_seconds: self.clock_skew(),
             log_file: self.options.log_file.clone(),
+            broken: None,
             roles,
         }
     }

@@ -1,7 +1,7 @@
 //! Where the daemon's own files are.
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
 use rustix::process::geteuid;
@@ -72,6 +72,34 @@ pub fn steps(file: &Path) -> Vec<PathBuf> {
     steps
 }
 
+/// The first of `mounts` that opening `path` leads through. Follows links as the kernel does, but
+/// touches nothing in a mount: one that nobody serves would keep us waiting.
+pub fn first_on_the_way<'a>(path: &Path, mounts: &'a [PathBuf]) -> Option<&'a Path> {
+    let mut way = path.to_owned();
+    for _ in 0..MOST_SYMLINKS {
+        let mut at = PathBuf::new();
+        let mut rest = way.components();
+        let target = loop {
+            match rest.next()? {
+                Component::ParentDir => {
+                    at.pop();
+                }
+                step => at.push(step),
+            }
+            if let Some(mount) = mounts.iter().find(|mount| **mount == at) {
+                return Some(mount);
+            }
+            if let Ok(target) = fs::read_link(&at) {
+                break target;
+            }
+        };
+        // A relative target is meant from the directory of the link.
+        at.pop();
+        way = at.join(target).join(rest.as_path());
+    }
+    None
+}
+
 /// As many as the kernel follows (`path_resolution(7)`).
 const MOST_SYMLINKS: usize = 40;
 
@@ -117,6 +145,27 @@ mod tests {
         // A loop ends.
         symlink("loop", root.join("loop")).unwrap();
         assert!(steps(&root.join("loop")).len() <= 2 * MOST_SYMLINKS);
+    }
+
+    #[test]
+    fn a_mount_is_found_on_the_way_through_links_and_is_not_touched() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("home/.aws")).unwrap();
+        symlink("../live/./x/..", root.join("home/link")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        // A link within the mount, which nobody could read if it were a mount that hangs.
+        fs::create_dir(root.join("live")).unwrap();
+        symlink("/", root.join("live/sso")).unwrap();
+        let mounts = [root.join("live")];
+        let found = |path: &str| first_on_the_way(&root.join(path), &mounts);
+        assert_eq!(found("live/sso/cache/f.json"), Some(mounts[0].as_path()));
+        assert_eq!(found("home/link/sso"), Some(mounts[0].as_path()));
+        assert_eq!(found("home/../live"), Some(mounts[0].as_path()));
+        assert_eq!(found("home/.aws/sso/cache/f.json"), None);
+        assert_eq!(found("lively"), None);
+        assert_eq!(found("loop/x"), None);
     }
 
     #[test]

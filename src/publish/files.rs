@@ -11,7 +11,7 @@ impl Publisher {
     pub fn chains(&self, file: FileId, view: View) -> Vec<Arc<RoleChain>> {
         let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
         match file {
-            _ if self.closed().is_some() => Vec::new(),
+            _ if self.refusal().is_some() => Vec::new(),
             FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
             FileId::Config | FileId::Status | FileId::Metrics | FileId::EndpointToken => Vec::new(),
             FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],

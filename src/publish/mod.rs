@@ -119,6 +119,12 @@ impl Publisher {
         *self.closed.0.lock()
     }
 
+    /// What every role is rendered as, whatever the broker holds, if so.
+    fn refusal(&self) -> Option<SessionError> {
+        let closed = self.closed().map(|cause| SessionError::new("", cause, ""));
+        closed.or_else(|| self.served.failing.clone())
+    }
+
     /// Publishes each change until cancelled, also when nobody opens a file.
     pub async fn run(self: Arc<Self>) {
         let mut changes = self.broker.changes();
@@ -298,8 +304,7 @@ impl Publisher {
         decided: Option<Cause>,
         now: SystemTime,
     ) -> Option<(ProfileState, SystemTime)> {
-        if let Some(cause) = self.closed() {
-            let error = SessionError::new("", cause, "");
+        if let Some(error) = self.refusal() {
             return Some((ProfileState::Failing(error), now + FAILURE_SHOWN));
         }
         match self.broker.serving(chain, now) {

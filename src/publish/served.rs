@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::broker::SessionError;
 use crate::model::{ProfileName, Role, RoleChain};
 use crate::tree::Contents;
 
@@ -21,6 +22,9 @@ pub struct Served {
     /// The sets of profiles that readers may be limited to, by view; `None` for all. Without any
     /// there is one view of all.
     pub views: Vec<Option<Vec<ProfileName>>>,
+    /// Why none of the roles is served; nobody is asked for their sessions then, because it is not
+    /// known what they are.
+    pub failing: Option<SessionError>,
 }
 
 /// One section: a role under its own name, or the role of `[default]`.
@@ -39,9 +43,10 @@ impl Served {
         Contents { profiles: names.collect(), endpoint: self.endpoint }
     }
 
-    /// The chains of all roles.
+    /// The chains of all roles, as far as they are served.
     pub fn chains(&self) -> Vec<Arc<RoleChain>> {
-        self.roles.iter().map(|role| role.chain.clone()).collect()
+        let served = if self.failing.is_some() { &[] } else { &self.roles[..] };
+        served.iter().map(|role| role.chain.clone()).collect()
     }
 
     /// The role that readers see under this name.

@@ -115,6 +115,25 @@ async fn keys_are_never_served_in_a_hurry_after_their_end_or_once_the_mount_is_c
     assert!(hurried().await.contains("too many programs wait"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn roles_that_are_not_known_fail_and_nobody_is_asked_for_them() {
+    let roles = Roles::new();
+    let failing = SessionError::new("", Cause::Unconfigured, "");
+    let served = Served { failing: Some(failing), ..roles.publisher.served().clone() };
+    let (broker, clock, tree) = (roles.broker.clone(), roles.clock.clone(), roles.tree.clone());
+    let publisher = Publisher::new(served, broker, clock, tree, Arc::default());
+    assert!(publisher.chains(FileId::Credentials, View::ALL).is_empty());
+    publisher.publish(std::slice::from_ref(&roles.prod)).await;
+    let text = || roles.published(FileId::Credentials).unwrap();
+    assert!(text().contains("the configuration of credmount is broken"));
+    let failing = |cause: Cause| text().matches(cause.sentence()).count();
+    publisher.close(Some(Cause::Locked)).await;
+    assert_eq!((failing(Cause::Locked), failing(Cause::Unconfigured)), (2, 0));
+    publisher.close(None).await;
+    assert_eq!((failing(Cause::Locked), failing(Cause::Unconfigured)), (0, 2));
+    assert_eq!(roles.broker.status(&roles.prod).renewals, 0);
+}
+
 /// A kernel that does not get round to forgetting the size of one file until the other end goes.
 #[derive(Debug)]
 struct Slow {

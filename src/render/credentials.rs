@@ -58,6 +58,6 @@ fn capacity(state: &ProfileState) -> usize {
     keys + SECTION_CAPACITY
 }
 
-/// More than a section can hold beside its keys: a name of at most 128 characters, a reason, and
-/// fixed texts.
-const SECTION_CAPACITY: usize = 768;
+/// More than a section can hold beside its keys: a name of at most 128 characters, a reason with
+/// the hop that failed, and fixed texts.
+const SECTION_CAPACITY: usize = 1024;

@@ -25,7 +25,7 @@ pub use credentials::credentials;
 pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, process_json};
-pub use status::{EndpointStatus, MountStatus, RoleStatus, status_json, status_text};
+pub use status::{EndpointStatus, MountStatus, RoleStatus, UNCONFIGURED, status_json, status_text};
 
 use crate::broker::SessionError;
 use crate::model::{ProfileName, ProfileSetting, RegionName, StsSession};

@@ -24,16 +24,31 @@ pub fn process_json(name: &ProfileName, state: &ProfileState) -> Text {
 /// The reason a profile has no keys, as readers see it: one generic line of characters that no
 /// shell and no INI parser takes for anything else.
 pub fn failure_line(name: &ProfileName, error: &SessionError) -> String {
-    let name: String = name
-        .as_str()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._@+,:-".contains(c) { c } else { '_' })
-        .collect();
-    format!(
-        "credmount: profile {name} has no keys: {}, run credmount status",
-        error.cause.sentence()
-    )
+    let name = plain(name.as_str());
+    let sentence = error.cause.sentence();
+    let place = match &error.place {
+        Some(place) => format!(" in {}", place.as_str()),
+        None if error.on_the_way && error.subject.starts_with("arn:") => {
+            format!(", at the hop {}", plain(&error.subject))
+        }
+        None => String::new(),
+    };
+    let command = match error.cause {
+        Cause::LoginNeeded => format!("login {name}"),
+        _ => "status".to_owned(),
+    };
+    format!("credmount: profile {name} has no keys: {sentence}{place}, run credmount {command}")
 }
+
+/// `text` with nothing in it that a shell or a parser takes for anything else, and not longer than
+/// an error message should be.
+fn plain(text: &str) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._@+,:-/=".contains(c);
+    text.chars().take(LONGEST_NAME).map(|c| if legal(c) { c } else { '_' }).collect()
+}
+
+/// More than profile names and all but strange ARNs have, in characters.
+const LONGEST_NAME: usize = 256;
 
 /// Whether the parts of a session stand in our files without any quoting. STS answers nothing
 /// else; an answer that does would break every profile of the file.

@@ -40,6 +40,10 @@ pub struct MountStatus {
     pub clock_skew_seconds: Option<i64>,
     /// The log of a daemon in the background.
     pub log_file: Option<String>,
+    /// What is wrong with the configuration of the daemon, a line for each error; absent while
+    /// nothing is, and for readers of the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
     /// The roles, in the order of the command line.
     pub roles: Vec<RoleStatus>,
 }
@@ -61,7 +65,8 @@ pub struct RoleStatus {
     pub profile: String,
     /// Whether it is rendered as `[default]` too.
     pub default: bool,
-    /// `live`, `failing` or `pending` (nothing fetched yet).
+    /// `live`, `failing`, `pending` (nothing fetched yet), `locked`, `ended`, or
+    /// [`UNCONFIGURED`].
     pub state: String,
     /// The role; absent when base credentials are served as they are.
     pub role_arn: Option<String>,
@@ -79,11 +84,20 @@ pub struct RoleStatus {
     pub last_error: Option<String>,
     /// When it happened, RFC 3339.
     pub last_error_at: Option<String>,
+    /// Its kind, by the name of [`Cause`](crate::broker::Cause).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cause: Option<String>,
+    /// The AWS profile at the start of the role chain; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_profile: Option<String>,
     /// Sessions received so far.
     pub renewals: u64,
     /// Attempts that failed so far.
     pub failures: u64,
 }
+
+/// The state of a role while the configuration is broken, so that it is not known what it is.
+pub const UNCONFIGURED: &str = "unconfigured";
 
 /// Renders one mount as JSON on one line.
 pub fn status_json(status: &MountStatus) -> String {
@@ -130,8 +144,18 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     if let Some(log_file) = &status.log_file {
         let _ = writeln!(text, "  log: {log_file}");
     }
+    if let Some(broken) = &status.broken {
+        let _ = writeln!(text, "  THE CONFIGURATION IS BROKEN; it is tried again by itself:");
+        for line in broken.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
     for role in &status.roles {
         let default = if role.default { " (default)" } else { "" };
+        if role.state == UNCONFIGURED {
+            let _ = writeln!(text, "  {}{default}: {UNCONFIGURED}", role.profile);
+            continue;
+        }
         let served = role.role_arn.as_deref().unwrap_or("base credentials as they are");
         let _ = writeln!(text, "  {}{default}: {}  {served}", role.profile, role.state);
         if let (Some(key), Some(issued), Some(expires)) =
@@ -213,6 +237,8 @@ mod tests {
             next_attempt: Some("2026-11-22T02:30:00Z".to_owned()),
             last_error: None,
             last_error_at: None,
+            last_cause: None,
+            source_profile: None,
             renewals: 1,
             failures: 0,
         };
@@ -228,6 +254,7 @@ mod tests {
             endpoint: None,
             clock_skew_seconds,
             log_file: None,
+            broken: None,
             roles: vec![role.clone()],
         };
         // For AWS it is two o'clock.

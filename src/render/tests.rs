@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::{Cause, SessionError};
+use crate::broker::{Cause, Place, SessionError};
 use crate::model::{AccountId, ProfileName, ProfileSetting, RegionName, Secret, StsSession};
 
 fn session() -> StsSession {
@@ -151,9 +151,37 @@ fn process_json_of_a_failing_profile_says_why_and_has_no_keys() {
 }
 
 #[test]
+fn the_reason_names_the_hop_that_failed_unless_it_is_the_role_itself() {
+    let arn = "arn:aws:iam::123456789012:role/team/hub+=,.@-_x";
+    let error = SessionError::new(arn, Cause::AccessDenied, "words of AWS");
+    let reason = |error: &SessionError| failure_line(&name("prod"), error);
+    assert!(!reason(&error).contains("hub"));
+    assert_eq!(
+        reason(&error.of_hop()),
+        format!(
+            "credmount: profile prod has no keys: AWS denied AssumeRole, at the hop {arn}, run \
+             credmount status"
+        )
+    );
+    let base = SessionError::new("base credentials", Cause::BaseExpired, "").of_hop();
+    assert!(!reason(&base).contains("hop"));
+    let strange = SessionError::new("arn:$(x) `y`", Cause::AccessDenied, "").of_hop();
+    assert!(reason(&strange).contains("at the hop arn:__x___y_,"), "{}", reason(&strange));
+}
+
+#[test]
 fn nothing_of_the_service_reaches_readers_of_a_failing_profile() {
     let line = failure_line(&name("prod"), &SessionError::new("arn", Cause::Rejected, "$(x)"));
     assert!(!line.contains('$') && !line.contains("arn"));
+}
+
+#[test]
+fn readers_are_told_where_to_look() {
+    let error = SessionError::new("", Cause::Unconfigured, "");
+    let line = failure_line(&name("prod"), &error.at(Some(Place::new("config.toml line 3"))));
+    let told =
+        "the configuration of credmount is broken in config.toml line 3, run credmount status";
+    assert!(line.ends_with(told), "{line}");
 }
 
 #[test]

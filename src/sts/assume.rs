@@ -47,22 +47,41 @@ fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build().expect("a whole tag")
 }
 
+/// What an answer says beside its session.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The error code.
+    pub(super) code: Option<String>,
+    pub(super) request_id: Option<String>,
+    /// See [`packed_percent`].
+    pub(super) packed_percent: Option<u8>,
+}
+
+type CallOutcome = Result<AssumedKey, FailedCall>;
+
 /// The request id of an answer.
 pub(super) fn request_id(output: &AssumeRoleOutput) -> Option<String> {
     output.request_id().map(|id| sanitised(id, None))
 }
 
-/// What observers are told of `outcome`, with the error code and the request id of the answer.
-pub(super) fn told(
-    outcome: &Result<StsSession, SessionError>,
-    code: Option<String>,
-    request_id: Option<String>,
-) -> Result<AssumedKey, FailedCall> {
+/// How full a session is, in percent. STS told it of policies and tags alone (`PackedPolicySize`)
+/// before it told it of the whole token; the larger of the two is the one that matters.
+pub(super) fn packed_percent(output: &AssumeRoleOutput) -> Option<u8> {
+    #[expect(deprecated, reason = "older partitions and other implementations tell only this one")]
+    let packed = output.packed_policy_size();
+    let percent = packed.max(output.session_token_utilization())?;
+    u8::try_from(percent).ok()
+}
+
+/// What observers are told of `outcome`, with what the answer says beside it.
+pub(super) fn told(outcome: &Result<StsSession, SessionError>, said: Said) -> CallOutcome {
+    let Said { code, request_id, packed_percent } = said;
     match outcome {
         Ok(session) => Ok(AssumedKey {
             access_key_id: session.access_key_id.clone(),
             expiration: session.expiration,
             request_id,
+            packed_percent,
         }),
         Err(error) => {
             let detail = error.detail.strip_prefix(": ").unwrap_or(&error.detail).to_owned();

@@ -15,10 +15,12 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider, load};
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_sts::config::{Region, SharedHttpClient};
+use aws_smithy_async::time::StaticTimeSource;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 
@@ -55,6 +57,11 @@ pub(super) fn shared_files(config: &Path, credentials: &Path) -> EnvConfigFiles 
             if path.exists() { files.with_file(kind, path) } else { files.with_contents(kind, "") };
     }
     files.build()
+}
+
+/// Whether the environment gives keys, which the standard chain takes before any profile.
+pub(super) async fn environment_has_keys() -> bool {
+    EnvironmentVariableCredentialsProvider::new().provide_credentials().await.is_ok()
 }
 
 /// How errors name the base credentials.
@@ -103,10 +110,11 @@ impl Resolver {
                     .region(self.region(None).await)
                     .load()
                     .await;
-                match config.credentials_provider() {
-                    Some(chain) => chain.provide_credentials().await,
-                    None => Err(CredentialsError::not_loaded_no_source()),
-                }
+                let Some(chain) = config.credentials_provider() else {
+                    return Err(CredentialsError::not_loaded_no_source());
+                };
+                let credentials = chain.provide_credentials().await?;
+                if of_instance(&credentials) { self.of_instance().await } else { Ok(credentials) }
             }
             BaseCredentials::Profile(name) => {
                 let region = self.region(Some(&name)).await;
@@ -121,13 +129,7 @@ impl Resolver {
             BaseCredentials::Environment => {
                 EnvironmentVariableCredentialsProvider::new().provide_credentials().await
             }
-            BaseCredentials::Ec2InstanceMetadata => {
-                ImdsCredentialsProvider::builder()
-                    .configure(&self.provider_config(None))
-                    .build()
-                    .provide_credentials()
-                    .await
-            }
+            BaseCredentials::Ec2InstanceMetadata => self.of_instance().await,
             BaseCredentials::EcsContainer => {
                 EcsCredentialsProvider::builder()
                     .configure(&self.provider_config(None))
@@ -136,6 +138,18 @@ impl Resolver {
                     .await
             }
         }
+    }
+
+    /// The keys of the instance, with the expiration that its metadata service tells. The SDK takes
+    /// keys that are expired for good for some minutes more, so that programs go on while the
+    /// service has no newer ones; we serve keys with their expiration and must not make one up. It
+    /// cannot while it takes the time to be 1970.
+    async fn of_instance(&self) -> Result<Credentials, CredentialsError> {
+        let config = self
+            .provider_config(None)
+            .with_time_source(StaticTimeSource::new(SystemTime::UNIX_EPOCH));
+        let provider = ImdsCredentialsProvider::builder().configure(&config).build();
+        provider.provide_credentials().await
     }
 
     /// The region for STS calls inside a profile: as every SDK, but without the metadata service
@@ -162,6 +176,12 @@ impl Resolver {
             .with_timeout_config(self.timeouts.clone())
             .with_behavior_version(Some(BehaviorVersion::latest()))
     }
+}
+
+/// Whether the chain got them from the instance metadata service.
+fn of_instance(credentials: &Credentials) -> bool {
+    let features = credentials.get_property::<Vec<AwsCredentialFeature>>();
+    features.is_some_and(|features| features.contains(&AwsCredentialFeature::CredentialsImds))
 }
 
 /// `credentials` as a session. Keys without an expiration get `key_lifetime` from `now`.

@@ -13,12 +13,13 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::assume;
+use super::assume::{self, Said};
 use super::base::{self, Resolver};
 use super::classify::{self, Call, base_error, sts_error};
 use super::http::{capped, https_client};
 use super::session_name;
 use super::session_name::Stamps;
+use super::sso::{IdentityCenter, MountAbove};
 use super::timed::{SdkTime, timed};
 use crate::broker::{
     AssumeRoleCall, BoxFuture, Cause, ObserveCalls, Observers, SessionError, SessionSource,
@@ -51,6 +52,10 @@ pub struct StsOptions {
     pub user: String,
     /// The host name that session names carry.
     pub host: String,
+    /// The directory of sign-ins to IAM Identity Center, `~/.aws/sso/cache`; `None` without a home.
+    pub sso_cache: Option<PathBuf>,
+    /// Which mount of ours a path leads through: sign-ins are neither read nor written there.
+    pub mount_above: MountAbove,
     /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
     /// inside the SDK are not among them.
     pub observer: Arc<dyn ObserveCalls>,
@@ -67,6 +72,8 @@ impl StsOptions {
             base_timeout: Duration::from_secs(30),
             user: user.to_owned(),
             host: host.to_owned(),
+            sso_cache: None,
+            mount_above: |_| None,
             observer: Arc::new(Observers::default()),
         }
     }
@@ -93,6 +100,7 @@ pub struct StsClient {
     options: StsOptions,
     clock: Arc<dyn Clock>,
     stamps: Stamps,
+    identity_center: Arc<IdentityCenter>,
 }
 
 impl StsClient {
@@ -132,7 +140,10 @@ impl StsClient {
         if let Ok(name) = AppName::new(concat!("credmount-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
-        Self { sdk: loader.load().await, http, options, clock, stamps: Stamps::new() }
+        let sdk = loader.load().await;
+        let center = IdentityCenter::new(&options, http.clone(), clock.clone());
+        let identity_center = Arc::new(center);
+        Self { sdk, http, options, clock, stamps: Stamps::new(), identity_center }
     }
 
     /// Who AWS says that `session` is, asked in `region`. Needs no permission.
@@ -164,8 +175,42 @@ impl StsClient {
         }
     }
 
+    /// Sign-ins to IAM Identity Center, for those who sign in.
+    pub fn identity_center(&self) -> Arc<IdentityCenter> {
+        self.identity_center.clone()
+    }
+
     async fn resolve(&self, base: &BaseCredentials) -> Result<StsSession, SessionError> {
         let subject = base::subject(base);
+        let credentials = self.credentials(&subject, base).await?;
+        let lifetime = self.options.key_lifetime;
+        let session = |now| base::session(&subject, &credentials, lifetime, now);
+        let is_sure = self.clock.corrected().is_none_or(CorrectedClock::is_sure);
+        match session(self.clock.now()) {
+            Err(error) if error.cause == Cause::BaseExpired && !is_sure => {
+                // It may be our clock: whatever STS answers to these keys tells the time.
+                self.ask_the_time(&session(SystemTime::UNIX_EPOCH)?).await;
+                session(self.clock.now())
+            }
+            judged => judged,
+        }
+    }
+
+    /// Asks the source of `base`.
+    async fn credentials(
+        &self,
+        subject: &str,
+        base: &BaseCredentials,
+    ) -> Result<Credentials, SessionError> {
+        let late = || {
+            let limit = humantime::format_duration(self.options.base_timeout);
+            let detail = format!("the source of the base credentials took more than {limit}");
+            Err(SessionError::new(subject, Cause::TimedOut, &detail))
+        };
+        if let Some(profile) = self.identity_center.profile(base).await? {
+            let given = self.identity_center.credentials(subject, &profile);
+            return timeout(self.options.base_timeout, given).await.unwrap_or_else(|_| late());
+        }
         let resolver = Resolver {
             files: base::shared_files(&self.options.config_file, &self.options.credentials_file),
             http: self.http.clone(),
@@ -177,55 +222,44 @@ impl StsClient {
         // answer, not the daemon. Dropping the set ends the task.
         let mut task = JoinSet::new();
         task.spawn(resolver.credentials(base.clone()));
-        let outcome = timeout(self.options.base_timeout, task.join_next()).await;
-        let now = self.clock.now();
-        let lifetime = self.options.key_lifetime;
-        match outcome {
-            Ok(Some(Ok(Ok(credentials)))) => {
-                let session = |now| base::session(&subject, &credentials, lifetime, now);
-                let is_sure = self.clock.corrected().is_none_or(CorrectedClock::is_sure);
-                match session(now) {
-                    Err(error) if error.cause == Cause::BaseExpired && !is_sure => {
-                        // It may be our clock: whatever STS answers to these keys tells the time.
-                        self.ask_the_time(&session(SystemTime::UNIX_EPOCH)?).await;
-                        session(self.clock.now())
-                    }
-                    judged => judged,
-                }
-            }
+        match timeout(self.options.base_timeout, task.join_next()).await {
+            Ok(Some(Ok(Ok(credentials)))) => Ok(credentials),
             Ok(Some(Ok(Err(error)))) => {
-                let call = Call { subject: &subject, region: None, signed_by: None, now };
-                Err(base_error(call, &error))
+                let now = self.clock.now();
+                Err(base_error(Call { subject, region: None, signed_by: None, now }, &error))
             }
             Ok(Some(Err(_)) | None) => Err(SessionError::new(
                 subject,
                 Cause::Misconfigured,
                 "the AWS SDK broke off over this profile; look for an indented comment in it",
             )),
-            Err(_) => {
-                let limit = humantime::format_duration(self.options.base_timeout);
-                let detail = format!("the source of the base credentials took more than {limit}");
-                Err(SessionError::new(subject, Cause::TimedOut, &detail))
-            }
+            Err(_) => late(),
         }
     }
 
     async fn assume(&self, hop: &RoleHop, with: &StsSession) -> Result<StsSession, SessionError> {
         let subject = hop.role_arn.as_str();
-        let session_name = hop.session_name.as_ref().map_or_else(
-            || {
-                let now = self.stamps.next(self.clock.now());
-                session_name(&self.options.user, &self.options.host, now)
-            },
-            |name| name.as_str().to_owned(),
-        );
+        let (user, host) = (&self.options.user, &self.options.host);
+        let stamp = self.stamps.next(self.clock.now());
+        let session_name = match &hop.session_name {
+            Some(pattern) => session_name::filled_in(pattern, user, host, stamp),
+            None => session_name(user, host, stamp),
+        };
         let started = self.clock.now();
         let clock = Instant::now();
         let request = self.sts(&hop.sts_region, with).assume_role();
         let answer = assume::filled_in(request, hop, &session_name).send().await;
-        let (request_id, code) = match &answer {
-            Ok(output) => (assume::request_id(output), None),
-            Err(error) => (classify::request_id(error), classify::code(error)),
+        let said = match &answer {
+            Ok(output) => Said {
+                code: None,
+                request_id: assume::request_id(output),
+                packed_percent: assume::packed_percent(output),
+            },
+            Err(error) => Said {
+                code: classify::code(error),
+                request_id: classify::request_id(error),
+                packed_percent: None,
+            },
         };
         let outcome = match &answer {
             Ok(output) => assume::session_of(subject, output, self.clock.now()),
@@ -237,7 +271,7 @@ impl StsClient {
             source_identity: hop.attributes.source_identity.clone(),
             started,
             latency: clock.elapsed(),
-            outcome: assume::told(&outcome, code, request_id),
+            outcome: assume::told(&outcome, said),
         };
         self.options.observer.assume_role(&call).await;
         if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
@@ -303,6 +337,10 @@ impl SessionSource for StsClient {
         Box::pin(self.resolve(base))
     }
 
+    fn signed_in<'a>(&'a self, base: &'a BaseCredentials) -> BoxFuture<'a, ()> {
+        Box::pin(self.identity_center.signed_in(base))
+    }
+
     fn assume_role<'a>(
         &'a self,
         hop: &'a RoleHop,
@@ -322,7 +360,8 @@ impl IdentitySource for StsClient {
     }
 }
 
-fn timeouts() -> TimeoutConfig {
+/// The times that calls may take.
+pub(super) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)

@@ -132,7 +132,7 @@ async fn assume_role_sends_every_parameter_signed() {
     let (http, record) = replay(vec![session_answer("new", "2026-11-22T03:00:00Z")]);
     let hop = RoleHop {
         external_id: Some(ExternalId::parse("ext-1").unwrap()),
-        session_name: Some(RoleSessionName::parse("fixed").unwrap()),
+        session_name: Some(RoleSessionName::parse("fixed").unwrap().into()),
         ..hop()
     };
     client(http).await.assume_role(&hop, &base()).await.unwrap();
@@ -172,7 +172,7 @@ async fn session_attributes_are_parameters_of_the_call() {
         policy: Some("{\"Version\":\"2012-10-17\"}".to_owned()),
         policy_arns: vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned()],
     };
-    let session_name = Some(RoleSessionName::parse("fixed").unwrap());
+    let session_name = Some(RoleSessionName::parse("fixed").unwrap().into());
     let hop = RoleHop { session_name, attributes, ..hop() };
     client(http).await.assume_role(&hop, &base()).await.unwrap();
     assert_eq!(

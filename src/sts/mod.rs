@@ -11,6 +11,7 @@ mod detail;
 mod http;
 mod retry_after;
 mod session_name;
+mod sso;
 mod timed;
 
 #[cfg(test)]
@@ -20,3 +21,4 @@ mod observer_tests;
 
 pub use client::{StsClient, StsOptions};
 pub use session_name::session_name;
+pub use sso::{DeviceCodes, IdentityCenter, MountAbove, Polled, SsoSession};

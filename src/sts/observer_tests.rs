@@ -59,6 +59,7 @@ async fn an_observer_is_told_of_the_key() {
             started: now(),
             latency: call.latency,
             outcome: Ok(AssumedKey {
+                packed_percent: None,
                 access_key_id: "ASIANEW".to_owned(),
                 expiration: now() + Duration::from_hours(1),
                 request_id: Some("req-1".to_owned()),

@@ -4,8 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-/// The longest `RoleSessionName` that STS takes.
-const LONGEST: usize = 64;
+use crate::model::{
+    LONGEST_SESSION_NAME, SESSION_TIME_LEN, SessionNamePart, SessionNamePattern, legal_session_name,
+};
+
 const PREFIX: &str = "credmount";
 /// What a user name keeps when user and host do not both fit.
 const USER_KEEPS: usize = 16;
@@ -14,24 +16,67 @@ const USER_KEEPS: usize = 16;
 /// each call has a name of its own. At most 64 characters of `[\w+=,.@-]`: every other character
 /// becomes `-`, and user and host are cut, never the timestamp (UTC, with milliseconds).
 pub fn session_name(user: &str, host: &str, now: SystemTime) -> String {
-    let timestamp: String = humantime::format_rfc3339_millis(now)
-        .to_string()
-        .chars()
-        .filter(|c| !matches!(c, '-' | ':'))
-        .collect();
-    let user = legal(user);
-    // A fully qualified name loses what it shares with its neighbours.
-    let host = legal(host.split('.').next().unwrap_or_default());
+    let timestamp = timestamp(now);
+    let (user, host) = (legal_session_name(user), host_name(host));
     let separators = 3;
-    let room = LONGEST.saturating_sub(PREFIX.len() + timestamp.len() + separators);
-    let user_room = room.saturating_sub(host.len()).max(USER_KEEPS).min(room);
-    let user = &user[..user.len().min(user_room)];
-    let host = &host[..host.len().min(room - user.len())];
+    let fixed = PREFIX.len() + timestamp.len() + separators;
+    let (user, host) = cut(&user, &host, LONGEST_SESSION_NAME.saturating_sub(fixed));
     [PREFIX, user, host, &timestamp]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("-")
+}
+
+/// `pattern` with its places filled in, by the same rules. A name that comes out shorter than STS
+/// takes, because user or host is, has `credmount-` in front.
+pub(super) fn filled_in(
+    pattern: &SessionNamePattern,
+    user: &str,
+    host: &str,
+    now: SystemTime,
+) -> String {
+    let parts = pattern.parts();
+    let if_there = |part: SessionNamePart, text: String| {
+        if parts.contains(&part) { text } else { String::new() }
+    };
+    let user = if_there(SessionNamePart::User, legal_session_name(user));
+    let host = if_there(SessionNamePart::Host, host_name(host));
+    let room = LONGEST_SESSION_NAME.saturating_sub(pattern.fixed_len());
+    let (user, host) = cut(&user, &host, room);
+    let mut name = String::with_capacity(LONGEST_SESSION_NAME);
+    for part in parts {
+        match part {
+            SessionNamePart::Text(text) => name.push_str(text),
+            SessionNamePart::User => name.push_str(user),
+            SessionNamePart::Host => name.push_str(host),
+            SessionNamePart::Time => name.push_str(&timestamp(now)),
+        }
+    }
+    if name.len() < 2 { format!("{PREFIX}-{name}") } else { name }
+}
+
+/// A fully qualified name loses what it shares with its neighbours.
+fn host_name(host: &str) -> String {
+    legal_session_name(host.split('.').next().unwrap_or_default())
+}
+
+/// User and host, cut so that both fit in `room` together. Both are ASCII.
+fn cut<'a>(user: &'a str, host: &'a str, room: usize) -> (&'a str, &'a str) {
+    let user_room = room.saturating_sub(host.len()).max(USER_KEEPS).min(room);
+    let user = &user[..user.len().min(user_room)];
+    (user, &host[..host.len().min(room - user.len())])
+}
+
+/// [`SESSION_TIME_LEN`] characters.
+fn timestamp(now: SystemTime) -> String {
+    let text: String = humantime::format_rfc3339_millis(now)
+        .to_string()
+        .chars()
+        .filter(|c| !matches!(c, '-' | ':'))
+        .collect();
+    debug_assert_eq!(text.len(), SESSION_TIME_LEN, "{text}");
+    text
 }
 
 /// Instants for session names: one for each call, also of two calls in one millisecond.
@@ -53,16 +98,10 @@ impl Stamps {
     }
 }
 
-/// `text` with every character outside `[\w+=,.@-]` replaced; the result is ASCII.
-fn legal(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{RoleSessionName, SessionNameTemplate};
 
     fn at(millis: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
@@ -128,6 +167,34 @@ mod tests {
         assert!(name.starts_with("credmount-ann-hhhh"), "{name}");
     }
 
+    fn filled(text: &str, user: &str, host: &str) -> String {
+        let pattern = SessionNameTemplate::parse(text).unwrap().bind("m/1", "prod").unwrap();
+        filled_in(&pattern, user, host, at(NOW))
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_at_each_call() {
+        assert_eq!(
+            filled("{role}.{mount}-{user}@{host}-{time}", "ann", "web1.example.com"),
+            format!("prod.m-1-ann@web1-{STAMP}")
+        );
+        assert_eq!(filled("fixed", "ann", "web1"), "fixed");
+    }
+
+    #[test]
+    fn user_and_host_of_a_template_are_cut_and_its_text_and_time_are_not() {
+        let name = filled("ci-{user}-{host}-{time}", &"u".repeat(100), &"h".repeat(100));
+        let (user, host) = ("u".repeat(16), "h".repeat(23));
+        assert_eq!(name, format!("ci-{user}-{host}-{STAMP}"));
+        assert_eq!(filled("{user}", &"u".repeat(100), "h"), "u".repeat(64));
+    }
+
+    #[test]
+    fn a_name_that_comes_out_too_short_is_led_by_ours() {
+        assert_eq!(filled("{user}", "a", "h"), "credmount-a");
+        assert_eq!(filled("{host}", "a", ""), "credmount-");
+    }
+
     #[test]
     fn two_calls_in_one_second_differ() {
         assert_ne!(session_name("a", "b", at(NOW)), session_name("a", "b", at(NOW + 1)));
@@ -141,6 +208,19 @@ mod tests {
             proptest::prop_assert!(
                 name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
             );
+        }
+
+        #[test]
+        fn every_template_is_filled_in_to_a_name_that_sts_takes(
+            text in "(\\{mount\\})?[a-z]{0,9}(\\{user\\})?-?(\\{host\\})?(\\{time\\})?",
+            mount in ".*",
+            user in ".*",
+            host in ".*",
+        ) {
+            let pattern = SessionNameTemplate::parse(&text).and_then(|it| it.bind(&mount, "r"));
+            let Ok(pattern) = pattern else { return Ok(()) };
+            let name = filled_in(&pattern, &user, &host, at(NOW));
+            proptest::prop_assert!(RoleSessionName::parse(&name).is_ok(), "{name}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::keys::{Principal, PrincipalKind};
 use super::params::{ApiRequest, Params};
 use super::signature::authenticate;
 use super::state::{IssuedSession, State};
+use super::trust;
 use super::validate::{self, RoleArn};
 use super::web_identity::WebIdentity;
 
@@ -89,7 +90,7 @@ fn assume_role(
     attributes.check()?;
     let rules = state.settings.roles.get(role.name).cloned().unwrap_or_default();
     let denied = |action| ApiError::access_denied(&caller.arn, action, Some(role.text));
-    if rules.is_deleted {
+    if rules.is_deleted || !trust::admits(&rules, caller) {
         return Err(denied("AssumeRole"));
     }
     if rules.external_id.is_some() && rules.external_id.as_deref() != external_id {
@@ -110,9 +111,17 @@ fn assume_role(
     let session = state.issue(assumed, Duration::from_secs(seconds), fault);
     let identity = session.attributes.source_identity.as_deref();
     let identity_xml = identity.map(|identity| element("SourceIdentity", identity));
+    let packed = session.attributes.packed_percent();
+    let packed_xml = packed.map(|percent| {
+        let percent = percent.to_string();
+        element("PackedPolicySize", &percent) + &element("SessionTokenUtilization", &percent)
+    });
     Ok(Success {
         action: "AssumeRole",
-        result_xml: assumed_xml + &credentials(&session) + &identity_xml.unwrap_or_default(),
+        result_xml: assumed_xml
+            + &credentials(&session)
+            + &packed_xml.unwrap_or_default()
+            + &identity_xml.unwrap_or_default(),
         issued_access_key_id: Some(session.access_key_id),
     })
 }
@@ -180,6 +189,7 @@ fn assumed_role(state: &mut State, role: &RoleArn<'_>, session_name: &str) -> Pr
         arn: format!("arn:{partition}:sts::{account_id}:assumed-role/{name}/{session_name}"),
         user_id: format!("{role_id}:{session_name}"),
         attributes: SessionAttributes::default(),
+        has_mfa: false,
     }
 }
 

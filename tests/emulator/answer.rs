@@ -1,7 +1,10 @@
-//! Answers in the XML of the AWS Query protocol: results and errors. Knows no HTTP beyond the
+//! Answers: in the XML of the AWS Query protocol, results and errors; in JSON. Knows no HTTP beyond the
 //! status code.
 
 use http::StatusCode;
+use serde_json::Value;
+
+use super::sso::{Granted, Refusal};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -110,6 +113,71 @@ impl ApiError {
              <Code>{code}</Code>\n    <Message>{message}</Message>\n  </Error>\n  \
              <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n"
         )
+    }
+}
+
+/// An answer, whatever service gave it, as it goes out.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) text: String,
+    /// The code of an error; `None` for what was asked for.
+    pub(crate) error: Option<&'static str>,
+    /// Content of the `Retry-After` header, in seconds.
+    pub(crate) retry_after_seconds: Option<u64>,
+    /// Access key id of the session that was issued.
+    pub(crate) issued_access_key_id: Option<String>,
+}
+
+impl Reply {
+    /// An answer of the Query protocol.
+    pub(crate) fn of_query(outcome: Result<Success, ApiError>, request_id: &str) -> Self {
+        let reply = |status, text| Self {
+            status,
+            content_type: "text/xml",
+            text,
+            error: None,
+            retry_after_seconds: None,
+            issued_access_key_id: None,
+        };
+        match outcome {
+            Ok(success) => Self {
+                issued_access_key_id: success.issued_access_key_id.clone(),
+                ..reply(StatusCode::OK, success.to_xml(request_id))
+            },
+            Err(error) => Self {
+                error: Some(error.code),
+                retry_after_seconds: error.retry_after_seconds,
+                ..reply(error.status, error.to_xml(request_id))
+            },
+        }
+    }
+
+    /// An answer in JSON that grants something.
+    pub(crate) fn of_json(json: &Value, issued_access_key_id: Option<String>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: "application/json",
+            text: json.to_string(),
+            error: None,
+            retry_after_seconds: None,
+            issued_access_key_id,
+        }
+    }
+}
+
+impl From<Result<Granted, Refusal>> for Reply {
+    fn from(outcome: Result<Granted, Refusal>) -> Self {
+        match outcome {
+            Ok(granted) => Self::of_json(&granted.json, granted.issued_access_key_id),
+            Err(refusal) => Self {
+                status: refusal.status,
+                error: Some(refusal.exception),
+                retry_after_seconds: refusal.retry_after_seconds,
+                ..Self::of_json(&refusal.json, None)
+            },
+        }
     }
 }
 

@@ -163,7 +163,7 @@ impl SessionAttributes {
         transitive_tag_keys.extend(self.transitive_tag_keys);
         let source_identity = self.source_identity.or_else(|| caller.source_identity.clone());
         let session = Self { source_identity, tags, transitive_tag_keys, ..self };
-        let percent = session.packed_percent();
+        let percent = session.packed_percent().unwrap_or_default();
         if percent <= 100 {
             return Ok(session);
         }
@@ -178,12 +178,13 @@ impl SessionAttributes {
         Err(ApiError::bad_request("PackedPolicyTooLarge", message))
     }
 
-    /// The share of [`PACKED_LIMIT`] that policies and tags take, rounded up.
-    fn packed_percent(&self) -> usize {
+    /// `PackedPolicySize`: the share of [`PACKED_LIMIT`] that policies and tags take, rounded up;
+    /// `None` if there are none.
+    pub(crate) fn packed_percent(&self) -> Option<usize> {
         let tags = self.tags.iter().map(|tag| tag.key.len() + tag.value.len());
         let policies = self.policy.iter().chain(&self.policy_arns).map(String::len);
         let size: usize = tags.chain(policies).sum();
-        (size * 100).div_ceil(PACKED_LIMIT)
+        (size > 0).then(|| (size * 100).div_ceil(PACKED_LIMIT))
     }
 
     fn tag_keys(&self) -> HashSet<String> {

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use super::body::AnswerBody;
 use super::clock;
+use super::device::Decision;
 use super::faults::FaultRule;
 use super::options::{RoleRules, valid_token_length};
 use super::params::ApiRequest;
+use super::sso::SsoChange;
 use super::state::{IssuedSession, Shared, State};
 
 /// Changes to the settings; what is left out stays.
@@ -24,8 +26,21 @@ struct SettingsChange {
     session_lifetime_seconds: Option<f64>,
     token_length: Option<(usize, usize)>,
     clock_offset_seconds: Option<i64>,
+    source_lifetime_seconds: Option<f64>,
+    /// Empty for none, as the two below.
+    instance_role: Option<String>,
+    container_role: Option<String>,
+    container_token: Option<String>,
     #[serde(default)]
     roles: HashMap<String, RoleRules>,
+}
+
+/// What a person decides about a user code.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    user_code: String,
+    decision: Decision,
 }
 
 /// Answers a request for `path`, which comes without the prefix.
@@ -62,15 +77,43 @@ fn handle(
             shared.clear_faults();
             Ok(json!({}))
         }
+        (&Method::POST, "rotate") => {
+            shared.state.lock().sources.rotate();
+            Ok(json!({}))
+        }
         (&Method::POST, "settings") => {
             let change: SettingsChange = parse(&request.body).map_err(wrong)?;
             change.apply(&mut shared.state.lock()).map_err(wrong)?;
+            Ok(json!({}))
+        }
+        // Whoever opens the verification page in a browser is taken to approve.
+        (&Method::GET, "device") => {
+            let code = request.params.get("user_code").unwrap_or_default();
+            decided(shared, code, Decision::Approve)
+        }
+        (&Method::GET, "devices") => {
+            Ok(json!({ "user_codes": shared.state.lock().sso.devices.user_codes() }))
+        }
+        (&Method::POST, "devices") => {
+            let choice: Choice = parse(&request.body).map_err(wrong)?;
+            decided(shared, &choice.user_code, choice.decision)
+        }
+        (&Method::POST, "sso") => {
+            let change: SsoChange = parse(&request.body).map_err(wrong)?;
+            change.apply(&mut shared.state.lock());
             Ok(json!({}))
         }
         (method, _) => {
             Err((StatusCode::NOT_FOUND, format!("there is no {method} /_emulator/{path}")))
         }
     }
+}
+
+fn decided(shared: &Shared, code: &str, decision: Decision) -> Result<Value, (StatusCode, String)> {
+    if shared.state.lock().sso.devices.decide(code, decision) {
+        return Ok(json!({}));
+    }
+    Err((StatusCode::NOT_FOUND, "this user code is not under way".to_owned()))
 }
 
 /// A session without its secrets.
@@ -87,10 +130,31 @@ impl SettingsChange {
     /// Applies all of the change, or nothing of it.
     fn apply(self, state: &mut State) -> Result<(), String> {
         let mut settings = state.settings.clone();
-        if let Some(seconds) = self.session_lifetime_seconds {
-            let lifetime = Duration::try_from_secs_f64(seconds)
-                .map_err(|error| format!("session_lifetime_seconds: {error}"))?;
-            settings.session_lifetime = (!lifetime.is_zero()).then_some(lifetime);
+        for (name, seconds, setting) in [
+            (
+                "session_lifetime_seconds",
+                self.session_lifetime_seconds,
+                &mut settings.session_lifetime,
+            ),
+            (
+                "source_lifetime_seconds",
+                self.source_lifetime_seconds,
+                &mut settings.source_lifetime,
+            ),
+        ] {
+            let Some(seconds) = seconds else { continue };
+            let lifetime =
+                Duration::try_from_secs_f64(seconds).map_err(|error| format!("{name}: {error}"))?;
+            *setting = (!lifetime.is_zero()).then_some(lifetime);
+        }
+        for (text, setting) in [
+            (self.instance_role, &mut settings.instance_role),
+            (self.container_role, &mut settings.container_role),
+            (self.container_token, &mut settings.container_token),
+        ] {
+            if let Some(text) = text {
+                *setting = Some(text).filter(|text| !text.is_empty());
+            }
         }
         if let Some((min, max)) = self.token_length {
             settings.token_length = valid_token_length(min, max)?;

@@ -26,6 +26,9 @@ pub(crate) struct Principal {
     pub(crate) user_id: String,
     /// What its session carries; nothing for the user.
     pub(crate) attributes: SessionAttributes,
+    /// Whether a code of an MFA device stands behind the session (`aws:MultiFactorAuthPresent`);
+    /// roles assumed with it do not inherit that.
+    pub(crate) has_mfa: bool,
 }
 
 /// A secret and what comes with it.

@@ -41,7 +41,9 @@ struct Arguments {
     /// Seconds that the clock of the service is ahead (negative: behind)
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "SECONDS")]
     clock_offset: i64,
-    /// Rules of one role, NAME:external-id=ID,max-session-duration=SECONDS (each part optional)
+    /// Rules of one role,
+    /// NAME:external-id=ID,max-session-duration=SECONDS,trust=PRINCIPAL,mfa=required (each part
+    /// optional, trust any number of times)
     #[arg(long, value_parser = role, value_name = "RULES")]
     role: Vec<(String, RoleRules)>,
     /// Write the port number to this file once it listens
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<()> {
             token_length: arguments.token_length,
             clock_offset_seconds: arguments.clock_offset,
             roles: arguments.role.into_iter().collect(),
+            ..Settings::default()
         },
         observer: Some(log),
         ..Options::default()
@@ -121,6 +124,8 @@ fn role(text: &str) -> Result<(String, RoleRules), String> {
     for rule in rules_text.split(',').filter(|rule| !rule.is_empty()) {
         match rule.split_once('=') {
             Some(("external-id", id)) => rules.external_id = Some(id.to_owned()),
+            Some(("trust", principal)) => rules.trusts.push(principal.to_owned()),
+            Some(("mfa", "required")) => rules.requires_mfa = true,
             Some(("max-session-duration", seconds)) => {
                 rules.max_session_duration_seconds =
                     seconds.parse().map_err(|_| format!("'{seconds}' is no number of seconds"))?;

@@ -2,13 +2,20 @@
 //! plain HTTP, with signatures verified. It is no part of the daemon and uses none of its code.
 //!
 //! Actions: AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetCallerIdentity. Every role
-//! of every account exists and trusts every caller, unless [`RoleRules`] ask for an external id.
+//! of every account exists and trusts every caller, unless [`RoleRules`] name whom it trusts, or
+//! ask for an external id or MFA.
 //! Enforced are: the signature (header or presigned URL, ±5 min), the session token that belongs
 //! to the key, the expiration of the sessions issued, the limits of durations (role maximum, one
 //! hour for chained roles), the forms of role ARNs, session names and external ids, and those of
 //! source identities, session tags and session policies. Each session remembers these three; the
 //! roles assumed with it inherit its source identity and its transitive tags. Policies are not
 //! evaluated.
+//!
+//! At the same address, by path, are two services that hand out keys of a role: the instance
+//! metadata service (`/latest/`, `IMDSv2` only) and the container credentials endpoint
+//! ([`Emulator::container_uri`], [`Emulator::pod_identity_uri`]). So is an IAM Identity Center, the
+//! OIDC service and the portal: `RegisterClient`, `StartDeviceAuthorization`, `CreateToken` (device
+//! codes and refresh tokens), `GetRoleCredentials`. The keys that any of them gives are good for STS.
 //!
 //! In process:
 //!
@@ -44,7 +51,20 @@
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"allows_tag_session": false,
 //!                                           "allows_set_source_identity": false}}}'
 //! curl $STS/_emulator/settings -d '{"roles": {"prod": {"is_deleted": true}}}'
+//! curl $STS/_emulator/settings -d '{"roles": {"prod": {"trusts": ["210987654321"],
+//!                                           "requires_mfa": true}}}'
+//! # Keys of the instance and the container; an empty text is none.
+//! curl $STS/_emulator/settings -d '{"instance_role": "", "container_token": "secret",
+//!                                   "source_lifetime_seconds": 20}'
+//! curl -X POST $STS/_emulator/rotate
+//! # IAM Identity Center: the user codes under way, what a person decides, and what goes wrong.
+//! curl $STS/_emulator/devices
+//! curl $STS/_emulator/devices -d '{"user_code": "ABCD-EFGH", "decision": "approve"}'
+//! curl $STS/_emulator/sso -d '{"access_token_lifetime_seconds": 60, "slow_downs": 2}'
+//! curl $STS/_emulator/sso -d '{"expire_access_tokens": true, "revoke_refresh_tokens": true}'
 //! ```
+//!
+//! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,
 //! `{"server-error": {"status": 503}}`, `{"unavailable-retry-after": {"seconds": 1}}`,
@@ -66,6 +86,7 @@ mod body;
 mod calls;
 mod clock;
 mod control;
+mod device;
 mod faults;
 mod keys;
 mod options;
@@ -73,7 +94,10 @@ mod params;
 mod random;
 mod server;
 mod signature;
+mod sources;
+mod sso;
 mod state;
+mod trust;
 mod validate;
 mod web_identity;
 
@@ -89,8 +113,10 @@ use state::Shared;
 
 pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
+pub(crate) use device::Decision;
 pub(crate) use faults::{Fault, FaultRule};
 pub(crate) use options::{Options, RoleRules, Settings, valid_token_length};
+pub(crate) use sso::SignIn;
 pub(crate) use state::IssuedSession;
 
 /// A running emulator, in a thread of its own. Clones are handles of the same one; it stops, and
@@ -138,7 +164,8 @@ impl Emulator {
         self.server.address
     }
 
-    /// What clients take for `AWS_ENDPOINT_URL_STS`: `http://127.0.0.1:PORT`.
+    /// What clients take for `AWS_ENDPOINT_URL_STS`, `AWS_ENDPOINT_URL_SSO` and
+    /// `AWS_ENDPOINT_URL_SSO_OIDC`: `http://127.0.0.1:PORT`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address())
     }
@@ -151,6 +178,26 @@ impl Emulator {
     /// Secret access key of the base user.
     pub(crate) fn base_secret_access_key(&self) -> &str {
         &self.base_secret_access_key
+    }
+
+    /// What clients take for `AWS_CONTAINER_CREDENTIALS_FULL_URI`, as in ECS.
+    pub(crate) fn container_uri(&self) -> String {
+        self.endpoint() + sources::ECS_PATH
+    }
+
+    /// The same as in EKS with Pod Identity.
+    pub(crate) fn pod_identity_uri(&self) -> String {
+        self.endpoint() + sources::EKS_PATH
+    }
+
+    /// Changes any of the settings.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.state.lock().settings);
+    }
+
+    /// Makes the instance and the container get new keys.
+    pub(crate) fn rotate_sources(&self) {
+        self.shared.state.lock().sources.rotate();
     }
 
     /// Adds a fault after those already set; see [`FaultRule`] for which calls meet it.

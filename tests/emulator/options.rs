@@ -48,6 +48,15 @@ pub(crate) struct Settings {
     pub(crate) token_length: RangeInclusive<usize>,
     /// How far the clock of the service is ahead of the machine's (negative: behind), in seconds.
     pub(crate) clock_offset_seconds: i64,
+    /// The same for the keys of instances and containers, which otherwise live as long as
+    /// sessions.
+    pub(crate) source_lifetime: Option<Duration>,
+    /// The role of the instance; without one its metadata service has no keys (404).
+    pub(crate) instance_role: Option<String>,
+    /// The role of the container; without one its endpoint has no keys (404).
+    pub(crate) container_role: Option<String>,
+    /// What the container endpoint wants as `Authorization`; without it, nothing.
+    pub(crate) container_token: Option<String>,
     /// By role name. A role without rules exists all the same, with the default ones.
     pub(crate) roles: HashMap<String, RoleRules>,
 }
@@ -58,6 +67,10 @@ impl Default for Settings {
             session_lifetime: None,
             token_length: 400..=1200,
             clock_offset_seconds: 0,
+            source_lifetime: None,
+            instance_role: Some("instance".to_owned()),
+            container_role: Some("container".to_owned()),
+            container_token: None,
             roles: HashMap::new(),
         }
     }
@@ -66,9 +79,15 @@ impl Default for Settings {
 /// Trust and limits of one role.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a test")]
 pub(crate) struct RoleRules {
     /// Whether it was deleted: STS answers as if the caller might not assume it.
     pub(crate) is_deleted: bool,
+    /// Who may assume it: account ids and ARNs of accounts (`:root`), users, roles and sessions;
+    /// everybody if none is named.
+    pub(crate) trusts: Vec<String>,
+    /// Whether the calling session must carry MFA.
+    pub(crate) requires_mfa: bool,
     /// `sts:ExternalId` that the trust policy asks for.
     pub(crate) external_id: Option<String>,
     /// `MaxSessionDuration` of the role, 3600–43200.
@@ -84,6 +103,8 @@ impl Default for RoleRules {
     fn default() -> Self {
         Self {
             is_deleted: false,
+            trusts: Vec::new(),
+            requires_mfa: false,
             external_id: None,
             max_session_duration_seconds: 43_200,
             allows_tag_session: true,

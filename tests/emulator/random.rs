@@ -5,6 +5,8 @@ use std::iter::repeat_with;
 use std::ops::RangeInclusive;
 
 const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const BASE62: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const CONSONANTS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// How session tokens of the real service begin, too.
@@ -30,6 +32,16 @@ pub(crate) fn session_token(length: &RangeInclusive<usize>) -> String {
     let start = &TOKEN_START[..TOKEN_START.len().min(length)];
     let middle = text(BASE64, length - start.len() - padding);
     format!("{start}{middle}{}", "=".repeat(padding))
+}
+
+/// A token, a code or a client secret: 64 characters that a URL and a header can carry.
+pub(crate) fn secret() -> String {
+    text(BASE62, 64)
+}
+
+/// A code that people type: `ABCD-EFGH`, of letters that cannot be taken for others.
+pub(crate) fn user_code() -> String {
+    format!("{}-{}", text(CONSONANTS, 4), text(CONSONANTS, 4))
 }
 
 /// A request id in the form of a UUID.

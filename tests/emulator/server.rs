@@ -17,13 +17,15 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::actions::perform;
-use super::answer::{ApiError, Success};
+use super::answer::Reply;
 use super::body::AnswerBody;
 use super::clock;
 use super::control;
 use super::faults::Fault;
 use super::params::ApiRequest;
 use super::random;
+use super::sources::{self, Asked};
+use super::sso::{self, Operation};
 use super::state::Shared;
 
 /// The largest request read, in bytes.
@@ -105,8 +107,14 @@ async fn respond(
         return Ok(control::respond(&shared, &request, path));
     }
 
+    let (operation, asked) = (Operation::of(&request), Asked::of(request.uri.path()));
+    let action = match (operation, asked) {
+        (Some(operation), _) => Some(operation.name()),
+        (None, Some(asked)) => Some(asked.action()),
+        (None, None) => request.params.get("Action"),
+    };
     let mut cleared = shared.cleared.subscribe();
-    let ticket = shared.begin(&request);
+    let ticket = shared.begin(&request, action.unwrap_or_default());
     match &ticket.fault {
         Some(Fault::DropConnection) => {
             shared.finish(&ticket, "DropConnection", None);
@@ -121,29 +129,45 @@ async fn respond(
     }
 
     let fault = ticket.fault.as_ref();
-    let (outcome, now) = {
-        let mut state = shared.state.lock();
-        (perform(&mut state, &request, fault), state.now())
-    };
-    match &outcome {
-        Ok(Success { issued_access_key_id, .. }) => {
-            let result = fault.and_then(Fault::spoils).unwrap_or("OK");
-            shared.finish(&ticket, result, issued_access_key_id.clone());
-        }
-        Err(error) => shared.finish(&ticket, error.code, None),
+    if let Some(asked) = asked {
+        let answer = sources::respond(&mut shared.state.lock(), &request, asked, fault);
+        shared.finish(&ticket, answer.result, answer.access_key_id);
+        return Ok(answer.response);
     }
-
     let request_id = random::request_id();
-    let mut response = match outcome {
-        Ok(success) => Response::new(spoilt(success.to_xml(&request_id), fault)),
-        Err(error) => refusal(&error, &request_id),
+    let (reply, now) = {
+        let mut state = shared.state.lock();
+        let reply = match operation {
+            Some(operation) => {
+                let host = request.header("host").unwrap_or_default();
+                let endpoint = format!("http://{host}");
+                sso::perform(&mut state, operation, &request, &endpoint, fault).into()
+            }
+            None => Reply::of_query(perform(&mut state, &request, fault), &request_id),
+        };
+        (reply, state.now())
     };
+    let result = reply.error.or_else(|| fault.and_then(Fault::spoils)).unwrap_or("OK");
+    shared.finish(&ticket, result, reply.issued_access_key_id.clone());
+
     let told = match fault {
         Some(Fault::WrongDate { seconds }) => clock::moved(now, *seconds),
         _ => now,
     };
+    let mut response = Response::new(if reply.error.is_some() {
+        AnswerBody::whole(reply.text)
+    } else {
+        spoilt(reply.text, fault)
+    });
+    *response.status_mut() = reply.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    if let Some(seconds) = reply.retry_after_seconds {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let (Some(error), Some(_)) = (reply.error, operation) {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(error));
+    }
     for (name, value) in [("x-amzn-requestid", request_id), (DATE.as_str(), clock::http_date(told))]
     {
         headers.insert(name, HeaderValue::from_str(&value).map_err(io::Error::other)?);
@@ -151,23 +175,14 @@ async fn respond(
     Ok(response)
 }
 
-fn refusal(error: &ApiError, request_id: &str) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::whole(error.to_xml(request_id)));
-    *response.status_mut() = error.status;
-    if let Some(seconds) = error.retry_after_seconds {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
-}
-
 /// The body of a good answer, spoilt as `fault` says.
-fn spoilt(xml: String, fault: Option<&Fault>) -> AnswerBody {
+fn spoilt(text: String, fault: Option<&Fault>) -> AnswerBody {
     match fault {
         Some(Fault::MalformedXml) => AnswerBody::whole("<AssumeRoleResponse><<Result &oops; />>"),
-        Some(Fault::TruncatedXml) => AnswerBody::whole(xml[..xml.len() / 2].to_owned()),
-        Some(Fault::DropMidAnswer) => AnswerBody::broken(&xml),
-        Some(Fault::HangMidAnswer) => AnswerBody::stalled(&xml),
-        Some(Fault::HugeAnswer { bytes }) => AnswerBody::huge(&xml, *bytes),
-        _ => AnswerBody::whole(xml),
+        Some(Fault::TruncatedXml) => AnswerBody::whole(text[..text.len() / 2].to_owned()),
+        Some(Fault::DropMidAnswer) => AnswerBody::broken(&text),
+        Some(Fault::HangMidAnswer) => AnswerBody::stalled(&text),
+        Some(Fault::HugeAnswer { bytes }) => AnswerBody::huge(&text, *bytes),
+        _ => AnswerBody::whole(text),
     }
 }

@@ -15,6 +15,8 @@ use super::keys::{Key, KeyRing, Principal, PrincipalKind};
 use super::options::{Options, Settings};
 use super::params::ApiRequest;
 use super::random;
+use super::sources::{self, Asked, Sources};
+use super::sso::Sso;
 
 /// The longest lifetime that can be set (about 30 years), so that dates keep four-digit years.
 const MAX_LIFETIME: Duration = Duration::from_secs(1_000_000_000);
@@ -57,17 +59,19 @@ impl Shared {
         }
     }
 
-    /// Records the arrival of a call and draws its fault.
-    pub(crate) fn begin(&self, request: &ApiRequest) -> Ticket {
+    /// Records the arrival of a call of `action`, as it was sent, and draws its fault.
+    pub(crate) fn begin(&self, request: &ApiRequest, action: &str) -> Ticket {
         let sent = |name: &str| request.params.get(name).map(str::to_owned);
         let claimed = Authorization::read(request).ok();
-        let action = sent("Action").unwrap_or_default();
-        let role_arn = sent("RoleArn");
         let mut state = self.state.lock();
-        let fault = state.faults.take(&action, role_arn.as_deref().and_then(role_name));
+        let role_arn = match Asked::of(request.uri.path()) {
+            Some(asked) => state.role_of(asked),
+            None => sent("RoleArn"),
+        };
+        let fault = state.faults.take(action, role_arn.as_deref().and_then(role_name));
         state.calls.push(CallRecord {
             time: clock::now(0),
-            action,
+            action: action.to_owned(),
             role_arn,
             session_name: sent("RoleSessionName"),
             external_id: sent("ExternalId"),
@@ -106,10 +110,15 @@ impl Shared {
 /// See [`Shared`].
 pub(crate) struct State {
     pub(crate) settings: Settings,
+    /// Account of the base user, of the instance and of the container.
+    pub(crate) account_id: String,
+    pub(crate) sources: Sources,
     pub(crate) faults: FaultTable,
     pub(crate) keys: KeyRing,
     pub(crate) calls: Vec<CallRecord>,
     pub(crate) sessions: Vec<IssuedSession>,
+    /// IAM Identity Center.
+    pub(crate) sso: Sso,
     /// Unique ids of roles (`AROA…`) by account and name.
     role_ids: HashMap<(String, String), String>,
 }
@@ -122,6 +131,7 @@ impl State {
             arn: format!("arn:aws:iam::{}:user/dev", options.account_id),
             user_id: random::identifier("AIDA"),
             attributes: SessionAttributes::default(),
+            has_mfa: false,
         };
         let base_key = Key {
             secret: options.base_secret_access_key.clone(),
@@ -133,10 +143,13 @@ impl State {
         keys.add(options.base_access_key_id.clone(), base_key);
         Self {
             settings: options.settings.clone(),
+            account_id: options.account_id.clone(),
+            sources: Sources::default(),
             faults: FaultTable::default(),
             keys,
             calls: Vec::new(),
             sessions: Vec::new(),
+            sso: Sso::default(),
             role_ids: HashMap::new(),
         }
     }
@@ -144,6 +157,15 @@ impl State {
     /// The emulated clock.
     pub(crate) fn now(&self) -> SystemTime {
         clock::now(self.settings.clock_offset_seconds)
+    }
+
+    /// The role whose keys the source of `asked` hands out.
+    fn role_of(&self, asked: Asked) -> Option<String> {
+        let role = match asked {
+            Asked::ContainerKeys => self.settings.container_role.as_deref(),
+            _ => self.settings.instance_role.as_deref(),
+        };
+        role.map(|role| sources::role_arn(&self.account_id, role))
     }
 
     /// The unique id of a role, the same each time.
@@ -159,7 +181,18 @@ impl State {
         duration: Duration,
         fault: Option<&Fault>,
     ) -> IssuedSession {
-        let lifetime = self.settings.session_lifetime.unwrap_or(duration).min(MAX_LIFETIME);
+        let lifetime = self.settings.session_lifetime.unwrap_or(duration);
+        self.issue_for(principal, lifetime, fault)
+    }
+
+    /// Issues keys for `principal`, good for `lifetime`.
+    pub(crate) fn issue_for(
+        &mut self,
+        principal: Principal,
+        lifetime: Duration,
+        fault: Option<&Fault>,
+    ) -> IssuedSession {
+        let lifetime = lifetime.min(MAX_LIFETIME);
         let expiration = if fault == Some(&Fault::ExpiredSession) {
             clock::floor_to_second(self.now()) - Duration::from_mins(1)
         } else {

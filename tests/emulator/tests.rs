@@ -18,5 +18,9 @@ mod identity;
 mod rules;
 #[path = "tests/signatures.rs"]
 mod signatures;
+#[path = "tests/sources.rs"]
+mod sources;
+#[path = "tests/sso.rs"]
+mod sso;
 #[path = "tests/support.rs"]
 mod support;

@@ -43,8 +43,9 @@ pub(crate) fn converse(address: SocketAddr, request: &str) -> io::Result<Answer>
 
 /// `GET PATH` with a token and these lines more.
 pub(crate) fn request(address: SocketAddr, path: &str, token: &str, more: &[&str]) -> String {
-    let more: String = more.iter().map(|line| format!("{line}\r\n")).collect();
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\n{more}\r\n")
+    let own = [format!("Host: {address}"), format!("Authorization: {token}")];
+    let lines = own.iter().map(String::as_str).chain(more.iter().copied());
+    format!("GET {path} HTTP/1.1\r\n{}\r\n\r\n", lines.collect::<Vec<_>>().join("\r\n"))
 }
 
 fn try_ask(address: SocketAddr, token: &str, role: &str) -> io::Result<Answer> {
@@ -339,6 +340,23 @@ fn the_daemon_after_a_crash_listens_again_with_a_token_of_its_own() {
     });
     assert_ne!(token_of(&daemon), token);
     assert_eq!(ask(address, &token, "prod").status, 401);
+}
+
+#[test]
+fn while_the_configuration_is_broken_there_is_no_endpoint_and_then_there_is_again() {
+    let Some(scene) = Scene::mountable() else { return };
+    let address = free_address();
+    let fleet = scene.supervise(&listening(address));
+    let pid = fleet.pid();
+    scene.write_config("this is no TOML");
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    eventually("the next daemon", || fleet.try_pid().is_some_and(|next| next != pid));
+    let token = scene.path("live").join(TOKEN);
+    eventually("the endpoint to be gone", || !token.exists());
+    assert!(TcpStream::connect(address).is_err());
+    let output = fleet.reload(&listening(address));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(ask(address, &fleet.read("live", TOKEN), "prod").status, 200);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn mounts_whose_sessions_say_different_things_never_share_one() {
             mount("plain", ""),
             mount("same", ""),
             mount("named", "source_identity = \"run-1\"\nsession_name = \"agent\""),
-            mount("tagged", "tags = { run = \"2\" }\ntransitive_tags = [\"run\"]"),
+            mount("tagged", "tags = { run = \"2\" }\ntransitive_tag_keys = [\"run\"]"),
             mount("bounded", &format!("policy = '{policy}'")),
         ]
         .concat(),

@@ -32,5 +32,6 @@ mod readers;
 mod rotation;
 mod semantics;
 mod sources;
+mod sso;
 mod survive;
 mod systemd;

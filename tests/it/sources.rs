@@ -1,6 +1,12 @@
 //! Where the first credentials come from: profiles of the AWS files, chains, the environment.
 
+mod chains;
+mod environment;
+mod options;
+mod services;
+
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -25,6 +31,16 @@ fn base_keys(scene: &Scene) -> String {
         scene.emulator.base_access_key_id(),
         scene.emulator.base_secret_access_key()
     )
+}
+
+/// Takes the base keys out of the environment of a daemon.
+fn without_keys(command: &mut Command) -> &mut Command {
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY")
+}
+
+/// When the keys of a section end, as readers are told it.
+fn expiration(text: &str, section: &str) -> Option<String> {
+    ini_value(text, section, "x_security_token_expires")
 }
 
 #[test]

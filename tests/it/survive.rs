@@ -1,5 +1,7 @@
 //! Mounts that outlive their daemon: crash, hang, restart, upgrade.
 
+mod broken;
+
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;

@@ -72,6 +72,8 @@ pub(super) struct Roster {
 #[derive(Debug, Default)]
 struct List {
     locked: bool,
+    /// What is wrong with the configuration.
+    broken: Option<String>,
     mounts: Vec<Listed>,
 }
 
@@ -93,14 +95,15 @@ impl Roster {
     }
 
     /// From now on these are the mounts.
-    pub(super) fn set(&self, locked: bool, mounts: &[Served]) {
+    pub(super) fn set(&self, locked: bool, broken: Option<String>, mounts: &[Served]) {
         let listed = |it: &Served| Listed {
             mountpoint: it.mount.plan.mountpoint.display().to_string(),
             service: it.mount.service.clone(),
             ends: it.added.as_ref().and_then(|(_, lease)| lease.until()).map(instant),
             endpoint: it.mount.endpoint(),
         };
-        *self.list.write() = List { locked, mounts: mounts.iter().map(listed).collect() };
+        let mounts = mounts.iter().map(listed).collect();
+        *self.list.write() = List { locked, broken, mounts };
     }
 
     fn select(&self, mount: Option<&str>) -> Vec<Listed> {
@@ -127,8 +130,17 @@ impl Roster {
         daemon_text(&mounts, &self.calls, &rest)
     }
 
-    /// One line about all roles, as in `prod: 47 min left, dev: failing`.
+    /// What is wrong with the configuration, if anything.
+    fn broken(&self) -> Option<String> {
+        self.list.read().broken.clone()
+    }
+
+    /// One line about all roles, as in `prod: 47 min left, dev: failing`, or about what is wrong.
     pub(super) fn summary(&self) -> String {
+        if let Some(broken) = self.broken() {
+            let first = broken.lines().next().unwrap_or_default();
+            return format!("configuration broken: {first}");
+        }
         let list = self.select(None);
         let roles: Vec<_> = list.iter().flat_map(|it| it.service.get().status().roles).collect();
         let mut told: Vec<String> = roles.iter().map(role_summary).collect();
@@ -150,6 +162,7 @@ impl Roster {
                 address: endpoint.address.to_string(),
                 trouble: endpoint.trouble.lock().clone(),
             });
+            status.broken = self.broken();
             status
         });
         DaemonStatus {
@@ -198,6 +211,11 @@ impl Control {
         let mut chains: Vec<Arc<RoleChain>> = Vec::new();
         for service in &services {
             let served = service.publisher().served();
+            anyhow::ensure!(
+                served.failing.is_none(),
+                "the configuration is broken; credmount reload tries it again\n{}",
+                self.roster.broken().unwrap_or_default()
+            );
             match profile {
                 None => chains.extend(served.chains()),
                 Some(profile) => chains.extend(served.role(profile).map(|role| role.chain.clone())),

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::offer::listen;
-use super::state::StateFile;
+use super::state::{Known, StateFile};
 use crate::app::plan::Plan;
 use crate::broker::Cause;
 use crate::endpoint::{self, Endpoint};
@@ -82,6 +82,7 @@ impl LiveMount {
         let state = StateFile::open(&shared.runtime_dir, path, shared.unit.as_ref(), now);
         let epoch = state.epoch();
         let tree = Tree::new(&plan.served.contents(), now, epoch).resuming(&state.told());
+        state.know(Known::of(&plan));
         let state = Arc::new(state);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
         let token = endpoint::new_token().context("making a token for the endpoint")?;
@@ -157,6 +158,7 @@ impl LiveMount {
         // are told first, by the service that still answers.
         before.publisher().grow_as(next.tree()).await;
         self.forget(&[], &before).await;
+        self.state.know(Known::of(&plan));
         next.publisher().remember_by(self.state.clone()).await;
         let gone = before.tree().gone_in(next.tree());
         self.service.replace(next.clone());

@@ -3,12 +3,14 @@
 //! One task owns the mounts and does one thing after the other: start, what is asked over the
 //! control socket, signals, leases that are over, and stop. Readers never wait for it.
 
+mod broken;
 mod control;
 mod lease;
 mod live;
 mod mounts;
 mod observe;
 mod offer;
+mod outset;
 mod reload;
 mod serve;
 mod signals;
@@ -42,9 +44,11 @@ use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
 
+use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
 use lease::Lease;
-use live::{Ground, LiveMount};
+use live::LiveMount;
+use outset::Outset;
 use signals::Signals;
 use state::DaemonState;
 
@@ -63,6 +67,8 @@ struct Shared {
     log_file: Option<String>,
     /// Whether every mount says that it is locked.
     locked: bool,
+    /// What is wrong with the configuration that this daemon was started with, until it is mended.
+    broken: Option<Broken>,
     /// Where opens and everything else of note is recorded.
     recorder: Arc<Recorder>,
     /// The AssumeRole calls so far.
@@ -151,10 +157,11 @@ struct Daemon {
 /// the last mount is gone by `unmount` or by the hand of somebody else; then unmounts.
 ///
 /// # Errors
-/// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently.
+/// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently. If the
+/// settings are wrong, unless `lifeline` has kept mounts.
 pub(super) async fn run(
     blueprint: Blueprint,
-    settings: Settings,
+    settings: Result<Settings>,
     log_file: Option<String>,
     mut lifeline: Lifeline,
     ready: impl FnOnce(),
@@ -164,11 +171,12 @@ pub(super) async fn run(
     let state_file = blueprint.state_file(&runtime_dir);
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let earlier = DaemonState::read(&state_file);
-    let (settings, mut added) = start::with_added(&blueprint, settings, earlier.added, clock.now());
-    let mut plans = blueprint.plans(&settings)?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
-    observe::next_log(&settings, &recorder)?.apply(&recorder).await;
+    let kept = KeptMounts { lifeline: &lifeline, runtime_dir: &runtime_dir };
+    let outset = Outset::new(&blueprint, settings, earlier.added, &recorder, kept, clock.now())?;
+    let Outset { settings, mut plans, added, log, broken } = outset;
+    log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let source = blueprint.surroundings.sts(&settings, clock.clone(), observer).await;
     let source = Arc::new(source);
@@ -177,7 +185,7 @@ pub(super) async fn run(
     broker.limit_calls(settings.sts_calls_per_second);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
-    let shared = Shared {
+    let mut shared = Shared {
         broker: broker.clone(),
         clock: clock.clone(),
         runtime_dir,
@@ -185,6 +193,7 @@ pub(super) async fn run(
         log_file,
         // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
         locked: earlier.locked && lifeline.is_in_use(),
+        broken,
         recorder: recorder.clone(),
         calls: calls.clone(),
         manager,
@@ -195,9 +204,9 @@ pub(super) async fn run(
     let wanted = plans.len();
     plans.retain(|plan| !start::was_removed(plan, &lifeline));
     let remaining = plans.len();
-    let mounts = start::prepare(plans, &shared, &base_files, &mut lifeline)?;
+    let mounts = start::prepare_or_hold(plans, &mut shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
-    if remaining == 0 && wanted > 0 {
+    if remaining == 0 && (wanted > 0 || shared.broken.is_some()) {
         DaemonState::default().keep(&state_file);
         return Ok(Ended::Stopped);
     }
@@ -233,22 +242,7 @@ pub(super) async fn run(
         happen,
         happenings,
     };
-    for (plan, ground) in mounts {
-        let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
-        let own = own.map(|at| added.swap_remove(at));
-        let kept = matches!(ground, Ground::Kept(..));
-        match daemon.mount(plan, ground, own).await {
-            Ok(()) => {}
-            // It stays kept: a later daemon may serve it.
-            Err(error) if kept => return Err(error),
-            Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
-            Err(error) => {
-                // The error that led here is the one to tell; others are in the log.
-                let _ = daemon.unmount_all();
-                return Err(error);
-            }
-        }
-    }
+    daemon.mount_all(mounts, added, takes_over).await?;
     daemon.expected.clear();
     daemon.remember();
     daemon.changed();
@@ -281,7 +275,8 @@ impl Daemon {
             [of_mounts, self.expected.clone()].concat()
         };
         self.keeper.keep(chains);
-        self.roster.set(self.shared.locked, &self.mounts);
+        let broken = self.shared.broken.as_ref().map(|broken| broken.told.clone());
+        self.roster.set(self.shared.locked, broken, &self.mounts);
     }
 }
 

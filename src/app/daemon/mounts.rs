@@ -37,12 +37,38 @@ impl Daemon {
         Ok(())
     }
 
+    /// Makes the mounts that the daemon begins with, all or none; if it `takes_over` what was kept,
+    /// those at least.
+    pub(super) async fn mount_all(
+        &mut self,
+        mounts: Vec<(Plan, Ground)>,
+        mut added: Vec<(AddedMount, Lease)>,
+        takes_over: bool,
+    ) -> Result<()> {
+        for (plan, ground) in mounts {
+            let own = added.iter().position(|(mount, _)| Some(&mount.name) == plan.name.as_ref());
+            let own = own.map(|at| added.swap_remove(at));
+            let kept = matches!(ground, Ground::Kept(..));
+            match self.mount(plan, ground, own).await {
+                Ok(()) => {}
+                // It stays kept: a later daemon may serve it.
+                Err(error) if kept => return Err(error),
+                Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
+                Err(error) => {
+                    // The error that led here is the one to tell; others are in the log.
+                    let _ = self.unmount_all();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a mount at run time.
     pub(super) async fn add(&mut self, added: AddedMount, asked: LeaseRequest) -> Result<String> {
         let lease = Lease::new(&asked, self.shared.clock.now())?;
         let name = added.name.clone();
-        let others = self.mounts.iter().filter_map(|it| it.added.as_ref());
-        let mut all: Vec<AddedMount> = others.map(|(added, _)| added.clone()).collect();
+        let mut all = self.added();
         all.push(added.clone());
         let settings = self.blueprint.settings(&all)?;
         let plans = self.blueprint.plans(&settings)?;
@@ -63,6 +89,12 @@ impl Daemon {
         }
         self.remember();
         made.map(|()| String::new())
+    }
+
+    /// The mounts that were added.
+    pub(super) fn added(&self) -> Vec<AddedMount> {
+        let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
+        added.map(|(mount, _)| mount.clone()).collect()
     }
 
     pub(super) async fn remove(&mut self, name: &str) -> Result<()> {

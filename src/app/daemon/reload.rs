@@ -9,7 +9,7 @@ use super::{Daemon, chains_of, observe, start};
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
-use crate::config::{AddedMount, ConfigErrors};
+use crate::config::ConfigErrors;
 use crate::model::RoleChain;
 
 /// What a reload does to each mount. Mounts are told apart by where they are.
@@ -55,7 +55,7 @@ impl Changes {
 
 /// How many mounts a reload touched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
+pub(super) struct Counts {
     added: u64,
     changed: u64,
     removed: u64,
@@ -79,21 +79,27 @@ impl Daemon {
     /// made although all seemed well is told, and the rest is applied.
     pub(super) async fn reload(&mut self) -> Result<String> {
         let done = self.apply().await;
-        let (result, counts, errors) = match &done {
+        if let Err(error) = &done {
+            self.still_broken(error).await;
+        }
+        self.record(&done);
+        done.map(|(_, told)| told)
+    }
+
+    /// Records what became of a reload.
+    pub(super) fn record(&self, done: &Result<(Counts, String)>) {
+        let (result, counts, errors) = match done {
             Ok((counts, _)) => (Outcome::Ok, *counts, 0),
             Err(error) => (Outcome::Failed, Counts::default(), errors_in(error)),
         };
         let (time, Counts { added, changed, removed }) = (self.shared.clock.now(), counts);
         let record = ReloadRecord { time, result, added, changed, removed, errors };
         self.shared.recorder.note(Event::Reload(record));
-        let (_, told) = done?;
-        Ok(told)
     }
 
-    async fn apply(&mut self) -> Result<(Counts, String)> {
-        let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
-        let added: Vec<AddedMount> = added.map(|(added, _)| added.clone()).collect();
-        let settings = self.blueprint.settings(&added)?;
+    /// As [`Daemon::reload`], without a record: how much was changed, and what there is to tell.
+    pub(super) async fn apply(&mut self) -> Result<(Counts, String)> {
+        let settings = self.blueprint.settings(&self.added())?;
         let wanted = self.blueprint.plans(&settings)?;
         let present: Vec<&Plan> = self.mounts.iter().map(|it| &it.mount.plan).collect();
         let changes = Changes::between(&present, wanted);
@@ -107,6 +113,7 @@ impl Daemon {
         let observer = observe::observer(&self.shared.recorder, &self.shared.calls);
         let source = self.blueprint.surroundings.sts(&settings, clock, observer).await;
         log.apply(&self.shared.recorder).await;
+        self.shared.broken = None;
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         self.shared.traffic.limit(settings.max_waiting_opens);
         self.shared.broker.limit_calls(settings.sts_calls_per_second);

@@ -1,12 +1,13 @@
 //! What the daemon hears: orders over the control socket, signals, and what happens to its mounts
 //! by itself.
 
+use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
 use super::control::{Asked, Order};
 use super::signals::{Heard, Signals};
 use super::stop::Stop;
-use super::{Daemon, Happening, Served, observe};
+use super::{Daemon, Happening, Served, broken, observe};
 use crate::audit::UnmountReason;
 
 impl Daemon {
@@ -16,6 +17,7 @@ impl Daemon {
         signals: &mut Signals,
         mut asked: mpsc::Receiver<Asked>,
     ) -> Stop {
+        let mut tries = broken::tries();
         loop {
             tokio::select! {
                 heard = signals.heard() => match heard {
@@ -28,6 +30,7 @@ impl Daemon {
                         }
                     }
                 },
+                _ = tries.tick(), if self.shared.broken.is_some() => self.try_again().await,
                 Some(asked) = asked.recv() => {
                     if let Some(stop) = self.obey(asked).await {
                         return stop;
@@ -48,6 +51,23 @@ impl Daemon {
         self.mounts_stay || self.shared.manager.as_ref().is_some_and(|it| it.is_supervisor())
     }
 
+    /// Whether a daemon in the place of this one would serve as well.
+    fn may_restart(&self) -> Result<()> {
+        anyhow::ensure!(
+            self.is_kept(),
+            "nothing keeps the mounts of this daemon while it restarts; start it with --supervise \
+             or as a systemd service"
+        );
+        if self.shared.broken.is_none() {
+            let settings = self.blueprint.settings(&self.added());
+            settings.context(
+                "the next daemon would have no keys to serve, since the configuration is broken \
+                 now; mend it first",
+            )?;
+        }
+        Ok(())
+    }
+
     async fn obey(&mut self, asked: Asked) -> Option<Stop> {
         let (order, answer) = asked.split();
         let done = match order {
@@ -63,11 +83,10 @@ impl Daemon {
                     None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
                 }
             }
-            Order::Restart if self.is_kept() => return Some(Stop::Restart(answer)),
-            Order::Restart => Err(anyhow::anyhow!(
-                "nothing keeps the mounts of this daemon while it restarts; start it with \
-                 --supervise or as a systemd service"
-            )),
+            Order::Restart => match self.may_restart() {
+                Ok(()) => return Some(Stop::Restart(answer)),
+                Err(error) => Err(error),
+            },
             Order::Reload => self.reload().await,
             Order::Add(added, lease) => self.add(*added, lease).await,
             Order::Remove(name) => self.remove(&name).await.map(|()| String::new()),

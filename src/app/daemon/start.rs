@@ -3,21 +3,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-use super::lease::Lease;
+use super::broken::{Broken, KeptMounts};
 use super::live::Ground;
-use super::state::AddedState;
 use super::{Shared, state};
-use crate::app::blueprint::Blueprint;
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
-use crate::broker::{Broker, RetryClass, Serving, SessionError};
+use crate::broker::{Broker, Cause, RetryClass, Serving, SessionError};
 use crate::clock::Clock;
-use crate::config::{AddedMount, Settings};
 use crate::fuse::mount;
 use crate::model::RoleChain;
 use crate::os::paths;
@@ -66,6 +63,31 @@ pub(super) fn prepare(
     }
 }
 
+/// As [`prepare`]. Where that fails, the mounts that were kept, which are none of these, are not lost
+/// for it: they fail until it is mended, as with any other configuration that is wrong.
+///
+/// # Errors
+/// As [`prepare`], if no mount was kept.
+pub(super) fn prepare_or_hold(
+    plans: Vec<Plan>,
+    shared: &mut Shared,
+    base_files: &[PathBuf],
+    lifeline: &mut Lifeline,
+) -> Result<Vec<(Plan, Ground)>> {
+    let error = match prepare(plans, shared, base_files, lifeline) {
+        Err(error) if lifeline.is_in_use() => error,
+        prepared => return prepared,
+    };
+    let broken = Broken::new(&error);
+    let kept = KeptMounts { lifeline, runtime_dir: &shared.runtime_dir }.plans(&broken)?;
+    if kept.is_empty() {
+        return Err(error);
+    }
+    tracing::error!("the mounts that were kept fail until this is mended: {error:#}");
+    shared.broken = Some(broken);
+    prepare(kept, shared, base_files, lifeline)
+}
+
 /// Whether an earlier daemon has left any of these mounts.
 pub(super) fn any_kept(mounts: &[(Plan, Ground)]) -> bool {
     mounts.iter().any(|(_, ground)| matches!(ground, Ground::Kept(..)))
@@ -89,7 +111,7 @@ fn ground(
 /// Whether the mount was kept, but somebody has unmounted it while no daemon lived: it is not to be
 /// made again.
 pub(super) fn was_removed(plan: &Plan, lifeline: &Lifeline) -> bool {
-    let removed = lifeline.holds(&plan.stem())
+    let removed = lifeline.shape_of(&plan.stem()).is_some()
         && mount::mounted_at(&plan.mountpoint).is_ok_and(|mounted| mounted.is_none());
     if removed {
         let mountpoint = plan.mountpoint.display();
@@ -119,31 +141,6 @@ pub(super) fn discard(shared: &Shared, lifeline: &mut Lifeline) {
     shared.release(&names);
 }
 
-/// The settings with the mounts that were added to an earlier daemon and are not over, and these
-/// mounts. Without them, if they do not fit what is configured now.
-pub(super) fn with_added(
-    blueprint: &Blueprint,
-    settings: Settings,
-    added: Vec<AddedState>,
-    now: SystemTime,
-) -> (Settings, Vec<(AddedMount, Lease)>) {
-    let added: Vec<_> = added
-        .into_iter()
-        .filter_map(|it| Some((it.mount.clone(), Lease::resume(&it, now)?)))
-        .collect();
-    if added.is_empty() {
-        return (settings, added);
-    }
-    let mounts: Vec<AddedMount> = added.iter().map(|(mount, _)| mount.clone()).collect();
-    match blueprint.settings(&mounts) {
-        Ok(settings) => (settings, added),
-        Err(error) => {
-            tracing::error!("mounts that were added are not served any more: {error:#}");
-            (settings, Vec::new())
-        }
-    }
-}
-
 /// Fetches all roles at once. A role that fails for now is kept; the mount shows its failure.
 pub(super) async fn first_sessions(
     broker: &Arc<Broker>,
@@ -171,6 +168,8 @@ pub(super) fn some_role(
     let failures: Vec<SessionError> = chains
         .iter()
         .filter_map(|chain| match broker.serving(chain, now) {
+            // A daemon that starts before its user signs in has to be there when that happens.
+            Serving::Failing(error) if error.cause == Cause::LoginNeeded => None,
             Serving::Failing(error) if error.cause.retry() == RetryClass::Permanent => Some(error),
             _ => None,
         })

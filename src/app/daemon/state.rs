@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::app::plan::Plan;
 use crate::config::AddedMount;
 use crate::os::paths;
-use crate::publish::Remember;
+use crate::publish::{Remember, Served};
 use crate::tree::{Ino, Told};
 
 /// What outlives a daemon of one mount.
@@ -29,6 +30,9 @@ pub(in crate::app) struct MountState {
     /// The systemd unit whose daemon serves it.
     #[serde(default)]
     pub(in crate::app) unit: Option<String>,
+    /// What its readers know.
+    #[serde(default)]
+    pub(in crate::app) known: Known,
     /// Which daemon of this mount it was, counted up.
     #[serde(default)]
     epoch: u32,
@@ -38,6 +42,30 @@ pub(in crate::app) struct MountState {
     /// The latest modification time that they may have been told, in milliseconds since 1970.
     #[serde(default)]
     mtime: u64,
+}
+
+/// What readers know of a mount, and what a daemon goes on with that cannot read its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::app) struct Known {
+    /// The name in the configuration.
+    pub(in crate::app) name: Option<String>,
+    /// The profile names of its roles, in their order.
+    pub(in crate::app) roles: Vec<String>,
+    /// Which of these is `[default]` too.
+    pub(in crate::app) default: Option<String>,
+}
+
+impl Known {
+    /// What readers of this mount know.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let Served { roles, default, .. } = &plan.served;
+        Self {
+            name: plan.name.clone(),
+            roles: roles.iter().map(|role| role.profile.to_string()).collect(),
+            default: default.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 /// The state of one mount and its file.
@@ -64,13 +92,19 @@ impl StateFile {
             earlier.as_ref().map_or(by_clock, |state| state.epoch.wrapping_add(1).max(by_clock));
         let (sizes, mtime) = earlier.map(|state| (state.sizes, state.mtime)).unwrap_or_default();
         let (mountpoint, unit) = (mountpoint.to_owned(), unit.cloned());
-        let state = MountState { mountpoint, unit, epoch: epoch & 0x7fff_ffff, sizes, mtime };
+        let (known, epoch) = (Known::default(), epoch & 0x7fff_ffff);
+        let state = MountState { mountpoint, unit, known, epoch, sizes, mtime };
         Self { path, state: Mutex::new(state) }
     }
 
     /// The number of this daemon in the life of the mount; below 2^31.
     pub(super) fn epoch(&self) -> u32 {
         self.state.lock().epoch
+    }
+
+    /// This is what readers know from now on; written down with what is remembered next.
+    pub(super) fn know(&self, known: Known) {
+        self.state.lock().known = known;
     }
 
     /// What readers were told by earlier daemons.
@@ -217,7 +251,10 @@ mod tests {
         let first = StateFile::open(dir.path(), at, None, now());
         let sizes = BTreeMap::from([(Ino(7), 512)]);
         let told = Told { sizes, mtime: now() + Duration::from_secs(5) };
+        let known = Known { roles: vec!["prod".to_owned()], ..Known::default() };
+        first.know(known.clone());
         first.remember(&told);
+        assert_eq!(all(dir.path())[0].known, known);
         // In the same second.
         let second = StateFile::open(dir.path(), at, None, now());
         assert!(second.epoch() > first.epoch());

@@ -18,11 +18,30 @@ async fn the_failure_of_a_hop_names_the_hop_and_is_retried() {
     tokio::spawn(scene.broker.clone().maintain(behind.clone()));
     sleep(seconds(5)).await;
     match scene.broker.serving(&behind, scene.clock.now()) {
-        Serving::Failing(error) => assert_eq!(error.subject, "hub"),
+        Serving::Failing(error) => assert_eq!((&*error.subject, error.on_the_way), ("hub", true)),
+        other => panic!("{other:?}"),
+    }
+    let hub = Arc::new(behind.parent().unwrap());
+    match scene.broker.serving(&hub, scene.clock.now()) {
+        Serving::Failing(error) => assert!(!error.on_the_way),
         other => panic!("{other:?}"),
     }
     sleep(minutes(2)).await;
     assert!(matches!(scene.broker.serving(&behind, scene.clock.now()), Serving::Live(..)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_of_a_hop_names_the_hop() {
+    let scene = Scene::new(&[Answer::Hang]);
+    let behind = chain(&["hub", "middle", "left"]);
+    scene.broker.settled(&behind, DEADLINE).await;
+    match scene.broker.serving(&behind, scene.clock.now()) {
+        Serving::Failing(error) => {
+            assert_eq!((error.cause, error.on_the_way), (Cause::TimedOut, true));
+            assert!(error.subject.ends_with(":role/hub"), "{}", error.subject);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A source that caches (`credential_process`, SSO) hands out the keys it handed out before.

@@ -41,8 +41,8 @@ pub struct Flags {
     pub source_identity: Option<String>,
     /// `--tag`, as `KEY=VALUE`.
     pub tags: Vec<String>,
-    /// `--transitive-tag`.
-    pub transitive_tags: Vec<String>,
+    /// `--transitive-tag-key`.
+    pub transitive_tag_keys: Vec<String>,
     /// `--policy`: JSON.
     pub policy: Option<String>,
     /// `--policy-arn`.
@@ -120,7 +120,7 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                 OptionKey::SessionName => text(&flags.session_name),
                 OptionKey::SourceIdentity => text(&flags.source_identity),
                 OptionKey::Tags => list(key, &flags.tags),
-                OptionKey::TransitiveTags => list(key, &flags.transitive_tags),
+                OptionKey::TransitiveTagKeys => list(key, &flags.transitive_tag_keys),
                 OptionKey::Policy => text(&flags.policy),
                 OptionKey::PolicyArns => list(key, &flags.policy_arns),
                 OptionKey::ReaderPath => text(&flags.reader_path),

@@ -16,7 +16,7 @@ pub(in crate::config) enum OptionKey {
     SessionName,
     SourceIdentity,
     Tags,
-    TransitiveTags,
+    TransitiveTagKeys,
     Policy,
     PolicyArns,
     ReaderPath,
@@ -64,7 +64,7 @@ impl OptionKey {
         Self::SessionName,
         Self::SourceIdentity,
         Self::Tags,
-        Self::TransitiveTags,
+        Self::TransitiveTagKeys,
         Self::Policy,
         Self::PolicyArns,
         Self::ReaderPath,
@@ -106,7 +106,7 @@ impl OptionKey {
             Self::SessionName => "session_name",
             Self::SourceIdentity => "source_identity",
             Self::Tags => "tags",
-            Self::TransitiveTags => "transitive_tags",
+            Self::TransitiveTagKeys => "transitive_tag_keys",
             Self::Policy => "policy",
             Self::PolicyArns => "policy_arns",
             Self::ReaderPath => "reader_path",
@@ -135,7 +135,7 @@ impl OptionKey {
     /// `--session-duration`. A flag that repeats is called as what it gives once.
     pub(in crate::config) fn flag(self) -> String {
         let name = match self {
-            Self::Tags | Self::TransitiveTags | Self::PolicyArns => {
+            Self::Tags | Self::TransitiveTagKeys | Self::PolicyArns => {
                 self.name().strip_suffix('s').unwrap_or(self.name())
             }
             _ => self.name(),
@@ -162,7 +162,7 @@ impl OptionKey {
             | Self::Quiet => Kind::Switch,
             Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
             Self::Role | Self::PolicyArns => Kind::Words,
-            Self::Tags | Self::TransitiveTags => Kind::List(','),
+            Self::Tags | Self::TransitiveTagKeys => Kind::List(','),
             Self::Allow => Kind::List(';'),
             _ => Kind::Text,
         }
@@ -179,10 +179,10 @@ impl OptionKey {
             Self::MaxWaitingOpens => "4096",
             Self::StsCallsPerSecond => "3",
             Self::ExternalId => "my-external-id",
-            Self::SessionName => "my-host",
+            Self::SessionName => "{user}-{time}",
             Self::SourceIdentity => "jane",
             Self::Tags => "team=search",
-            Self::TransitiveTags => "team",
+            Self::TransitiveTagKeys => "team",
             Self::Policy => "{…}",
             Self::PolicyArns => "arn:aws:iam::aws:policy/ReadOnlyAccess",
             Self::ReaderPath => "/root/.aws",

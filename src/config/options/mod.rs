@@ -19,7 +19,7 @@ use super::paths;
 use super::raw::{Problems, Raw};
 use super::settings::{LogFormat, OnAuditFailure};
 use super::value;
-use crate::model::{ExternalId, RegionName, RoleSessionName};
+use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
 pub(super) use self::flags::from_flags;
 pub use self::flags::{AddedMount, Flags};
@@ -43,7 +43,7 @@ pub(super) struct Options {
     pub(super) max_waiting_opens: Layered<usize>,
     pub(super) sts_calls_per_second: Layered<NonZeroU8>,
     pub(super) external_id: Layered<ExternalId>,
-    pub(super) session_name: Layered<RoleSessionName>,
+    pub(super) session_name: Layered<SessionNameTemplate>,
     pub(super) attributes: LayeredAttributes,
     pub(super) reader_path: Layered<String>,
     pub(super) live_only: Layered<bool>,
@@ -75,7 +75,7 @@ impl Options {
         let any = |_: &str, text: &str| Ok::<_, String>(text.to_owned());
         let region = |_: &str, text: &str| RegionName::parse(text);
         let external_id = |_: &str, text: &str| ExternalId::parse(text);
-        let session_name = |_: &str, text: &str| RoleSessionName::parse(text);
+        let session_name = |_: &str, text: &str| SessionNameTemplate::parse(text);
         let path = |key: &str, text: &str| paths::absolute(key, text, home);
         let mut options = Taken { own, common, report };
         Self {
@@ -93,7 +93,8 @@ impl Options {
             attributes: LayeredAttributes {
                 source_identity: options.each(Key::SourceIdentity, attributes::source_identity),
                 tags: options.each(Key::Tags, attributes::tags),
-                transitive_tags: options.each(Key::TransitiveTags, attributes::transitive_tags),
+                transitive_tag_keys: options
+                    .each(Key::TransitiveTagKeys, attributes::transitive_tag_keys),
                 policy: options.each(Key::Policy, attributes::policy),
                 policy_arns: options.each(Key::PolicyArns, attributes::policy_arns),
             },

@@ -5,11 +5,16 @@
 mod arn;
 mod attributes;
 mod partition;
+mod session_name;
 mod text;
 
 pub use arn::RoleArn;
 pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
 pub use partition::{Partition, RegionName};
+pub use session_name::{
+    LONGEST_SESSION_NAME, SESSION_TIME_LEN, SessionNamePart, SessionNamePattern,
+    SessionNameTemplate, legal_session_name,
+};
 pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
 
 /// Why a name was refused: one clause without a final full stop.

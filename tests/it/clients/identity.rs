@@ -178,3 +178,41 @@ fn the_cli_cannot_write_into_the_mount() {
     let told = told(&output);
     assert!(!output.status.success() && told.contains("Read-only file system"), "{told}");
 }
+
+/// The chain of boto3 as its guides show it: the region comes from `config`, the keys from the
+/// mount, and a provider that the program adds for itself is left in peace.
+#[test]
+fn a_plain_boto3_program_works_unchanged_beside_a_provider_of_its_own() {
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
+    for (profile, role, method) in [
+        ("default", "prod", "shared-credentials-file"),
+        ("dev", "dev", "shared-credentials-file"),
+        ("prod@live", "prod", "custom-process"),
+    ] {
+        let Some(mut command) = rig.at_home(Client::Boto3Page) else { return };
+        command.env("AWS_PROFILE", profile);
+        rig.expect_identity(&mut command, role);
+        let told = told(&run(&mut command));
+        for line in ["region eu-west-1", "endpoint region eu-west-1", &format!("method {method}")] {
+            assert!(told.lines().any(|found| found == line), "{line}: {told}");
+        }
+        assert!(!told.contains("own provider was asked"), "{told}");
+        let signed = rig.identity_calls().pop().expect("a call").region;
+        assert_eq!(signed.as_deref(), Some("eu-west-1"));
+    }
+    let Some(cli) = rig.at_home(Client::Cli) else { return };
+    rig.expect_identity(&mut Client::cli(cli, &["sts", "get-caller-identity"]), "prod");
+}
+
+/// A role that cannot be had does not make boto3 go on to the next provider of the chain.
+#[test]
+fn a_role_that_fails_keeps_boto3_from_going_on_along_its_chain() {
+    let scene = Scene::new();
+    let Some(rig) = Rig::start(&scene, &[]) else { return };
+    let Some(mut command) = rig.at_home(Client::Boto3Page) else { return };
+    let output = run(command.env("AWS_PROFILE", "broken"));
+    let told = told(&output);
+    assert!(!output.status.success() && told.contains(super::rig::REASON), "{told}");
+    assert!(!told.contains("own provider was asked"), "{told}");
+}

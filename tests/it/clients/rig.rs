@@ -118,6 +118,8 @@ pub(crate) fn expect_identity(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Client {
     Boto3,
+    /// The program of `boto3_page.py`.
+    Boto3Page,
     Cli,
     JavaScript,
     Rust,
@@ -141,6 +143,12 @@ impl Client {
                 let mut command = scene.command(python()?);
                 let text = include_str!("../../clients/boto3_client.py");
                 command.arg(script("boto3_client.py", text));
+                command
+            }
+            Self::Boto3Page => {
+                let mut command = scene.command(python()?);
+                let text = include_str!("../../clients/boto3_page.py");
+                command.arg(script("boto3_page.py", text));
                 command
             }
             Self::Cli => {

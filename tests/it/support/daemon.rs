@@ -78,6 +78,8 @@ impl Scene {
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_STS", self.emulator.endpoint())
+            .env("AWS_ENDPOINT_URL_SSO", self.emulator.endpoint())
+            .env("AWS_ENDPOINT_URL_SSO_OIDC", self.emulator.endpoint())
             .stdin(Stdio::null());
         command
     }
@@ -104,9 +106,30 @@ impl Scene {
 
     /// Mounts in the background on `mountpoint` with these arguments.
     pub(crate) fn mount_on(&self, mountpoint: PathBuf, args: &[&str]) -> Daemon<'_> {
+        self.mount_prepared(mountpoint, args, |_| {})
+    }
+
+    /// Mounts in the background on `live` with these arguments, in the environment that `prepare`
+    /// makes of the usual one.
+    pub(crate) fn mount_with(
+        &self,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon<'_> {
+        self.mount_prepared(self.path("live"), args, prepare)
+    }
+
+    fn mount_prepared(
+        &self,
+        mountpoint: PathBuf,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon<'_> {
         let daemon = Daemon { scene: self, mountpoint };
         let mountpoint = daemon.mountpoint.to_str().expect("a path in UTF-8").to_owned();
-        let output = self.run(&[args, &["--background", &mountpoint]].concat());
+        let mut command = self.credmount(&[args, &["--background", &mountpoint]].concat());
+        prepare(&mut command);
+        let output = command.output().expect("credmount runs");
         assert!(output.status.success(), "mounting failed: {output:?}");
         daemon
     }

@@ -114,19 +114,50 @@ fn a_wrong_configuration_takes_no_mount_that_is_served() {
 }
 
 #[test]
-fn a_crash_while_the_configuration_is_wrong_is_mended_with_it() {
+fn a_crash_and_a_restart_while_the_configuration_is_wrong_cost_no_mount() {
     let Some(rig) = Rig::serving(As::User) else { return };
     let mut container = rig.container("live");
     rig.configure(&["live", "other"], "regoin = \"eu-west-1\"");
     rig.signal("KILL");
-    eventually("the daemon to be tried again", || {
-        rig.property(SERVICE, "NRestarts").parse::<u32>().is_ok_and(|times| times > 2)
-    });
+    let told = "the configuration of credmount is broken in config.toml line 2";
+    let text = container.read("credentials");
+    assert!(text.contains(told), "{text}\n{}", rig.machine.journal());
+    rig.await_running();
+    assert_eq!(rig.property(SERVICE, "NRestarts"), "1");
+    rig.succeeds(&["restart", SERVICE]);
+    assert!(container.read("credentials").contains(told));
+    let status = rig.property(SERVICE, "StatusText");
+    assert!(status.starts_with("configuration broken: ") && status.contains("regoin"), "{status}");
     assert!(rig.machine.journal().contains("regoin"));
-    container.begin("cat /mnt/credentials");
+
+    let pid = rig.main_pid();
     rig.configure(&["live", "other"], "");
-    rig.valid_key(&container.end());
+    eventually("keys", || container.read("credentials").contains("aws_session_token"));
+    rig.valid_key(&container.read("credentials"));
+    assert_eq!(rig.main_pid(), pid);
     assert_eq!(rig.mounted(), [rig.at("live"), rig.at("other")]);
+    eventually("the status of the roles", || {
+        rig.property(SERVICE, "StatusText").contains("prod: ")
+    });
+    rig.succeeds(&["stop", SERVICE]);
+    assert!(rig.mounted().is_empty());
+}
+
+#[test]
+fn an_instance_knows_its_mount_again_when_the_configuration_can_be_read_again() {
+    let Some(rig) = Rig::installed(As::User) else { return };
+    rig.configure(&["live"], "");
+    let instance = "credmount@live.service";
+    rig.succeeds(&["start", instance]);
+    assert_eq!(rig.mounted(), [rig.at("live")]);
+    let mut container = rig.container("live");
+    rig.configure(&["live"], "region =");
+    rig.succeeds(&["kill", "--kill-who=main", "--signal=KILL", instance]);
+    let text = container.read("credentials");
+    assert!(text.contains("the configuration of credmount is broken"), "{text}");
+    rig.configure(&["live"], "");
+    eventually("keys", || container.read("credentials").contains("aws_session_token"));
+    assert_eq!(rig.mounted(), [rig.at("live")]);
 }
 
 #[test]
