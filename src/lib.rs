@@ -9,6 +9,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod endpoint;
 pub mod fnv;
 pub mod fuse;
 pub mod identity;

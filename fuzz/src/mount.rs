@@ -91,12 +91,13 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         default: mount.default,
         live_only: mount.live_only,
         include: mount.config_include,
+        endpoint: mount.endpoint.is_some(),
         views: policy.views().to_vec(),
         failing: None,
     };
-    let names = served.profile_names();
+    let contents = served.contents();
     let broker = Broker::new(Arc::new(Source), clock.clone(), None, || Jitter::NONE);
-    let virtual_tree = Arc::new(Tree::new(&names, clock.now(), 1));
+    let virtual_tree = Arc::new(Tree::new(&contents, clock.now(), 1));
     let life = MountLife::new(clock.now());
     let publisher = Publisher::new(
         served,
@@ -112,6 +113,7 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         reader_path: None,
         fallback_path: ReaderPath::parse("/srv/m").expect("a path"),
         log_file: None,
+        endpoint_token: None,
     };
     let gate = Gate {
         label: "m".to_owned(),

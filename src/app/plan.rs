@@ -1,5 +1,6 @@
 //! One mount as it is to be served, and the checks before anything is mounted there.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     pub(super) served: Served,
     /// For whom.
     pub(super) rules: Vec<AllowRule>,
+    /// Where it hands out keys over HTTP, too.
+    pub(super) endpoint: Option<SocketAddr>,
     /// Whether the kernel lets other users in.
     pub(super) allow_other: bool,
     /// Whether there are directories to write to; `None`: where they cost an open nothing.
@@ -74,9 +77,11 @@ impl Plan {
                 default: settings.default.clone(),
                 live_only: settings.live_only,
                 include: settings.config_include.clone(),
+                endpoint: settings.endpoint.is_some(),
                 views: Vec::new(),
                 failing: None,
             },
+            endpoint: settings.endpoint,
             rules: settings.allow.clone(),
             allow_other: settings.allow_other,
             writable_caches: settings.writable_caches,

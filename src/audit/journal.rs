@@ -110,9 +110,14 @@ fn entry(event: &Event) -> io::Result<Vec<u8>> {
     put(&mut entry, "PRIORITY", if event.is_failure() { "4" } else { "6" });
     put(&mut entry, "SYSLOG_IDENTIFIER", "credmount");
     put_fields(&mut entry, "", &serde_json::to_value(event)?);
-    if let Event::Open(open) = event {
-        put(&mut entry, "CREDMOUNT_ROLES", &serde_json::to_string(&open.roles)?);
-        for role in open.roles.iter().take(ROLES) {
+    let roles = match event {
+        Event::Open(open) => Some(&open.roles),
+        Event::Request(request) => Some(&request.roles),
+        _ => None,
+    };
+    if let Some(roles) = roles {
+        put(&mut entry, "CREDMOUNT_ROLES", &serde_json::to_string(roles)?);
+        for role in roles.iter().take(ROLES) {
             put(&mut entry, "CREDMOUNT_ROLE", role.name.as_str());
             if let Some(id) = &role.access_key_id {
                 put(&mut entry, "CREDMOUNT_ACCESS_KEY_ID", id.as_str());

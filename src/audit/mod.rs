@@ -10,6 +10,7 @@
 //! | `event` | fields |
 //! |---|---|
 //! | `open` | `mount`, `file` (its path in the mount), `decision` (`allowed`, `refused`), `rule` (what decided), `roles` (of each: `name`, and if a key was handed out `access_key_id`, `expiration`), `uid`, `gid`, `pid` (the thread that opened), `tgid` (its process), `start_time` (of the thread, in clock ticks since boot), `comm`, `exe`, `cgroup`, `container` (`runtime`, `id`, `pod_uid`, `unit`), `latency_us` |
+//! | `request` (to the endpoint) | `mount`, `decision`, `reason` (why there were no keys), `roles` (the one asked for), `peer` (address and port), `uid` (of that socket), `latency_us` |
 //! | `assume_role` | `role_arn`, `session_name`, `source_identity`, `result` (`ok`, or the kind of failure), `code` (AWS's own word for the failure), `access_key_id`, `expiration`, `request_id`, `latency_ms` |
 //! | `mount` | `mount`, `path` |
 //! | `unmount` | `mount`, `path`, `reason` |
@@ -50,6 +51,7 @@ mod record;
 #[cfg(test)]
 mod record_tests;
 mod recorder;
+mod request;
 mod sentence;
 mod sink;
 mod table;
@@ -68,5 +70,6 @@ pub use record::{
     ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
 };
 pub use recorder::Recorder;
+pub use request::Request;
 pub use table::Table;
 pub use text::Text;

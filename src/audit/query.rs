@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::record::{AssumeRole, ContainerRecord, Event, Open};
+use super::record::{AssumeRole, ContainerRecord, Event, RoleRead};
 
 /// A line of an audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,8 @@ impl Filter {
 
 fn has_role(event: &Event, wanted: &str) -> bool {
     match event {
-        Event::Open(open) => has_role_read(open, wanted),
+        Event::Open(open) => has_role_read(&open.roles, wanted),
+        Event::Request(request) => has_role_read(&request.roles, wanted),
         Event::AssumeRole(call) => is_role(call, wanted),
         Event::Mount(_)
         | Event::Unmount(_)
@@ -62,8 +63,8 @@ fn has_role(event: &Event, wanted: &str) -> bool {
     }
 }
 
-fn has_role_read(open: &Open, wanted: &str) -> bool {
-    open.roles.iter().any(|role| role.name.as_str() == wanted)
+fn has_role_read(roles: &[RoleRead], wanted: &str) -> bool {
+    roles.iter().any(|role| role.name.as_str() == wanted)
 }
 
 fn is_role(call: &AssumeRole, wanted: &str) -> bool {
@@ -82,6 +83,7 @@ fn is_from(event: &Event, wanted: &str) -> bool {
 fn is_about(event: &Event, wanted: &str) -> bool {
     match event {
         Event::Open(open) => open.mount.as_str() == wanted,
+        Event::Request(request) => request.mount.as_str() == wanted,
         Event::Mount(at) => at.mount.as_str() == wanted || at.path.as_str() == wanted,
         Event::Unmount(at) => at.mount.as_str() == wanted || at.path.as_str() == wanted,
         Event::AssumeRole(_)
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn a_role_is_found_where_it_was_read_and_where_it_was_assumed() {
         let role = |role: &str| Filter { role: Some(role.to_owned()), ..Filter::default() };
-        check(&role("prod"), &["assume_role", "open"]);
+        check(&role("prod"), &["assume_role", "open", "request"]);
         check(&role("arn:aws:iam::123456789012:role/team/prod"), &["assume_role"]);
         check(&role("pro"), &[]);
     }
@@ -141,7 +143,7 @@ mod tests {
     #[test]
     fn a_mount_is_found_by_name_and_path() {
         let mount = |mount: &str| Filter { mount: Some(mount.to_owned()), ..Filter::default() };
-        check(&mount("agents"), &["mount", "open", "unmount"]);
+        check(&mount("agents"), &["mount", "open", "request", "unmount"]);
         check(&mount("/srv/agents/.aws"), &["mount", "unmount"]);
         check(&mount("agent"), &[]);
     }
@@ -154,7 +156,7 @@ mod tests {
             mount: Some("agents".to_owned()),
             ..Filter::default()
         };
-        check(&at, &["open"]);
+        check(&at, &["open", "request"]);
         check(&Filter { since: Some(noon() + Duration::from_micros(1)), ..at }, &[]);
     }
 

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::request::Request;
 use super::text::{Text, expiration, instant};
 use crate::model::{Caller, Container, ProfileName, ServedKey};
 
@@ -13,6 +14,8 @@ use crate::model::{Caller, Container, ProfileName, ServedKey};
 pub enum Event {
     /// Somebody opened a file that holds keys, or was kept from it.
     Open(Box<Open>),
+    /// Somebody asked the endpoint of a mount for keys.
+    Request(Box<Request>),
     /// A session was asked for.
     AssumeRole(Box<AssumeRole>),
     /// A mount began to serve.
@@ -317,6 +320,7 @@ impl Event {
     pub fn time(&self) -> SystemTime {
         match self {
             Self::Open(open) => open.time,
+            Self::Request(request) => request.time,
             Self::AssumeRole(call) => call.time,
             Self::Mount(mounted) => mounted.time,
             Self::Unmount(unmounted) => unmounted.time,
@@ -331,6 +335,7 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Open(_) => "open",
+            Self::Request(_) => "request",
             Self::AssumeRole(_) => "assume_role",
             Self::Mount(_) => "mount",
             Self::Unmount(_) => "unmount",
@@ -346,6 +351,7 @@ impl Event {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Open(open) => open.decision == Decision::Refused,
+            Self::Request(request) => request.decision == Decision::Refused,
             Self::AssumeRole(call) => call.result.as_str() != AssumeRole::OK,
             Self::Reload(reloaded) => reloaded.result == Outcome::Failed,
             Self::Unmount(unmounted) => unmounted.reason == UnmountReason::Broken,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::Text;
 use super::record::*;
-use super::testing::{all_kinds, assumed, opened};
+use super::testing::{all_kinds, assumed, opened, requested};
 use crate::model::{Caller, Container, Process, ProfileName, ServedKey};
 
 #[test]
@@ -71,7 +71,7 @@ fn every_kind_of_record_is_read_back_as_it_was() {
         names.push(event.name());
     }
     names.dedup();
-    assert_eq!(names.len(), 9, "each kind is among them");
+    assert_eq!(names.len(), 10, "each kind is among them");
 }
 
 #[test]
@@ -86,6 +86,10 @@ fn refusals_and_failures_are_told_apart() {
     assert!(!Event::Open(Box::new(open.clone())).is_failure());
     open.decision = Decision::Refused;
     assert!(Event::Open(Box::new(open)).is_failure());
+    let mut request = requested("prod");
+    assert!(!Event::Request(Box::new(request.clone())).is_failure());
+    request.decision = Decision::Refused;
+    assert!(Event::Request(Box::new(request)).is_failure());
     let mut call = assumed();
     assert!(!Event::AssumeRole(Box::new(call.clone())).is_failure());
     call.result = "AccessDenied".into();

@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 use super::record::{
     AssumeRole, ContainerRecord, Decision, Event, Open, Outcome, Reader, UnmountReason,
 };
+use super::request::Request;
 use super::text::instant;
 
 /// The record in words, without its time.
 pub(super) fn sentence(event: &Event) -> String {
     match event {
         Event::Open(open) => open_sentence(open),
+        Event::Request(request) => request_sentence(request),
         Event::AssumeRole(call) => call_sentence(call),
         Event::Mount(at) => {
             format!("mount {} serves at {}", shown(at.mount.as_str()), shown(at.path.as_str()))
@@ -62,6 +64,26 @@ fn open_sentence(open: &Open) -> String {
     let names: Vec<String> = open.roles.iter().map(|role| shown(role.name.as_str())).collect();
     if !names.is_empty() {
         let _ = write!(text, ": {}", names.join(", "));
+    }
+    text
+}
+
+fn request_sentence(request: &Request) -> String {
+    let uid = request.uid.map_or_else(|| UNKNOWN.to_owned(), |uid| uid.to_string());
+    let (peer, mount) = (shown(request.peer.as_str()), shown(request.mount.as_str()));
+    let names: Vec<String> = request.roles.iter().map(|role| shown(role.name.as_str())).collect();
+    let asked = if names.is_empty() { "keys".to_owned() } else { names.join(", ") };
+    let mut text = match request.decision {
+        Decision::Allowed => {
+            format!("uid {uid} ({peer}) asked the endpoint of {mount} for {asked}")
+        }
+        Decision::Refused => {
+            format!("uid {uid} ({peer}) was refused {asked} by the endpoint of {mount}")
+        }
+    };
+    if let Some(reason) = &request.reason {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {}", shown(reason.as_str()));
     }
     text
 }
@@ -148,7 +170,7 @@ const SHORT_ID: usize = 12;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{all_kinds, assumed, opened};
+    use super::super::testing::{all_kinds, assumed, opened, requested};
     use super::*;
 
     #[test]
@@ -163,6 +185,7 @@ mod tests {
                  ASIAIOSFODNN7EXAMPLE, expires 2026-09-21T15:13:20Z, 120 ms",
                 "uid 1000 (/usr/bin/python3.11, pid 4242, docker:0123456789ab) read credentials \
                  of agents: prod",
+                "uid 1000 (127.0.0.1:40404) asked the endpoint of agents for prod",
                 "locked: no mount hands out keys",
                 "unlocked: mounts hand out keys again",
                 "the configuration was reloaded; mounts added: 1, changed: 2, removed: 0",
@@ -181,6 +204,13 @@ mod tests {
         assert_eq!(
             text,
             "uid 1000 (python3, pid 4242) was refused credentials of agents by allow[1]: prod"
+        );
+        let mut request = requested("prod");
+        (request.decision, request.reason) = (Decision::Refused, Some("InvalidToken".into()));
+        (request.roles, request.uid) = (Vec::new(), None);
+        assert_eq!(
+            sentence(&Event::Request(Box::new(request))),
+            "uid - (127.0.0.1:40404) was refused keys by the endpoint of agents: InvalidToken"
         );
         let mut call = assumed();
         (call.access_key_id, call.expiration) = (None, None);

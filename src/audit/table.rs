@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::record::{Decision, Event, Open, RoleRead};
+use super::request::Request;
 use super::sentence::{UNKNOWN, place, process, program, sentence, shown};
 use super::text::instant;
 
@@ -91,6 +92,7 @@ impl Table {
 fn row(event: &Event) -> Row {
     match event {
         Event::Open(open) => Row::Cells(cells(open)),
+        Event::Request(request) => Row::Cells(request_cells(request)),
         Event::AssumeRole(_)
         | Event::Mount(_)
         | Event::Unmount(_)
@@ -106,13 +108,9 @@ fn row(event: &Event) -> Row {
 
 fn cells(open: &Open) -> [String; COLUMNS] {
     let reader = &open.reader;
-    let decision = match open.decision {
-        Decision::Allowed => "allowed",
-        Decision::Refused => "REFUSED",
-    };
     [
         instant::seconds(open.time),
-        decision.to_owned(),
+        decision(open.decision),
         shown(open.mount.as_str()),
         shown(open.file.as_str()),
         keys(&open.roles),
@@ -121,6 +119,28 @@ fn cells(open: &Open) -> [String; COLUMNS] {
         program(reader),
         reader.container.as_ref().map_or_else(|| UNKNOWN.to_owned(), place),
     ]
+}
+
+/// Of who asks over HTTP there is no more than an address and a uid.
+fn request_cells(request: &Request) -> [String; COLUMNS] {
+    [
+        instant::seconds(request.time),
+        decision(request.decision),
+        shown(request.mount.as_str()),
+        "endpoint".to_owned(),
+        keys(&request.roles),
+        request.uid.map_or_else(|| UNKNOWN.to_owned(), |uid| uid.to_string()),
+        UNKNOWN.to_owned(),
+        shown(request.peer.as_str()),
+        UNKNOWN.to_owned(),
+    ]
+}
+
+fn decision(decision: Decision) -> String {
+    match decision {
+        Decision::Allowed => "allowed".to_owned(),
+        Decision::Refused => "REFUSED".to_owned(),
+    }
 }
 
 /// `prod=ASIA…`: the whole key id, because that is what one looks for in `CloudTrail`. Just the

@@ -6,6 +6,7 @@ use super::record::{
     AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,
     ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
 };
+use super::request::Request;
 
 /// 2026-09-21T14:13:20Z.
 pub(super) fn noon() -> SystemTime {
@@ -57,6 +58,20 @@ pub(super) fn numbered(pid: u32, index: u64) -> Event {
     Event::Open(Box::new(open))
 }
 
+/// A request for one role.
+pub(super) fn requested(role: &str) -> Request {
+    Request {
+        time: noon(),
+        mount: "agents".into(),
+        decision: Decision::Allowed,
+        reason: None,
+        roles: opened(role).roles,
+        peer: "127.0.0.1:40404".into(),
+        uid: Some(1000),
+        latency_us: 120,
+    }
+}
+
 /// A call that gave a session.
 pub(super) fn assumed() -> AssumeRole {
     AssumeRole {
@@ -82,6 +97,7 @@ pub(super) fn all_kinds() -> Vec<Event> {
         Event::Mount(MountRecord { time, mount, path }),
         Event::AssumeRole(Box::new(assumed())),
         Event::Open(Box::new(opened("prod"))),
+        Event::Request(Box::new(requested("prod"))),
         Event::Lock(moment.clone()),
         Event::Unlock(moment),
         Event::Reload(ReloadRecord {

@@ -173,6 +173,10 @@ pub struct ReaderArgs {
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
+    /// Hand out keys over HTTP too, for images without a shell, as at 127.0.0.1:9911
+    #[arg(long, value_name = "ADDRESS", help_heading = MOUNT)]
+    pub endpoint: Option<String>,
+
     /// A file with sections to add to `config`
     #[arg(long, value_name = "FILE", help_heading = MOUNT)]
     pub config_include: Option<String>,
@@ -192,6 +196,7 @@ impl ReaderArgs {
             reader_path: self.reader_path.clone(),
             live_only: self.live_only,
             writable_caches: self.writable_caches.clone(),
+            endpoint: self.endpoint.clone(),
             config_include: self.config_include.clone(),
             allow_other: self.allow_other,
             allow: self.allow.clone(),

@@ -9,6 +9,7 @@ mod aws_file;
 #[cfg(test)]
 mod cases;
 mod chain;
+mod endpoint;
 mod environment;
 mod error;
 mod file;
@@ -153,6 +154,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let selected = (inputs.selection, inputs.added);
     let tables = content.mounts.as_deref();
     let mounts = mounts::served(&world, &common, &options, tables, selected, &mut report);
+    endpoint::check_source(environment, &mounts, &mut report);
     let settings = settings::assemble(&options, mounts, &mut report);
     let warnings = report.finish()?;
     Ok(Settings { warnings, ..settings })

@@ -15,7 +15,7 @@ use super::roles;
 use super::settings::MountSettings;
 use super::spec::Catalog;
 use super::value::{listed, meant, shown};
-use super::{environment, include, paths};
+use super::{endpoint, environment, include, paths};
 use crate::model::{MountName, ProfileName, RegionName, Role};
 
 /// Which mounts one invocation is about.
@@ -33,13 +33,14 @@ pub enum Selection<'a> {
 }
 
 /// The keys of `[mounts.NAME]` beside `path`, in the order in which messages list them.
-pub(super) const MOUNT_KEYS: [(&str, OptionKey); 15] = [
+pub(super) const MOUNT_KEYS: [(&str, OptionKey); 16] = [
     ("roles", OptionKey::Role),
     ("default", OptionKey::Default),
     ("region", OptionKey::Region),
     ("reader_path", OptionKey::ReaderPath),
     ("live_only", OptionKey::LiveOnly),
     ("writable_caches", OptionKey::WritableCaches),
+    ("endpoint", OptionKey::Endpoint),
     ("config_include", OptionKey::ConfigInclude),
     ("allow_other", OptionKey::AllowOther),
     ("allow", OptionKey::Allow),
@@ -163,7 +164,10 @@ pub(super) fn served(
     } else {
         mounts.push(world.mount(Place::Unnamed(unnamed.unwrap_or(NO_MOUNT)), options, report));
     }
-    let mut earlier = Vec::new();
+    let (mut earlier, mut endpoints) = (Vec::new(), Vec::new());
+    let mut listens = |name, options: &Options| {
+        endpoints.extend(options.endpoint.first().cloned().map(|endpoint| (name, endpoint)));
+    };
     for table in tables.unwrap_or_default() {
         let found = Named {
             name: &table.name,
@@ -175,12 +179,14 @@ pub(super) fn served(
         if selected.is_some_and(wanted) {
             let inherited = common.for_table();
             let options = Options::check(&table.options, &inherited, world.home, report);
+            listens(&*table.name, &options);
             mounts.push(world.mount(Place::Named(&found), &options, report));
         } else {
             // Warnings about what nobody serves are of no interest.
             let mut unserved = Report::default();
             let inherited = common.for_unserved();
             let options = Options::check(&table.options, &inherited, world.home, &mut unserved);
+            listens(&*table.name, &options);
             world.mount(Place::Named(&found), &options, &mut unserved);
             report.adopt(unserved);
         }
@@ -192,10 +198,12 @@ pub(super) fn served(
         check_name(&found, &earlier, report);
         let own = from_flags(&mount.flags, &command);
         let options = Options::check(&own, &common.for_added(), world.home, report);
+        listens(&*mount.name, &options);
         mounts.push(world.mount(Place::Named(&found), &options, report));
         earlier.push(found);
     }
     check_paths(&earlier, report);
+    endpoint::check(&endpoints, report);
     mounts
 }
 
@@ -241,6 +249,7 @@ impl World<'_> {
             default,
             reader_path: options.reader_path.value(),
             live_only: options.live_only.value().unwrap_or_default(),
+            endpoint: options.endpoint.value(),
             writable_caches: options.writable_caches.value(),
             allow_other: options.allow_other.value().unwrap_or_default(),
             allow,

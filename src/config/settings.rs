@@ -1,5 +1,6 @@
 //! The checked settings: what every other module may rely on.
 
+use core::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -111,6 +112,9 @@ pub struct MountSettings {
     pub reader_path: Option<String>,
     /// Whether plain profiles get `credential_process` and static keys are left out.
     pub live_only: bool,
+    /// Where keys are handed out over HTTP too: an address of the loopback interface with a port
+    /// above 0 that no other mount has. `None`: nowhere.
+    pub endpoint: Option<SocketAddr>,
     /// Whether `cli/`, `sso/`, `login/` and `boto/` are there to be written to.
     pub writable_caches: Option<bool>,
     /// Whether the kernel lets other users in, as far as `allow` lets them.

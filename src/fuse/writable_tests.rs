@@ -34,7 +34,7 @@ use crate::policy::Policy;
 use crate::publish::{Publisher, Served};
 use crate::render::ReaderPath;
 use crate::scratch::{Quotas, Scratch};
-use crate::tree::{FileId, Snapshot, Tree, View};
+use crate::tree::{Contents, FileId, Snapshot, Tree, View};
 
 const KEYS: &str = "[default]\naws_access_key_id = AKIA\n";
 
@@ -70,7 +70,7 @@ impl IdentifyCaller for Nobody {
 }
 
 fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
-    let tree = Arc::new(Tree::new(&[], clock.now(), 1));
+    let tree = Arc::new(Tree::new(&Contents::default(), clock.now(), 1));
     let until = clock.now() + Duration::from_hours(1);
     let keys = Arc::new(Snapshot::new(Zeroizing::new(KEYS.to_owned()), Vec::new()));
     tree.publish(FileId::Credentials, View::ALL, keys, until, clock.now());
@@ -85,6 +85,7 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
         reader_path: None,
         fallback_path: ReaderPath::parse("/aws").unwrap(),
         log_file: None,
+        endpoint_token: None,
     };
     let gate = Gate {
         label: "test".to_owned(),

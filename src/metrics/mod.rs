@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use calls::CallMetrics;
 pub use histogram::Histogram;
-pub use mount::{AuditCounts, MountMetrics, OpenOutcome};
+pub use mount::{AuditCounts, MountMetrics, OpenOutcome, RequestOutcome};
 
 use text::Exposition;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::MountView;
 use super::histogram::{Histogram, OPEN_BOUNDS};
 use super::names::{
-    AUDIT_FAILURES, AUDIT_RECORDS, OPEN_DURATION, OPENS, OPENS_BUSY, OPENS_READY, SESSION_REMAINING,
+    AUDIT_FAILURES, AUDIT_RECORDS, OPEN_DURATION, OPENS, OPENS_BUSY, OPENS_READY, REQUESTS,
+    SESSION_REMAINING,
 };
 use super::text::Exposition;
 
@@ -23,6 +24,28 @@ pub enum OpenOutcome {
     Refused,
 }
 
+/// How a request to the endpoint of a mount ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// With keys.
+    Served,
+    /// Without, because the role has none.
+    Failing,
+    /// Refused: no token or a wrong one, not the right host, or no such role.
+    Refused,
+    /// Not looked into, because there were too many.
+    Limited,
+}
+
+impl RequestOutcome {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Served, "served"),
+        (Self::Failing, "failing"),
+        (Self::Refused, "refused"),
+        (Self::Limited, "limited"),
+    ];
+}
+
 /// The counts of one mount, from its start on. Threads add to them without waiting.
 #[derive(Debug)]
 pub struct MountMetrics {
@@ -31,6 +54,8 @@ pub struct MountMetrics {
     busy: AtomicU64,
     refused: AtomicU64,
     duration: Histogram,
+    /// By the numbers of [`RequestOutcome`].
+    requests: [AtomicU64; 4],
     audit: AuditCounts,
 }
 
@@ -42,6 +67,7 @@ impl Default for MountMetrics {
             busy: AtomicU64::default(),
             refused: AtomicU64::default(),
             duration: Histogram::new(OPEN_BOUNDS),
+            requests: Default::default(),
             audit: AuditCounts::default(),
         }
     }
@@ -58,6 +84,11 @@ impl MountMetrics {
         };
         count.fetch_add(1, Ordering::Relaxed);
         self.duration.observe(latency);
+    }
+
+    /// Counts one request to the endpoint.
+    pub fn requested(&self, outcome: RequestOutcome) {
+        self.requests[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// The counts of audit records about this mount.
@@ -115,6 +146,13 @@ pub(super) fn write(text: &mut Exposition, mounts: &[MountView<'_>]) {
     text.family(&OPEN_DURATION);
     for MountView { label, metrics, .. } in mounts {
         metrics.duration.write(text, &OPEN_DURATION, &[("mount", label)]);
+    }
+    text.family(&REQUESTS);
+    for MountView { label, metrics, .. } in mounts {
+        for (outcome, result) in RequestOutcome::ALL {
+            let count = load(&metrics.requests[outcome as usize]);
+            text.sample(&REQUESTS, &[("mount", label), ("result", result)], count);
+        }
     }
     text.family(&SESSION_REMAINING);
     for MountView { label, roles, .. } in mounts {

@@ -57,6 +57,11 @@ pub(super) const OPENS_BUSY: Family = counter(
     "Allowed opens that were not let wait for a session, because too many others waited.",
 );
 
+pub(super) const REQUESTS: Family = counter(
+    "credmount_endpoint_requests_total",
+    "Requests to the endpoint of a mount, by result: served, failing (the role), refused, limited.",
+);
+
 pub(super) const OPEN_DURATION: Family = histogram(
     "credmount_open_duration_seconds",
     "Time from the request of the kernel to the answer of an open, refused ones included.",

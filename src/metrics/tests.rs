@@ -60,6 +60,8 @@ impl Scene {
         scene.agent.opened(OpenOutcome::Ready, Duration::from_micros(30));
         scene.agent.opened(OpenOutcome::Waited, Duration::from_millis(250));
         scene.agent.opened(OpenOutcome::Refused, Duration::from_micros(15));
+        scene.agent.requested(RequestOutcome::Served);
+        scene.agent.requested(RequestOutcome::Limited);
         scene.agent.audit().written();
         scene.build.opened(OpenOutcome::Waited, Duration::from_secs(11));
         scene.build.opened(OpenOutcome::Busy, Duration::from_millis(1));
@@ -165,7 +167,7 @@ fn histograms_are_cumulative_and_agree_with_their_count() {
 fn every_family_is_listed_even_before_anything_happened() {
     let text = daemon_text(&[], &CallMetrics::default(), &AuditCounts::default());
     let families = text.lines().filter(|line| line.starts_with("# TYPE ")).count();
-    assert_eq!(families, 11, "{text}");
+    assert_eq!(families, 12, "{text}");
     parsed(&text);
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// A secret text: its memory is overwritten when it is dropped, `Debug` shows no content, and
@@ -13,6 +14,11 @@ impl Secret {
     /// Takes ownership of `text`; the caller should not keep copies.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
+    }
+
+    /// Whether this is the text. How long that takes tells the length, and no more.
+    pub fn is(&self, text: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(text).into()
     }
 
     /// The text itself. Called only where a file is rendered and where STS is called.
@@ -30,6 +36,15 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_itself_and_nothing_else() {
+        let secret = Secret::new("wJalrXUtnFEMI");
+        assert!(secret.is(b"wJalrXUtnFEMI"));
+        for other in [&b"wJalrXUtnFEM"[..], b"wJalrXUtnFEMIx", b"wJalrXUtnFEMi", b""] {
+            assert!(!secret.is(other), "{other:?}");
+        }
+    }
 
     #[test]
     fn debug_shows_no_content() {

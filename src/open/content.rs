@@ -35,6 +35,7 @@ impl OpenService {
                 FileId::Config => {
                     self.publisher.config(view, self.options.fallback_path.clone()).await
                 }
+                FileId::EndpointToken => self.endpoint_token(),
                 FileId::Status | FileId::Metrics => return None,
                 FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
                     let view = Publisher::content_of(file, view);
@@ -62,6 +63,7 @@ impl OpenService {
                 let text = self.metrics_of(view);
                 self.publisher.momentary(file, text, Padding::Newlines).await
             }
+            FileId::EndpointToken => self.endpoint_token(),
             FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
                 return self.pin_keys(file, view).await;
             }

@@ -137,6 +137,12 @@ impl Gate {
             reader: caller.into(),
             latency_us: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }));
+        self.write(event).await
+    }
+
+    /// Writes and counts a record. False if who waits for it is to be refused because it cannot be
+    /// written.
+    pub(super) async fn write(&self, event: Event) -> bool {
         let recorded = self.recorder.record(event).await;
         match recorded {
             Ok(true) => self.metrics.audit().written(),

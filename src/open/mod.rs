@@ -2,7 +2,10 @@
 
 mod content;
 mod gate;
+mod request;
 mod shown;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -20,12 +23,13 @@ use crate::audit::{RECORD_DEADLINE, RoleRead};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{MountMetrics, OpenOutcome};
-use crate::model::ProfileName;
+use crate::model::{ProfileName, Secret};
 use crate::publish::{Closed, Publisher};
 use crate::render::ReaderPath;
-use crate::tree::{Fh, FileId, FsError, Ino, Open, Tree};
+use crate::tree::{Fh, FileId, FsError, Ino, Open, Snapshot, Tree};
 
 pub use gate::{Gate, IdentifyCaller};
+pub use request::{Peer, Requested};
 pub use shown::role_gauge;
 use together::Together;
 use traffic::PROC_DEADLINE;
@@ -88,6 +92,8 @@ pub struct OpenOptions {
     pub fallback_path: ReaderPath,
     /// The log of a daemon in the background.
     pub log_file: Option<String>,
+    /// What opens the endpoint of the mount; `None` without one.
+    pub endpoint_token: Option<Secret>,
 }
 
 /// What one mount has as long as it is mounted, whatever its configuration becomes.
@@ -325,6 +331,11 @@ impl OpenService {
     pub async fn admits(&self, requester: Requester) -> bool {
         let caller = self.gate.caller(requester, &self.traffic).await;
         self.gate.admits(&caller)
+    }
+
+    /// The file with the token of the endpoint, for those who may read it.
+    pub fn endpoint_token(&self) -> Arc<Snapshot> {
+        self.publisher.endpoint_token(self.options.endpoint_token.as_ref())
     }
 
     /// The rules of the mount, and where its opens are counted.

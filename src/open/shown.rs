@@ -30,6 +30,7 @@ impl OpenService {
             reads: self.life.reads.load(Ordering::Relaxed),
             ends: None,
             audit: None,
+            endpoint: None,
             clock_skew_seconds: self.clock_skew(),
             log_file: self.options.log_file.clone(),
             broken: None,

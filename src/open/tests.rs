@@ -5,75 +5,11 @@ use std::sync::atomic::Ordering;
 
 use tokio::task::JoinSet;
 
+use super::testing::{DEADLINE, OWNER, service};
 use super::*;
-use crate::audit::Recorder;
-use crate::metrics::CallMetrics;
-use crate::model::{Caller, Process};
-use crate::policy::{AllowRule, Policy};
+use crate::policy::AllowRule;
 use crate::publish::testing::{Answer, Roles};
 use crate::tree::{FileId, Told, View};
-
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// A caller of whom `/proc` tells everything, unless it was gone.
-#[derive(Debug)]
-struct ProcFs;
-
-impl IdentifyCaller for ProcFs {
-    fn identify(&self, requester: Requester) -> Caller {
-        let Requester { uid, gid, tid, resent, .. } = requester;
-        let process = Process {
-            tgid: tid,
-            start_time: 1,
-            comm: "reader".to_owned(),
-            exe: Some("/usr/bin/reader".to_owned()),
-            cgroup: None,
-            container: None,
-        };
-        Caller { uid, gid, tid, process: Some(process).filter(|_| tid != 0 && !resent) }
-    }
-}
-
-#[derive(Debug)]
-struct Nowhere;
-
-impl LocateMount for Nowhere {
-    fn seen_by(&self, _tid: u32) -> Option<ReaderPath> {
-        None
-    }
-}
-
-fn service(roles: &Roles, allow: Vec<AllowRule>, most_waiting: usize) -> Arc<OpenService> {
-    let fallback_path = ReaderPath::parse("/aws").unwrap();
-    let options = OpenOptions {
-        name: None,
-        mountpoint: "/aws".to_owned(),
-        deadline: DEADLINE,
-        reader_path: None,
-        fallback_path,
-        log_file: None,
-    };
-    let life = MountLife::new(SystemTime::UNIX_EPOCH);
-    let gate = Gate {
-        label: "test".to_owned(),
-        policy: Policy::new(allow, OWNER),
-        identify: Arc::new(ProcFs),
-        recorder: Arc::<Recorder>::default(),
-        metrics: life.metrics.clone(),
-        calls: Arc::<CallMetrics>::default(),
-    };
-    OpenService::new(
-        roles.tree.clone(),
-        roles.broker.clone(),
-        roles.publisher.clone(),
-        roles.clock.clone(),
-        options,
-        Arc::new(Nowhere),
-        life,
-        gate,
-        Traffic::new(most_waiting),
-    )
-}
 
 fn reader() -> Requester {
     Requester { uid: OWNER, gid: OWNER, tid: 77, resent: false, at: Instant::now() }
@@ -234,5 +170,3 @@ async fn a_reader_with_a_handle_of_an_earlier_daemon_is_judged_anew() {
         roles.tree.release(fh);
     }
 }
-
-const OWNER: u32 = 1000;

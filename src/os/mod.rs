@@ -7,3 +7,4 @@ pub mod mountinfo;
 pub mod paths;
 pub mod process;
 pub mod signals;
+pub mod sockets;

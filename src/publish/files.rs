@@ -13,7 +13,7 @@ impl Publisher {
         match file {
             _ if self.refusal().is_some() => Vec::new(),
             FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
-            FileId::Config | FileId::Status | FileId::Metrics => Vec::new(),
+            FileId::Config | FileId::Status | FileId::Metrics | FileId::EndpointToken => Vec::new(),
             FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
         }
     }
@@ -26,6 +26,7 @@ impl Publisher {
             FileId::Config => "config".to_owned(),
             FileId::Status => "credmount/status.json".to_owned(),
             FileId::Metrics => "credmount/metrics".to_owned(),
+            FileId::EndpointToken => "credmount/endpoint/token".to_owned(),
             FileId::Process(index) => format!("credmount/process/{}.json", name(index)),
             FileId::Error(index) => format!("credmount/errors/{}", name(index)),
         }
@@ -35,17 +36,19 @@ impl Publisher {
     pub fn shows(&self, file: FileId, view: View) -> bool {
         match file {
             FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
+            // It opens the way to every role.
+            FileId::EndpointToken => view == View::ALL,
             FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
         }
     }
 
-    /// The profiles whose keys or failures stand in a file for readers of `view`, whether or not
+    /// The profiles whose keys or failures stand in a file, or to which it opens the way, for readers of `view`, whether or not
     /// there are any at the moment. For a reader without a view, those that the file is named after.
     pub fn profiles(&self, file: FileId, view: Option<View>) -> Vec<&ProfileName> {
         let sections = match (file, view) {
             (FileId::Process(index) | FileId::Error(index), _) => vec![index],
-            (FileId::Credentials, Some(view)) => self.views[view.0].clone(),
-            (FileId::Credentials, None)
+            (FileId::Credentials | FileId::EndpointToken, Some(view)) => self.views[view.0].clone(),
+            (FileId::Credentials | FileId::EndpointToken, None)
             | (FileId::Config | FileId::Status | FileId::Metrics, _) => Vec::new(),
         };
         sections.into_iter().map(|index| &self.sections[index].name).collect()

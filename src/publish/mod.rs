@@ -5,6 +5,7 @@ mod files;
 mod fit;
 mod hurry;
 mod listeners;
+mod requests;
 mod served;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError};
 use crate::clock::Clock;
-use crate::model::{ProfileName, RoleChain, ServedKey};
+use crate::model::RoleChain;
 use crate::render::{self, Padding, Profile, ProfileState, ReaderPath, Text};
 use crate::tree::{FileId, Ino, Snapshot, Tree, View};
 
@@ -28,6 +29,7 @@ use fit::Content;
 use hurry::Hurried;
 use listeners::Listeners;
 pub use listeners::{Invalidate, Remember};
+pub use requests::key_of;
 use served::Section;
 pub use served::Served;
 
@@ -329,16 +331,6 @@ impl Publisher {
         self.tree.publish(file, view, snapshot, until, self.clock.now());
         self.tree.ino(file)
     }
-}
-
-/// The key that a profile in this state shows.
-fn key_of(profile: &ProfileName, state: &ProfileState) -> Option<ServedKey> {
-    let ProfileState::Live(session) = state else { return None };
-    Some(ServedKey {
-        profile: profile.clone(),
-        access_key_id: session.access_key_id.clone(),
-        expiration: session.expiration,
-    })
 }
 
 /// A failure is shown until a flight ends, which publishes anew; this only bounds it.

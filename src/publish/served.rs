@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::broker::SessionError;
 use crate::model::{ProfileName, Role, RoleChain};
+use crate::tree::Contents;
 
 /// What one mount serves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,6 +17,8 @@ pub struct Served {
     pub live_only: bool,
     /// Sections to add to `config`.
     pub include: String,
+    /// Whether keys are handed out over HTTP too, to those who have the token of the mount.
+    pub endpoint: bool,
     /// The sets of profiles that readers may be limited to, by view; `None` for all. Without any
     /// there is one view of all.
     pub views: Vec<Option<Vec<ProfileName>>>,
@@ -34,9 +37,10 @@ pub(super) struct Section {
 }
 
 impl Served {
-    /// The profile names of the mount, `default` first.
-    pub fn profile_names(&self) -> Vec<String> {
-        self.sections().into_iter().map(|section| section.name.to_string()).collect()
+    /// What the tree of the mount has: its profiles, `default` first.
+    pub fn contents(&self) -> Contents {
+        let names = self.sections().into_iter().map(|section| section.name.to_string());
+        Contents { profiles: names.collect(), endpoint: self.endpoint }
     }
 
     /// The chains of all roles, as far as they are served.

@@ -107,12 +107,15 @@ impl Roles {
         let clock = Arc::new(FaultyClock { inner: TestClock::new(), panics: false.into() });
         let answer = Arc::new(Mutex::new(Answer::Session(100)));
         let (prod, dev) = (chain("prod"), chain("dev"));
-        let served =
-            Served { roles: vec![role("prod", &prod), role("dev", &dev)], ..Served::default() };
+        let served = Served {
+            roles: vec![role("prod", &prod), role("dev", &dev)],
+            endpoint: true,
+            ..Served::default()
+        };
         let sts = Sts { clock: clock.clone(), answer: answer.clone(), calls: 0.into() };
         let broker = Broker::new(Arc::new(sts), clock.clone(), None, || Jitter::NONE);
         let now = clock.now();
-        let tree = Tree::new(&served.profile_names(), now, epoch).resuming(told);
+        let tree = Tree::new(&served.contents(), now, epoch).resuming(told);
         let tree = Arc::new(tree);
         let publisher =
             Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), Arc::default());

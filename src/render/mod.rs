@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod config_file;
+mod container;
 mod credentials;
 mod ini;
 mod pad;
@@ -19,11 +20,14 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 pub use config_file::{ReaderPath, ReaderPathError, config};
+pub use container::{container_json, endpoint_token};
 pub use credentials::credentials;
 pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, mfa_command, process_json};
-pub use status::{MfaStatus, MountStatus, RoleStatus, UNCONFIGURED, status_json, status_text};
+pub use status::{
+    EndpointStatus, MfaStatus, MountStatus, RoleStatus, UNCONFIGURED, status_json, status_text,
+};
 
 use crate::broker::SessionError;
 use crate::model::{ProfileName, ProfileSetting, RegionName, StsSession};

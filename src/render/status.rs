@@ -31,6 +31,9 @@ pub struct MountStatus {
     /// The audit log; absent without one, and for readers of the mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditStatus>,
+    /// Where keys are handed out over HTTP; absent where they are not, and for readers of the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointStatus>,
     /// How many seconds the clock of the daemon's machine is ahead of that of AWS, negative if it
     /// is behind; absent before AWS has told its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +46,16 @@ pub struct MountStatus {
     pub broken: Option<String>,
     /// The roles, in the order of the command line.
     pub roles: Vec<RoleStatus>,
+}
+
+/// The endpoint of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Address and port.
+    pub address: String,
+    /// Why it does not serve at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// One role of a mount.
@@ -138,6 +151,12 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
     }
     if let Some(audit) = &status.audit {
         let _ = writeln!(text, "  audit: {}", audit_text(audit));
+    }
+    if let Some(endpoint) = &status.endpoint {
+        let _ = match &endpoint.trouble {
+            None => writeln!(text, "  endpoint: http://{}/role/NAME", endpoint.address),
+            Some(trouble) => writeln!(text, "  endpoint: NOT SERVED: {trouble}"),
+        };
     }
     if let Some(log_file) = &status.log_file {
         let _ = writeln!(text, "  log: {log_file}");
@@ -265,6 +284,7 @@ mod tests {
             reads: 0,
             ends: None,
             audit: None,
+            endpoint: None,
             clock_skew_seconds,
             log_file: None,
             broken: None,

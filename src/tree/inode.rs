@@ -24,6 +24,15 @@ impl Ino {
     }
 }
 
+/// What a mount has beside the files that every tree has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The profiles, each with files of its own, in the order of the mount.
+    pub profiles: Vec<String>,
+    /// Whether there is `credmount/endpoint/token`.
+    pub endpoint: bool,
+}
+
 /// A file of the tree. Profiles are numbered in the order of the mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileId {
@@ -35,6 +44,8 @@ pub enum FileId {
     Status,
     /// `credmount/metrics`
     Metrics,
+    /// `credmount/endpoint/token`
+    EndpointToken,
     /// `credmount/process/NAME.json`
     Process(usize),
     /// `credmount/errors/NAME`
@@ -42,10 +53,10 @@ pub enum FileId {
 }
 
 impl FileId {
-    /// Whether reading it may give keys.
+    /// Whether reading it may give keys, or what opens the way to them.
     pub fn holds_keys(self) -> bool {
         match self {
-            Self::Credentials | Self::Process(_) => true,
+            Self::Credentials | Self::EndpointToken | Self::Process(_) => true,
             Self::Config | Self::Status | Self::Metrics | Self::Error(_) => false,
         }
     }
@@ -58,19 +69,19 @@ pub(super) enum Node {
     File(FileId),
 }
 
-/// All nodes of a mount that serves the given profiles.
-pub(super) fn layout(profiles: &[String]) -> HashMap<Ino, Node> {
+/// All nodes of a mount.
+pub(super) fn layout(contents: &Contents) -> HashMap<Ino, Node> {
     let mut nodes = HashMap::new();
     let mut process = Vec::new();
     let mut errors = Vec::new();
-    for (index, profile) in profiles.iter().enumerate() {
+    for (index, profile) in contents.profiles.iter().enumerate() {
         let name = format!("{profile}.json");
         let path = format!("credmount/process/{name}");
         process.push((name, insert(&mut nodes, &path, Node::File(FileId::Process(index)))));
         let path = format!("credmount/errors/{profile}");
         errors.push((profile.clone(), insert(&mut nodes, &path, Node::File(FileId::Error(index)))));
     }
-    let own = vec![
+    let mut own = vec![
         named("errors", insert(&mut nodes, "credmount/errors", Node::Directory(errors))),
         named("metrics", insert(&mut nodes, "credmount/metrics", Node::File(FileId::Metrics))),
         named("process", insert(&mut nodes, "credmount/process", Node::Directory(process))),
@@ -79,6 +90,12 @@ pub(super) fn layout(profiles: &[String]) -> HashMap<Ino, Node> {
             insert(&mut nodes, "credmount/status.json", Node::File(FileId::Status)),
         ),
     ];
+    if contents.endpoint {
+        let token = Node::File(FileId::EndpointToken);
+        let token = named("token", insert(&mut nodes, "credmount/endpoint/token", token));
+        let directory = insert(&mut nodes, "credmount/endpoint", Node::Directory(vec![token]));
+        own.insert(0, named("endpoint", directory));
+    }
     let root = vec![
         named("config", insert(&mut nodes, "config", Node::File(FileId::Config))),
         named("credentials", insert(&mut nodes, "credentials", Node::File(FileId::Credentials))),
@@ -107,10 +124,15 @@ fn insert(nodes: &mut HashMap<Ino, Node>, path: &str, node: Node) -> Ino {
 mod tests {
     use super::*;
 
+    fn contents(profiles: &[&str]) -> Contents {
+        let profiles = profiles.iter().map(ToString::to_string).collect();
+        Contents { profiles, endpoint: false }
+    }
+
     #[test]
     fn numbers_follow_from_the_path_alone() {
-        let few = layout(&["prod".to_owned()]);
-        let many = layout(&["default".to_owned(), "prod".to_owned(), "dev".to_owned()]);
+        let few = layout(&contents(&["prod"]));
+        let many = layout(&Contents { endpoint: true, ..contents(&["default", "prod", "dev"]) });
         let ino = Ino::of_path("credmount/process/prod.json");
         assert!(matches!(few[&ino], Node::File(FileId::Process(0))));
         assert!(matches!(many[&ino], Node::File(FileId::Process(1))));
@@ -120,9 +142,9 @@ mod tests {
 
     #[test]
     fn a_thousand_profiles_have_distinct_numbers_below_2_to_the_52() {
-        let profiles: Vec<String> = (0..1000).map(|n| format!("role-{n}")).collect();
-        let nodes = layout(&profiles);
-        assert_eq!(nodes.len(), 2 * 1000 + 8);
+        let profiles = (0..1000).map(|n| format!("role-{n}")).collect();
+        let nodes = layout(&Contents { profiles, endpoint: true });
+        assert_eq!(nodes.len(), 2 * 1000 + 10);
         assert!(nodes.keys().all(|ino| ino.0 < 1 << 52));
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::file::{FileState, Snapshot, View};
 use super::handles::{Fh, HandleTable};
-use super::inode::{FileId, Ino, Node, layout};
+use super::inode::{Contents, FileId, Ino, Node, layout};
 use super::told::Told;
 use crate::model::ServedKey;
 
@@ -107,10 +107,10 @@ pub enum FsError {
 }
 
 impl Tree {
-    /// A tree for the given profile names. `epoch` must differ between daemons that serve one
+    /// A tree with these contents. `epoch` must differ between daemons that serve one
     /// mount after the other.
-    pub fn new(profiles: &[String], now: SystemTime, epoch: u32) -> Self {
-        let nodes = layout(profiles);
+    pub fn new(contents: &Contents, now: SystemTime, epoch: u32) -> Self {
+        let nodes = layout(contents);
         let files = nodes
             .iter()
             .filter_map(|(ino, node)| match node {
@@ -144,12 +144,12 @@ impl Tree {
         told
     }
 
-    /// A tree for other profile names that takes the place of this one at `now`. It knows all
+    /// A tree with other contents that takes the place of this one at `now`. It knows all
     /// handles of this one, and a file that both have keeps its inode number, its size and its
     /// modification time; what it holds has to be published anew.
     #[must_use]
-    pub fn successor(&self, profiles: &[String], now: SystemTime) -> Self {
-        let next = Self::new(profiles, now, 0);
+    pub fn successor(&self, contents: &Contents, now: SystemTime) -> Self {
+        let next = Self::new(contents, now, 0);
         let known: HashMap<Ino, &Mutex<FileState>> =
             self.files.values().map(|(ino, state)| (*ino, state)).collect();
         let files = next.files.into_iter().map(|(id, (ino, state))| {

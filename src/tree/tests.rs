@@ -12,7 +12,12 @@ use super::*;
 const T0: SystemTime = SystemTime::UNIX_EPOCH;
 
 fn tree() -> Tree {
-    Tree::new(&["default".to_owned(), "prod".to_owned()], T0, 7)
+    Tree::new(&contents(&["default", "prod"]), T0, 7)
+}
+
+fn contents(profiles: &[&str]) -> Contents {
+    let profiles = profiles.iter().map(ToString::to_string).collect();
+    Contents { profiles, endpoint: false }
 }
 
 fn text(content: &str) -> Arc<Snapshot> {
@@ -126,7 +131,7 @@ fn a_successor_keeps_handles_numbers_sizes_and_times() {
     let fh = open(&tree, file, T0).unwrap();
     let before = tree.attr(tree.ino(file)).unwrap();
 
-    let next = tree.successor(&["dev".to_owned(), "prod".to_owned()], T0);
+    let next = tree.successor(&contents(&["dev", "prod"]), T0);
     assert_eq!(next.read(fh, 0, 10).unwrap().bytes(), b"old");
     assert_eq!(next.attr(next.ino(file)).unwrap(), before);
     assert_eq!(open(&next, file, T0), None, "nothing old is served to a new open");
@@ -143,7 +148,8 @@ fn a_successor_keeps_handles_numbers_sizes_and_times() {
 
 #[test]
 fn handles_of_another_life_are_stale() {
-    let (old, new) = (Tree::new(&[], T0, 1), Tree::new(&[], T0, 2));
+    let life = |epoch| Tree::new(&Contents::default(), T0, epoch);
+    let (old, new) = (life(1), life(2));
     let fh = old.pin(text("old"));
     new.pin(text("new"));
     assert_eq!(new.read(fh, 0, 10).unwrap_err(), FsError::StaleHandle);

@@ -199,7 +199,7 @@ fn modules_use_only_what_stands_below_them() {
             }
         }
     };
-    let adapters = ["app", "sts", "fuse", "os", "control", "cli"];
+    let adapters = ["app", "sts", "fuse", "endpoint", "os", "control", "cli"];
     let path_of_an_open = ["open", "status", "publish"];
     let with = |more: &[&'static str]| [&adapters[..], &path_of_an_open, more].concat();
     let beside = ["audit", "check", "metrics", "scratch"];
@@ -223,12 +223,26 @@ fn modules_use_only_what_stands_below_them() {
     forbid("publish", &of_publish);
     forbid("status", &[&adapters[..], &beside, &["config", "open", "policy"]].concat());
     forbid("open", &[&adapters[..], &["check", "config", "scratch"]].concat());
-    forbid("sts", &["app", "fuse", "os", "control", "cli", "config", "render", "tree", "publish"]);
+    forbid(
+        "sts",
+        &["app", "fuse", "endpoint", "os", "control", "cli", "config", "render", "tree", "publish"],
+    );
     forbid("sts", &["audit", "metrics", "open", "policy", "scratch", "status"]);
-    forbid("fuse", &["app", "sts", "control", "cli", "config", "broker", "audit", "policy"]);
-    forbid("os", &["app", "sts", "fuse", "control", "cli", "config", "broker", "render", "tree"]);
+    forbid("endpoint", &["app", "sts", "fuse", "control", "cli", "config", "audit", "policy"]);
+    forbid("endpoint", &["tree", "scratch", "publish", "status", "clock"]);
+    forbid(
+        "fuse",
+        &["app", "sts", "endpoint", "control", "cli", "config", "broker", "audit", "policy"],
+    );
+    forbid(
+        "os",
+        &["app", "sts", "fuse", "endpoint", "control", "cli", "config", "broker", "render", "tree"],
+    );
     forbid("os", &["audit", "metrics", "open", "policy::Policy", "publish", "scratch", "status"]);
-    forbid("control", &["app", "sts", "fuse", "os", "cli", "open", "policy", "publish", "tree"]);
+    forbid(
+        "control",
+        &["app", "sts", "fuse", "endpoint", "os", "cli", "open", "policy", "publish", "tree"],
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::emulator::Fault;
+use crate::endpoint;
 use crate::support::daemon::arn;
 use crate::support::{Scene, eventually, fuse_available};
 
@@ -102,6 +103,22 @@ impl Evidence {
                 self.add(path.display().to_string(), fs::read(&path).unwrap());
             }
         }
+    }
+
+    /// What the endpoint of a mount answers to one who shows this.
+    fn asked(&mut self, address: SocketAddr, path: &str, shown: &str, when: &str) {
+        let request = endpoint::request(address, path, shown, &[]);
+        let answer = endpoint::converse(address, &request).unwrap();
+        self.add(format!("the endpoint's answer {when}"), answer.whole);
+    }
+
+    /// The same for those who guess. What they tried must not be written down either: it may be
+    /// another secret.
+    fn guesses(&mut self, address: SocketAddr, token: &str, when: &str) {
+        let guess = PLANTED[0].1;
+        self.asked(address, "/role/prod", guess, when);
+        self.asked(address, &format!("/{guess}"), token, when);
+        self.asked(address, "/role/nobody", token, when);
     }
 
     fn leaks(&self, secrets: &Secrets) -> Vec<String> {
@@ -194,6 +211,22 @@ fn faults() -> [(&'static str, Fault); 12] {
     ]
 }
 
+/// Nor is any other file held open, as far as may be seen: only root can look into a process that
+/// cannot be dumped.
+#[track_caller]
+fn holds_no_other_file(pid: i32, mountpoint: &Path) {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"));
+    assert_eq!(open.is_ok(), rustix::process::geteuid().is_root());
+    for fd in open.into_iter().flatten() {
+        let target = fs::read_link(fd.unwrap().path()).unwrap();
+        let log = target.extension().is_some_and(|extension| extension == "log");
+        let device = target.starts_with("/dev/null") || target.starts_with("/dev/fuse");
+        let locked = target == mountpoint;
+        let kernel = !target.starts_with("/");
+        assert!(log || device || locked || kernel, "{}", target.display());
+    }
+}
+
 #[test]
 fn a_life_with_every_fault_leaves_no_secret_behind() {
     let Some(scene) = Scene::mountable() else { return };
@@ -208,7 +241,11 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     let mut evidence = Evidence::default();
 
     // A start in which all but two fail, and what is told of it.
-    let daemon = scene.mount(&[&["-vv", "--open-deadline", "1s"][..], &roles].concat());
+    let address = endpoint::free_address();
+    let listen = address.to_string();
+    let options = ["-vv", "--open-deadline", "1s", "--endpoint", &listen];
+    let daemon = scene.mount(&[&options[..], &roles].concat());
+    let token = fs::read_to_string(daemon.file("credmount/endpoint/token")).unwrap();
     let mountpoint = daemon.argument().to_owned();
     let pid = daemon.pid();
     let socket = {
@@ -228,6 +265,7 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
             let path = daemon.file(&format!("credmount/errors/{role}"));
             evidence.add(format!("errors/{role} {when}"), fs::read(path).unwrap());
         }
+        evidence.guesses(address, &token, when);
         for request in [&b"{\"command\":\"status\"}\n"[..], b"{}\n", b"{\"command\":\"x\"}\n"] {
             evidence.add(format!("the socket's answer {when}"), converse(&socket, request));
         }
@@ -237,6 +275,12 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
         evidence.add("/proc/PID/comm", proc("comm"));
     };
     look(&mut evidence, "after the start");
+
+    // But for the one that is only slow.
+    let failing = faults.iter().filter(|(_, fault)| !matches!(fault, Fault::Slow { .. }));
+    for (role, _) in failing {
+        evidence.asked(address, &format!("/role/{role}"), &token, "in failure");
+    }
 
     // A refresh that fails in all ways at once; what hangs is let go when the rest has failed.
     let args = ["refresh", mountpoint.as_str()];
@@ -284,18 +328,7 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     for state in made.iter().filter(|path| path.extension().is_some_and(|it| it == "json")) {
         evidence.add("what the next daemon has to know", fs::read(state).unwrap());
     }
-    // Nor is any other file held open, as far as may be seen: only root can look into a process
-    // that cannot be dumped.
-    let open = fs::read_dir(format!("/proc/{pid}/fd"));
-    assert_eq!(open.is_ok(), rustix::process::geteuid().is_root());
-    for fd in open.into_iter().flatten() {
-        let target = fs::read_link(fd.unwrap().path()).unwrap();
-        let log = target.extension().is_some_and(|extension| extension == "log");
-        let device = target.starts_with("/dev/null") || target.starts_with("/dev/fuse");
-        let locked = target == daemon.mountpoint;
-        let kernel = !target.starts_with("/");
-        assert!(log || device || locked || kernel, "{}", target.display());
-    }
+    holds_no_other_file(pid, &daemon.mountpoint);
 
     assert_eq!(evidence.run(&scene, &["unmount", &mountpoint]), 0);
     evidence.files(&scene.path("run"));
@@ -303,7 +336,10 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     for words in ["AccessDenied", "Throttling", "\"failing\"", "session received"] {
         evidence.assert_said(words);
     }
-    evidence.assert_clean(&Secrets::of(&scene));
+    evidence.assert_said("InvalidToken");
+    let mut secrets = Secrets::of(&scene);
+    secrets.add("the token of the endpoint", &token);
+    evidence.assert_clean(&secrets);
 }
 
 /// Keys and tokens of the services that instances and containers have.

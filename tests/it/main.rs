@@ -19,6 +19,7 @@ mod chaos;
 mod cli;
 mod clients;
 mod containers;
+mod endpoint;
 mod failing;
 mod faults;
 mod fleet;

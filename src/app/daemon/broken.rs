@@ -213,7 +213,7 @@ mod tests {
         };
         let broken = broken(&[line(3)]);
         let plan = plan("/ops".into(), known.clone(), read_only(), &broken).unwrap();
-        assert_eq!(plan.served.profile_names(), ["default", "prod", "dev"]);
+        assert_eq!(plan.served.contents().profiles, ["default", "prod", "dev"]);
         assert!(plan.served.chains().is_empty());
         assert_eq!(plan.shape(), read_only());
         assert_eq!(Known::of(&plan), known, "the next daemon knows it, too");
@@ -229,7 +229,7 @@ mod tests {
         ] {
             let known = Known { roles, ..Known::default() };
             let plan = plan("/a \"b\"".into(), known, read_only(), &broken(&[])).unwrap();
-            assert_eq!(plan.served.profile_names(), names);
+            assert_eq!(plan.served.contents().profiles, names);
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::offer::Listening;
 use super::{Served, Shared};
 use crate::app::mfa::Codes;
 use crate::audit::Recorder;
@@ -24,7 +25,7 @@ use crate::identity::{Login, Logins};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
 use crate::model::{OidcIdentity, RoleChain};
 use crate::open::{CurrentService, OpenService, role_gauge};
-use crate::render::{RoleStatus, instant};
+use crate::render::{EndpointStatus, RoleStatus, instant};
 use crate::tree::View;
 
 /// What is to be done to the mounts.
@@ -86,6 +87,7 @@ struct Listed {
     mountpoint: String,
     service: Arc<CurrentService>,
     ends: Option<String>,
+    endpoint: Option<Listening>,
 }
 
 impl Roster {
@@ -103,6 +105,7 @@ impl Roster {
             mountpoint: it.mount.plan.mountpoint.display().to_string(),
             service: it.mount.service.clone(),
             ends: it.added.as_ref().and_then(|(_, lease)| lease.until()).map(instant),
+            endpoint: it.mount.endpoint(),
         };
         let mounts = mounts.iter().map(listed).collect();
         *self.list.write() = List { locked, broken, mounts };
@@ -169,6 +172,10 @@ impl Roster {
             let mut status = it.service.get().status();
             status.ends = it.ends;
             status.audit = self.recorder.status();
+            status.endpoint = it.endpoint.map(|endpoint| EndpointStatus {
+                address: endpoint.address.to_string(),
+                trouble: endpoint.trouble.lock().clone(),
+            });
             status.broken = self.broken();
             status
         });

@@ -15,12 +15,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Shared;
+use super::offer::listen;
 use super::state::{Known, StateFile};
 use crate::app::plan::Plan;
 use crate::broker::Cause;
+use crate::endpoint::{self, Endpoint};
 use crate::fuse::mount;
 use crate::fuse::{Connections, Mounted, OwnMount, Shape};
-use crate::model::Caller;
+use crate::model::{Caller, Secret};
 use crate::open::{
     CurrentService, Gate, IdentifyCaller, MountLife, OpenOptions, OpenService, Requester,
 };
@@ -38,6 +40,9 @@ pub(super) struct LiveMount {
     locate: Arc<OwnMount>,
     life: Arc<MountLife>,
     kernel: Arc<dyn Invalidate>,
+    /// What opens its endpoint, whenever it has one.
+    pub(super) token: Secret,
+    pub(super) endpoint: Option<Endpoint>,
     /// Publishes each change; ends with the configuration that it publishes.
     publishing: JoinHandle<()>,
     /// Turns true when the kernel has let go of the mount everywhere.
@@ -76,14 +81,16 @@ impl LiveMount {
         let path = &plan.mountpoint;
         let state = StateFile::open(&shared.runtime_dir, path, shared.unit.as_ref(), now);
         let epoch = state.epoch();
-        let tree = Tree::new(&plan.served.profile_names(), now, epoch).resuming(&state.told());
+        let tree = Tree::new(&plan.served.contents(), now, epoch).resuming(&state.told());
         state.know(Known::of(&plan));
         let state = Arc::new(state);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
-        let service = service(&plan, tree, shared, &locate, &life);
+        let token = endpoint::new_token().context("making a token for the endpoint")?;
+        let service = service(&plan, tree, shared, &locate, &life, &token);
         // Sizes are known before the first stat.
         render_all(&service, &plan, shared).await;
         service.publisher().remember_by(state.clone()).await;
+        let listener = listen(&plan, &ground).await?;
         let link = SocketLink::make(&shared.runtime_dir, &plan.mountpoint, &shared.socket)?;
         let service = CurrentService::new(service);
         let (lock, shape, connections) = match ground {
@@ -119,14 +126,31 @@ impl LiveMount {
         tracing::info!(mountpoint = %plan.mountpoint.display(), "serving");
         let publishing = tokio::spawn(publisher.run());
         let held = Some((link, lock));
-        Ok(Self { plan, service, locate, life, kernel, publishing, gone, state, kept, held })
+        let endpoint = None;
+        let mut mount = Self {
+            plan,
+            service,
+            locate,
+            life,
+            kernel,
+            token,
+            endpoint,
+            publishing,
+            gone,
+            state,
+            kept,
+            held,
+        };
+        mount.endpoint = listener.map(|listener| mount.offer(listener));
+        Ok(mount)
     }
 
     /// Serves by another plan from now on, without unmounting: descriptors and bind mounts live.
-    pub(super) async fn replace(&mut self, plan: Plan, shared: &Shared) {
+    /// Returns what of the plan cannot be done at present.
+    pub(super) async fn replace(&mut self, plan: Plan, shared: &Shared) -> Option<String> {
         let before = self.service.get();
-        let tree = before.tree().successor(&plan.served.profile_names(), shared.clock.now());
-        let next = service(&plan, tree, shared, &self.locate, &self.life);
+        let tree = before.tree().successor(&plan.served.contents(), shared.clock.now());
+        let next = service(&plan, tree, shared, &self.locate, &self.life, &self.token);
         render_all(&next, &plan, shared).await;
         // From here on only the next one says what readers are told.
         self.publishing.abort();
@@ -142,6 +166,7 @@ impl LiveMount {
         self.forget(&gone, &next).await;
         self.publishing = tokio::spawn(next.publisher().clone().run());
         self.plan = plan;
+        self.move_endpoint().await
     }
 
     /// Makes the kernel forget these names and all attributes.
@@ -184,6 +209,7 @@ impl LiveMount {
         shared.release(&self.kept);
         self.state.remove();
         self.held = None;
+        self.endpoint = None;
     }
 
     /// Waits until the kernel has let go of the mount everywhere, a little while.
@@ -204,6 +230,7 @@ fn service(
     shared: &Shared,
     locate: &Arc<OwnMount>,
     life: &Arc<MountLife>,
+    token: &Secret,
 ) -> Arc<OpenService> {
     let (tree, broker, clock) = (Arc::new(tree), shared.broker.clone(), shared.clock.clone());
     let policy = Policy::new(plan.rules.clone(), geteuid().as_raw());
@@ -217,6 +244,7 @@ fn service(
         reader_path: plan.reader_path.clone(),
         fallback_path: plan.fallback_path.clone(),
         log_file: shared.log_file.clone(),
+        endpoint_token: plan.endpoint.map(|_| token.clone()),
     };
     let gate = Gate {
         label: plan.label(),
@@ -249,6 +277,9 @@ async fn render_all(service: &Arc<OpenService>, plan: &Plan, shared: &Shared) {
     let status = status_json(&service.status());
     publisher.momentary(FileId::Status, status, Padding::Spaces).await;
     publisher.momentary(FileId::Metrics, service.metrics(), Padding::Newlines).await;
+    if plan.endpoint.is_some() {
+        service.endpoint_token();
+    }
 }
 
 /// The name by which commands find the daemon of a mount point; removed when dropped.

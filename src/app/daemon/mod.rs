@@ -10,6 +10,7 @@ mod live;
 mod mfa;
 mod mounts;
 mod observe;
+mod offer;
 mod outset;
 mod reload;
 mod serve;

@@ -135,7 +135,7 @@ impl Daemon {
         self.expected = chains_of(appear.iter().map(|(plan, _)| plan));
         let mut notes = changes.notes;
         for (at, plan) in changes.change {
-            self.mounts[at].mount.replace(plan, &self.shared).await;
+            notes.extend(self.mounts[at].mount.replace(plan, &self.shared).await);
         }
         for at in changes.go {
             if let Err(error) = self.end(at, UnmountReason::Reload).await {

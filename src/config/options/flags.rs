@@ -53,6 +53,8 @@ pub struct Flags {
     pub live_only: bool,
     /// `--writable-caches`: `true` or `false`.
     pub writable_caches: Option<String>,
+    /// `--endpoint`: an address with a port.
+    pub endpoint: Option<String>,
     /// `--config-include`: a file.
     pub config_include: Option<String>,
     /// `--allow-other`.
@@ -132,6 +134,7 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                 OptionKey::ReaderPath => text(&flags.reader_path),
                 OptionKey::LiveOnly => switch(flags.live_only),
                 OptionKey::WritableCaches => text(&flags.writable_caches),
+                OptionKey::Endpoint => text(&flags.endpoint),
                 OptionKey::ConfigInclude => text(&flags.config_include),
                 OptionKey::AllowOther => switch(flags.allow_other),
                 OptionKey::Allow => list(key, &flags.allow),

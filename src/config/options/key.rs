@@ -22,6 +22,7 @@ pub(in crate::config) enum OptionKey {
     ReaderPath,
     LiveOnly,
     WritableCaches,
+    Endpoint,
     ConfigInclude,
     AllowOther,
     Allow,
@@ -53,7 +54,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 34] = [
+    pub(in crate::config) const ALL: [Self; 35] = [
         Self::Role,
         Self::Default,
         Self::SourceProfile,
@@ -73,6 +74,7 @@ impl OptionKey {
         Self::ReaderPath,
         Self::LiveOnly,
         Self::WritableCaches,
+        Self::Endpoint,
         Self::ConfigInclude,
         Self::AllowOther,
         Self::Allow,
@@ -92,7 +94,8 @@ impl OptionKey {
 
     /// The options of one mount that others do not take over: said for all, they are about the
     /// mount of the command line.
-    pub(in crate::config) const OF_ONE_MOUNT: [Self; 3] = [Self::Role, Self::Default, Self::Allow];
+    pub(in crate::config) const OF_ONE_MOUNT: [Self; 4] =
+        [Self::Role, Self::Default, Self::Endpoint, Self::Allow];
 
     /// The key in the file; with hyphens and `--` the flag, in capitals after `CREDMOUNT_` the
     /// environment variable.
@@ -117,6 +120,7 @@ impl OptionKey {
             Self::ReaderPath => "reader_path",
             Self::LiveOnly => "live_only",
             Self::WritableCaches => "writable_caches",
+            Self::Endpoint => "endpoint",
             Self::ConfigInclude => "config_include",
             Self::AllowOther => "allow_other",
             Self::Allow => "allow",
@@ -195,6 +199,7 @@ impl OptionKey {
             Self::Policy => "{…}",
             Self::PolicyArns => "arn:aws:iam::aws:policy/ReadOnlyAccess",
             Self::ReaderPath => "/root/.aws",
+            Self::Endpoint => "127.0.0.1:9911",
             Self::ConfigInclude => "~/.config/credmount/include",
             Self::Allow => "uid=1000",
             Self::AuditLog => "~/.local/state/credmount/audit.log",

@@ -4,6 +4,7 @@ mod flags;
 mod key;
 mod variables;
 
+use core::net::SocketAddr;
 use std::fmt::Display;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::allow::{self, RuleSpec};
 use super::attributes::{self, LayeredAttributes};
+use super::endpoint;
 use super::error::{Origin, Report};
 use super::layer::{Layer, Layered, Sourced};
 use super::mfa;
@@ -47,6 +49,7 @@ pub(super) struct Options {
     pub(super) reader_path: Layered<String>,
     pub(super) live_only: Layered<bool>,
     pub(super) writable_caches: Layered<bool>,
+    pub(super) endpoint: Layered<SocketAddr>,
     pub(super) config_include: Layered<PathBuf>,
     pub(super) allow_other: Layered<bool>,
     pub(super) allow: Layered<Vec<RuleSpec>>,
@@ -103,6 +106,7 @@ impl Options {
             reader_path: options.text(Key::ReaderPath, value::reader_path),
             live_only: options.switch(Key::LiveOnly),
             writable_caches: options.switch(Key::WritableCaches),
+            endpoint: options.text(Key::Endpoint, endpoint::parse),
             config_include: options.text(Key::ConfigInclude, path),
             allow_other: options.switch(Key::AllowOther),
             allow: options.each(Key::Allow, allow::rules),

@@ -1,13 +1,14 @@
 //! Programs that run longer than a session lives.
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::time::Duration;
 
 use super::rig::{Client, Rig, run, told};
 use crate::support::Scene;
 
 /// Sessions are cut to whole seconds, so these live 8 to 9 s; an open serves at least a third.
-const LIFETIME: Duration = Duration::from_secs(9);
+pub(super) const LIFETIME: Duration = Duration::from_secs(9);
 
 /// One process with one client outlives three sessions that it used, and no call of it fails.
 #[track_caller]
@@ -16,7 +17,13 @@ fn check_live(client: Client) {
     scene.emulator.set_session_lifetime(Some(LIFETIME));
     let Some(rig) = Rig::start(&scene, &[]) else { return };
     let Some(mut command) = rig.by_variables(client) else { return };
-    let output = run(command.env("AWS_PROFILE", "prod@live").arg("32"));
+    outlives_three_sessions(&rig, command.env("AWS_PROFILE", "prod@live"));
+}
+
+/// Runs a client that is to live so long, and no call of which may fail.
+#[track_caller]
+pub(super) fn outlives_three_sessions(rig: &Rig<'_>, command: &mut Command) {
+    let output = run(command.arg("32"));
     assert!(output.status.success(), "{}\n{}", told(&output), rig.daemon.log());
 
     let calls = rig.identity_calls();
@@ -24,8 +31,8 @@ fn check_live(client: Client) {
         calls.iter().filter(|call| call.result.as_deref() != Some("OK")).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let used: HashSet<_> = calls.into_iter().filter_map(|call| call.caller_access_key_id).collect();
-    let now = scene.emulator.now();
-    let sessions = scene.emulator.issued_sessions();
+    let now = rig.scene.emulator.now();
+    let sessions = rig.scene.emulator.issued_sessions();
     let outlived = sessions
         .iter()
         .filter(|session| session.expiration <= now && used.contains(&session.access_key_id))

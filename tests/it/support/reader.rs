@@ -42,8 +42,9 @@ impl Reader {
             let mut line = String::new();
             let length = self.told.read_line(&mut line).expect("the reader tells");
             assert!(length > 0, "the reader has ended");
-            if line == "END\n" {
-                return text;
+            // A file need not end with a newline.
+            if let Some(rest) = line.strip_suffix("END\n") {
+                return text + rest;
             }
             text += &line;
         }

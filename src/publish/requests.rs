@@ -1,0 +1,44 @@
+//! What those get who ask for one role at a time, and the token by which they do.
+
+use std::sync::Arc;
+
+use super::Publisher;
+use super::served::Section;
+use crate::broker::Cause;
+use crate::model::{ProfileName, RoleChain, Secret, ServedKey};
+use crate::render::{self, ProfileState};
+use crate::tree::{FileId, Snapshot};
+
+impl Publisher {
+    /// The file that holds the token of the endpoint, exactly as long as that: it never changes.
+    pub fn endpoint_token(&self, token: Option<&Secret>) -> Arc<Snapshot> {
+        let text = token.map(render::endpoint_token).unwrap_or_default();
+        self.tree.grow(FileId::EndpointToken, text.len());
+        self.tree.grown(FileId::EndpointToken);
+        Arc::new(Snapshot::new(text, Vec::new()))
+    }
+
+    /// What readers see under this name, and the chain behind it; by the number of the name.
+    pub fn named(&self, profile: &str) -> Option<(usize, &ProfileName, &Arc<RoleChain>)> {
+        let at = self.sections.iter().position(|section| section.name.as_str() == profile)?;
+        let Section { name, role } = &self.sections[at];
+        Some((at, name, &self.served.roles[*role].chain))
+    }
+
+    /// What can be said at once of the name of this number; where nothing can be said yet, `None`, or
+    /// what is held, or a failure of this cause.
+    pub fn state_of(&self, section: usize, decided: Option<Cause>) -> Option<ProfileState> {
+        let chain = &self.served.roles[self.sections[section].role].chain;
+        self.state(chain, decided, self.clock.now()).map(|(state, _)| state)
+    }
+}
+
+/// The key that a profile in this state shows.
+pub fn key_of(profile: &ProfileName, state: &ProfileState) -> Option<ServedKey> {
+    let ProfileState::Live(session) = state else { return None };
+    Some(ServedKey {
+        profile: profile.clone(),
+        access_key_id: session.access_key_id.clone(),
+        expiration: session.expiration,
+    })
+}
