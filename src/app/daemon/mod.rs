@@ -161,6 +161,15 @@ struct Daemon {
     happenings: mpsc::UnboundedReceiver<Happening>,
 }
 
+/// Where MFA codes come from, with those that are asked for on the terminal.
+fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>) -> Arc<Codes> {
+    let without = Settings::default();
+    let settings = settings.unwrap_or(&without);
+    let codes = Codes::new(settings, clock.clone());
+    codes.ask_on_terminal(settings);
+    codes
+}
+
 /// Mounts, or takes over what `lifeline` has kept, calls `ready`, and serves until a signal, or until
 /// the last mount is gone by `unmount` or by the hand of somebody else; then unmounts.
 ///
@@ -175,14 +184,8 @@ pub(super) async fn run(
     ready: impl FnOnce(),
 ) -> Result<Ended> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    let codes = {
-        let without = Settings::default();
-        let settings = settings.as_ref().unwrap_or(&without);
-        let codes = Codes::new(settings, clock.clone());
-        // Before signals are ours: whoever is asked may end the program.
-        codes.ask_on_terminal(settings);
-        codes
-    };
+    // Before signals are ours: whoever is asked may end the program.
+    let codes = asked_codes(settings.as_ref().ok(), &clock);
     let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let state_file = blueprint.state_file(&runtime_dir);
