@@ -16,6 +16,8 @@ mod faults;
 mod identity;
 #[path = "tests/mfa.rs"]
 mod mfa;
+#[path = "tests/issuer.rs"]
+mod issuer;
 #[path = "tests/rules.rs"]
 mod rules;
 #[path = "tests/signatures.rs"]
