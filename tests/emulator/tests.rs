@@ -14,10 +14,10 @@ mod control;
 mod faults;
 #[path = "tests/identity.rs"]
 mod identity;
-#[path = "tests/mfa.rs"]
-mod mfa;
 #[path = "tests/issuer.rs"]
 mod issuer;
+#[path = "tests/mfa.rs"]
+mod mfa;
 #[path = "tests/rules.rs"]
 mod rules;
 #[path = "tests/signatures.rs"]
