@@ -4,6 +4,8 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use qrcodegen::{QrCode, QrCodeEcc};
+
 /// What to print, ending in a line break. On a terminal the page and the code stand out.
 pub(super) fn text(uri: &str, code: &str, is_terminal: bool) -> String {
     let strong = |text: &str| {
@@ -15,6 +17,33 @@ pub(super) fn text(uri: &str, code: &str, is_terminal: bool) -> String {
          only if it shows this code:\n\n  {code}\n\n"
     )
 }
+
+/// The page as a QR code for a terminal, black on white whatever its colours, ending in a line break;
+/// empty if the page is too long for one.
+pub(super) fn qr_code(uri: &str) -> String {
+    let Ok(code) = QrCode::encode_text(&plain(uri), QrCodeEcc::Low) else { return String::new() };
+    let end = code.size() + QUIET_ZONE;
+    let mut text = String::new();
+    // Two rows of modules stand in one row of characters.
+    for row in (-QUIET_ZONE..end).step_by(2) {
+        text.push_str("\x1b[30;107m");
+        for column in -QUIET_ZONE..end {
+            // Outside of the code every module is light.
+            let dark = |row| code.get_module(column, row);
+            text.push(match (dark(row), dark(row + 1)) {
+                (true, true) => '█',
+                (true, false) => '▀',
+                (false, true) => '▄',
+                (false, false) => ' ',
+            });
+        }
+        text.push_str("\x1b[0m\n");
+    }
+    text + "\n"
+}
+
+/// The light border, in modules. Scanners get along with less than the four of ISO/IEC 18004.
+const QUIET_ZONE: i32 = 2;
 
 /// Opens the page in the person's browser, by way of xdg-open, whose end is not waited for.
 ///
@@ -54,6 +83,18 @@ mod tests {
         let told = text("https://x/\x1b[2J", "A\r\nB\x07", true);
         assert!(told.contains("https://x/[2J") && told.contains("AB"), "{told:?}");
         assert_eq!(told.matches('\x1b').count(), 4, "ours");
+    }
+
+    #[test]
+    fn a_qr_code_is_square_and_has_a_light_border() {
+        let text = qr_code("https://device.sso/?user_code=ABCD-EFGH");
+        let lines: Vec<&str> = text.trim_end().lines().collect();
+        let bare = |line: &&str| line.replace("\x1b[30;107m", "").replace("\x1b[0m", "");
+        let widths: Vec<usize> = lines.iter().map(|line| bare(line).chars().count()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
+        assert_eq!(lines.len(), widths[0].div_ceil(2));
+        assert!(bare(&lines[0]).trim().is_empty() && text.contains('█'), "{text}");
+        assert_eq!(qr_code(&"x".repeat(5000)), "");
     }
 
     #[test]

@@ -62,7 +62,9 @@ async fn one(mountpoint: PathBuf, name: &str, open_browser: bool) -> Result<()> 
     };
     let page = page_with_code.unwrap_or(page);
     let prompt = device_prompt::text(&page, &code, stdout().is_terminal());
-    print(|out| out.write_all(prompt.as_bytes()))?;
+    let qr_code =
+        if stdout().is_terminal() { device_prompt::qr_code(&page) } else { String::new() };
+    print(|out| out.write_all((prompt + &qr_code).as_bytes()))?;
     if open_browser && let Err(error) = device_prompt::open_browser(&page) {
         report(&anyhow!("no browser could be opened, so open the page yourself: {error}"));
     }

@@ -54,7 +54,9 @@ async fn sign_in(args: &LoginArgs, surroundings: &Surroundings) -> Result<ExitCo
     };
     let mut codes = center.begin(&session).await.map_err(|error| told(&error))?;
     let prompt = device_prompt::text(&codes.uri, &codes.user_code, stdout().is_terminal());
-    print(|out| out.write_all(prompt.as_bytes()))?;
+    let qr_code =
+        if stdout().is_terminal() { device_prompt::qr_code(&codes.uri) } else { String::new() };
+    print(|out| out.write_all((prompt + &qr_code).as_bytes()))?;
     if args.open_browser
         && let Err(error) = device_prompt::open_browser(&codes.uri)
     {

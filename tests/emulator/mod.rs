@@ -70,6 +70,9 @@
 //! curl $STS/_emulator/mfa -d '{"serial": "arn:aws:iam::123456789012:mfa/dev"}'
 //! ```
 //!
+//! At `$STS/oidc` is an issuer of OIDC tokens for people (`issuer.rs`), with a token for AWS as Vouch
+//! gives it.
+//!
 //! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
 //!
 //! The faults: `deny`, `throttle`, `{"throttle-retry-after": {"seconds": 1}}`,

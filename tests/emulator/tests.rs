@@ -14,6 +14,8 @@ mod control;
 mod faults;
 #[path = "tests/identity.rs"]
 mod identity;
+#[path = "tests/issuer.rs"]
+mod issuer;
 #[path = "tests/mfa.rs"]
 mod mfa;
 #[path = "tests/rules.rs"]

@@ -346,7 +346,9 @@ fn the_configurations_that_readme_shows_are_right() {
         let role_arn = format!("role_arn = arn:aws:iam::123456789012:role/{name}");
         format!("[profile {name}]\n{role_arn}\ncredential_source = Environment\n")
     };
-    let aws_config = file("aws", &["prod", "dev", "reports"].map(profile).concat());
+    let keys = "[profile keys]\naws_access_key_id = AKIAX\naws_secret_access_key = x\n";
+    let profiles = ["prod", "dev", "reports"].map(profile).concat() + keys;
+    let aws_config = file("aws", &profiles);
     let environment = BTreeMap::from([("HOME".to_owned(), "/home/jane".to_owned())]);
     let blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let ours = blocks.filter(|block| block.contains("[mounts.") || block.contains("[roles."));

@@ -176,6 +176,7 @@ fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>) -> Arc<Codes
 /// # Errors
 /// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently. If the
 /// settings are wrong, unless `lifeline` has kept mounts.
+#[expect(clippy::too_many_lines, reason = "the steps of a start, in their order")]
 pub(super) async fn run(
     blueprint: Blueprint,
     settings: Result<Settings>,
@@ -198,11 +199,10 @@ pub(super) async fn run(
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
-    let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
-    let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
-    let source = Arc::new(source);
+    let (made_by, held) = (&blueprint.surroundings, Some(logins.clone()));
+    let source = made_by.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
     let jitter = || Jitter::new(fastrand::f64());
-    let broker = Broker::new(source, clock.clone(), settings.min_ttl, jitter);
+    let broker = Broker::new(Arc::new(source), clock.clone(), settings.min_ttl, jitter);
     broker.limit_calls(settings.sts_calls_per_second);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());

@@ -1,0 +1,100 @@
+//! The issuer of OIDC tokens: each endpoint, and each refusal.
+
+use serde_json::Value;
+
+use crate::emulator::{Decision, Emulator};
+use crate::support::*;
+
+fn json(answer: &PlainAnswer) -> Value {
+    serde_json::from_str(&answer.body).expect("JSON")
+}
+
+fn post(sts: &Emulator, path: &str, form: &str) -> (u16, Value) {
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let answer = plain(sts, "POST", &format!("/oidc{path}"), &headers, form);
+    (answer.status, json(&answer))
+}
+
+fn begun(sts: &Emulator) -> (String, String) {
+    let (status, device) = post(sts, "/device", "client_id=credmount&scope=openid");
+    assert_eq!(status, 200, "{device}");
+    let text = |name: &str| device[name].as_str().expect(name).to_owned();
+    (text("device_code"), text("user_code"))
+}
+
+fn poll(sts: &Emulator, device_code: &str) -> (u16, Value) {
+    let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
+    let form = format!("client_id=credmount&grant_type={grant}&device_code={device_code}");
+    post(sts, "/token", &form)
+}
+
+/// Tokens of a person who agreed at once.
+fn tokens(sts: &Emulator) -> Value {
+    let (device_code, user_code) = begun(sts);
+    assert!(sts.decide_login(&user_code, Decision::Approve));
+    let (status, tokens) = poll(sts, &device_code);
+    assert_eq!(status, 200, "{tokens}");
+    tokens
+}
+
+fn for_aws(sts: &Emulator, access: &str) -> PlainAnswer {
+    let bearer = format!("Bearer {access}");
+    plain(sts, "GET", "/oidc/v1/credentials/aws/token", &[("authorization", &bearer)], "")
+}
+
+#[test]
+fn the_discovery_document_names_the_endpoints() {
+    let sts = start();
+    let answer = plain(&sts, "GET", "/oidc/.well-known/openid-configuration", &[], "");
+    let document = json(&answer);
+    assert_eq!(document["issuer"], sts.issuer());
+    assert_eq!(document["token_endpoint"], format!("{}/token", sts.issuer()));
+}
+
+#[test]
+fn a_login_goes_from_pending_to_tokens_that_work() {
+    let sts = start();
+    let (device_code, user_code) = begun(&sts);
+    let (status, pending) = poll(&sts, &device_code);
+    assert_eq!((status, &pending["error"]), (400, &Value::from("authorization_pending")));
+    assert_eq!(sts.login_codes(), [user_code]);
+    let access = tokens(&sts)["access_token"].as_str().expect("a token").to_owned();
+    assert_eq!(for_aws(&sts, &access).status, 200);
+    sts.revoke_logins(false);
+    assert_eq!(for_aws(&sts, &access).status, 401);
+}
+
+#[test]
+fn denial_and_expiry_are_told_apart() {
+    let sts = start();
+    let (device_code, user_code) = begun(&sts);
+    assert!(sts.decide_login(&user_code, Decision::Deny));
+    assert_eq!(poll(&sts, &device_code).1["error"], "access_denied");
+    let (device_code, _) = begun(&sts);
+    sts.expire_login_codes();
+    assert_eq!(poll(&sts, &device_code).1["error"], "expired_token");
+}
+
+#[test]
+fn a_refresh_token_is_good_once_and_not_after_it_was_taken_back() {
+    let sts = start();
+    let refresh = |token: &Value| {
+        let token = token.as_str().expect("a token");
+        let form = format!("client_id=credmount&grant_type=refresh_token&refresh_token={token}");
+        post(&sts, "/token", &form)
+    };
+    let first = tokens(&sts)["refresh_token"].clone();
+    let (status, next) = refresh(&first);
+    assert_eq!(status, 200, "{next}");
+    assert_eq!(refresh(&first).1["error"], "invalid_grant");
+    sts.revoke_logins(true);
+    assert_eq!(refresh(&next["refresh_token"]).1["error"], "invalid_grant");
+}
+
+#[test]
+fn other_clients_are_refused_and_all_while_it_is_down() {
+    let sts = start();
+    assert_eq!(post(&sts, "/device", "client_id=other").0, 401);
+    sts.set_issuer(|issuer| issuer.is_down = true);
+    assert_eq!(post(&sts, "/device", "client_id=credmount").0, 503);
+}
