@@ -193,15 +193,15 @@ async fn whoever_waits_for_a_login_hears_of_it() {
 async fn an_access_token_that_ends_is_renewed_once_for_all_who_need_it() {
     let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
     assert_eq!(scene.token().await.unwrap(), "aws-by-a1");
-    sleep(Duration::from_mins(60)).await;
+    sleep(Duration::from_hours(1)).await;
     scene.issuer.refreshes.lock().push_back(Ok(tokens("a2", 60, Some("r2"))));
     let (first, second) = tokio::join!(scene.token(), scene.token());
     assert_eq!((first.unwrap(), second.unwrap()), ("aws-by-a2".into(), "aws-by-a2".into()));
-    sleep(Duration::from_mins(60)).await;
+    sleep(Duration::from_hours(1)).await;
     // An issuer that gives no other refresh token means that the one before goes on.
     scene.issuer.refreshes.lock().push_back(Ok(tokens("a3", 60, None)));
     assert_eq!(scene.token().await.unwrap(), "aws-by-a3");
-    sleep(Duration::from_mins(60)).await;
+    sleep(Duration::from_hours(1)).await;
     scene.issuer.refreshes.lock().push_back(Ok(tokens("a4", 60, None)));
     assert_eq!(scene.token().await.unwrap(), "aws-by-a4");
     assert_eq!(*scene.issuer.refreshed_with.lock(), ["r1", "r2", "r2"]);
@@ -225,7 +225,7 @@ async fn an_access_token_that_is_refused_is_renewed_once_and_then_the_login_is_o
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_is_refused_ends_the_login_and_one_that_cannot_be_sent_does_not() {
     let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
-    sleep(Duration::from_mins(60)).await;
+    sleep(Duration::from_hours(1)).await;
     let down = Err(IssuerError::Unreachable("down".to_owned()));
     scene.issuer.refreshes.lock().push_back(down);
     let failed = TokenError::Failed("identity work: down".to_owned());
@@ -237,7 +237,7 @@ async fn a_refresh_token_that_is_refused_ends_the_login_and_one_that_cannot_be_s
 async fn without_a_refresh_token_a_login_ends_with_its_access_token() {
     let scene = Scene::logged_in(tokens("a1", 60, None)).await;
     assert_eq!(scene.token().await.unwrap(), "aws-by-a1");
-    sleep(Duration::from_mins(60)).await;
+    sleep(Duration::from_hours(1)).await;
     assert!(needed(scene.token().await).contains("no refresh token"));
 }
 

@@ -141,8 +141,8 @@ mod tests {
             (&b"\n"[..], "it is empty"),
             (b"a b", "it holds a space, a line break or another character that no token has"),
             (b"a\nb", "it holds a space, a line break or another character that no token has"),
-            (&[b't'; 20_001][..], "it has more than 20000 bytes, and STS takes no more"),
-            (&[b't'; 3_000_000][..], "it has more than 20000 bytes, and STS takes no more"),
+            (&vec![b't'; 20_001][..], "it has more than 20000 bytes, and STS takes no more"),
+            (&vec![b't'; 3_000_000][..], "it has more than 20000 bytes, and STS takes no more"),
             (b"\xff", "stream did not contain valid UTF-8"),
         ] {
             assert_eq!(file(content).await.unwrap_err(), why);

@@ -176,7 +176,6 @@ fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>) -> Arc<Codes
 /// # Errors
 /// If a mount cannot be made or removed, or ([`NoRole`]) if every role fails permanently. If the
 /// settings are wrong, unless `lifeline` has kept mounts.
-#[expect(clippy::too_many_lines, reason = "the steps of a start, in their order")]
 pub(super) async fn run(
     blueprint: Blueprint,
     settings: Result<Settings>,

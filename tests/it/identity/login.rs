@@ -102,7 +102,7 @@ fn a_second_login_joins_the_one_under_way() {
     let code = user_code(&scene);
     let second = login(&scene);
     eventually("the second to wait", || scene.emulator.issuer_calls("/token") >= 2);
-    assert_eq!(scene.emulator.login_codes(), [code.clone()]);
+    assert_eq!(scene.emulator.login_codes(), std::slice::from_ref(&code));
     assert!(scene.emulator.decide_login(&code, Decision::Approve));
     for child in [first, second] {
         let output = child.wait_with_output().unwrap();

@@ -70,8 +70,8 @@ fn a_token_file_gives_keys_with_no_other_credentials_anywhere() {
     let config = configured(&scene, &line);
     let metadata = TcpListener::bind("127.0.0.1:0").unwrap();
     metadata.set_nonblocking(true).unwrap();
-    let live = scene.path("live");
-    let args = ["--config", &config, "--background", live.to_str().unwrap()];
+    let mountpoint = scene.path("live");
+    let args = ["--config", &config, "--background", mountpoint.to_str().unwrap()];
     let mounted = without_keys(&scene, &args)
         .env_remove("AWS_EC2_METADATA_DISABLED")
         .env(
@@ -80,8 +80,8 @@ fn a_token_file_gives_keys_with_no_other_credentials_anywhere() {
         )
         .output()
         .unwrap();
-    let text = fs::read_to_string(live.join("credentials"));
-    let unmounted = scene.run(&["unmount", live.to_str().unwrap()]);
+    let text = fs::read_to_string(mountpoint.join("credentials"));
+    let unmounted = scene.run(&["unmount", mountpoint.to_str().unwrap()]);
     assert!(mounted.status.success() && unmounted.status.success(), "{mounted:?} {unmounted:?}");
     let calls = scene.emulator.calls();
     let [call] = &calls[..] else { panic!("{calls:?}") };
