@@ -22,5 +22,5 @@ pub use names::{
 };
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;
-pub use session::StsSession;
+pub use session::{Perishable, StsSession};
 pub use skew::ClockSkew;
