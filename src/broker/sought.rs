@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::cache::{Broker, Entry};
 use super::flight::Work;
 use super::schedule::Renewal;
-use super::{BoxFuture, SessionError, SessionSource};
-use crate::model::{Perishable, RoleChain, StsSession};
+use super::{BoxFuture, SessionError, SessionSource, TokenGiver};
+use crate::model::{Perishable, RoleChain, StsSession, Token, TokenGrant};
 
 /// Something that can be asked for again and again, and that perishes. Two that are equal share
 /// what was given for one.
@@ -100,5 +100,26 @@ impl Sought for RoleChain {
 
     fn load(flight: Flight<Self>) -> BoxFuture<'static, Result<StsSession, SessionError>> {
         Box::pin(async move { flight.broker.load(&flight.entry).await })
+    }
+}
+
+impl Sought for TokenGrant {
+    type Grant = Token;
+    type Source = dyn TokenGiver;
+
+    fn subject(&self) -> String {
+        self.name()
+    }
+
+    fn parent(&self) -> Option<Self> {
+        None
+    }
+
+    fn signed_in<'a>(&'a self, source: &'a Self::Source) -> BoxFuture<'a, ()> {
+        source.signed_in(self)
+    }
+
+    fn load(flight: Flight<Self>) -> BoxFuture<'static, Result<Token, SessionError>> {
+        Box::pin(async move { flight.attempts(|giver, grant| giver.token(grant)).await })
     }
 }
