@@ -138,7 +138,7 @@ pub struct RefreshArgs {
     /// The mount; not needed when this user has only one
     pub mountpoint: Option<PathBuf>,
 
-    /// Only this profile, by the name that readers see
+    /// Only this profile, or this token, by the name that readers see
     #[arg(short, long, value_name = "NAME")]
     pub role: Option<String>,
 }

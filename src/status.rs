@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::broker::{Broker, Cause, Serving, SessionError, SlotStatus};
-use crate::model::{BaseCredentials, Role};
+use crate::model::{BaseCredentials, Perishable as _, Role, Token, TokenGrant};
 use crate::publish::Publisher;
-use crate::render::{MfaStatus, RoleStatus, UNCONFIGURED, instant, mfa_command};
+use crate::render::{MfaStatus, RoleStatus, TokenStatus, UNCONFIGURED, instant, mfa_command};
 use crate::tree::View;
 
 /// The state of each role that `view` shows at `now`, in the order of the mount.
@@ -22,17 +22,61 @@ pub fn role_statuses(
         if let (None, Some(error)) = (publisher.closed(), &served.failing) {
             return unconfigured(role, default, error);
         }
-        let state = match (publisher.closed(), broker.serving(&role.chain, now)) {
-            (Some(Cause::Locked), _) => "locked",
-            (Some(_), _) => "ended",
-            (None, Serving::Live(..)) => "live",
-            (None, Serving::Failing(_)) => "failing",
-            (None, Serving::Pending) => "pending",
-        };
+        let state = state_name(publisher, &broker.serving(&role.chain, now));
         let status = role_status(role, default, state, &broker.status(&role.chain), now);
         RoleStatus { mfa: mfa_status(role, broker), ..status }
     };
     publisher.roles(view).map(status).collect()
+}
+
+/// The state of each token of the mount at `now`; `view` shows all or none.
+pub fn token_statuses(publisher: &Publisher, view: View, now: SystemTime) -> Vec<TokenStatus> {
+    let broker = publisher.token_broker();
+    let status = |grant| {
+        let state = state_name(publisher, &broker.serving(grant, now));
+        token_status(grant, state, &broker.status(grant), now)
+    };
+    let grants = &publisher.served().tokens;
+    if view == View::ALL { grants.iter().map(status).collect() } else { Vec::new() }
+}
+
+fn state_name<V>(publisher: &Publisher, serving: &Serving<V>) -> &'static str {
+    match (publisher.closed(), serving) {
+        (Some(Cause::Locked), _) => "locked",
+        (Some(_), _) => "ended",
+        (None, Serving::Live(..)) => "live",
+        (None, Serving::Failing(_)) => "failing",
+        (None, Serving::Pending) => "pending",
+    }
+}
+
+fn token_status(
+    grant: &TokenGrant,
+    state: &str,
+    slot: &SlotStatus<Token>,
+    now: SystemTime,
+) -> TokenStatus {
+    let (token, failure) = (slot.session.as_ref(), slot.failure.as_ref());
+    let repositories = match grant {
+        TokenGrant::Github(github) => &github.repositories[..],
+        TokenGrant::WebIdentity(_) => &[],
+    };
+    TokenStatus {
+        name: grant.name(),
+        identity: grant.identity().name.clone(),
+        repositories: repositories.iter().map(ToString::to_string).collect(),
+        state: state.to_owned(),
+        hash: token.map(|token| token.hash.clone()),
+        issued: token.map(|token| instant(token.issued)),
+        expires: token.map(|token| instant(token.expiration)),
+        remaining_seconds: token.map(|token| token.remaining(now).as_secs()),
+        next_attempt: slot.next_attempt.map(instant),
+        last_error: failure.map(|failure| failure.error.to_string()),
+        last_error_at: failure.map(|failure| instant(failure.at)),
+        last_cause: failure.map(|failure| failure.error.cause.name().to_owned()),
+        renewals: slot.renewals,
+        failures: slot.failures,
+    }
 }
 
 /// A role of which nothing but the name is known.

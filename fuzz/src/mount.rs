@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credmount::broker::schedule::Jitter;
-use credmount::broker::{BoxFuture, Broker, Cause, SessionError, SessionSource};
+use credmount::broker::{BoxFuture, Broker, Cause, NoTokens, SessionError, SessionSource};
 use credmount::clock::Clock;
 use credmount::config::{Flags, Selection};
 use credmount::fuse::{Connections, Mounted, Shape};
-use credmount::model::{BaseCredentials, Caller, RoleHop, StsSession};
+use credmount::model::{BaseCredentials, Caller, RoleHop, StsSession, TokenGrant};
 use credmount::open::{
     CurrentService, Gate, IdentifyCaller, LocateMount, MountLife, OpenOptions, OpenService,
     Requester, Traffic,
@@ -92,16 +92,20 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         live_only: mount.live_only,
         include: mount.config_include,
         endpoint: mount.endpoint.is_some(),
+        tokens: mount.tokens,
         views: policy.views().to_vec(),
         failing: None,
     };
     let contents = served.contents();
     let broker = Broker::new(Arc::new(Source), clock.clone(), None, || Jitter::NONE);
+    let no_tokens = Arc::new(NoTokens);
+    let tokens = Broker::<TokenGrant>::asking(no_tokens, clock.clone(), None, || Jitter::NONE);
     let virtual_tree = Arc::new(Tree::new(&contents, clock.now(), 1));
     let life = MountLife::new(clock.now());
     let publisher = Publisher::new(
         served,
         broker.clone(),
+        tokens,
         clock.clone(),
         virtual_tree.clone(),
         life.closed.clone(),

@@ -19,7 +19,7 @@ use crate::control::{
 };
 use crate::fuse::mount;
 use crate::os::paths;
-use crate::render::{MountStatus, RoleStatus, status_text};
+use crate::render::{MountStatus, RoleStatus, TokenStatus, status_text};
 
 /// `credmount status [MOUNTPOINT] [--json]`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
@@ -201,12 +201,21 @@ pub(super) fn socket_of(runtime_dir: &Path, mountpoint: &Path) -> Result<PathBuf
 /// The roles that daemons of this user serve, each with its mount. Who cannot be asked serves none
 /// that could be told of.
 pub(super) fn roles() -> Vec<(PathBuf, RoleStatus)> {
+    of_mounts(|mount| mount.roles)
+}
+
+/// The same of tokens.
+pub(super) fn tokens() -> Vec<(PathBuf, TokenStatus)> {
+    of_mounts(|mount| mount.tokens)
+}
+
+fn of_mounts<T>(all: impl Fn(MountStatus) -> Vec<T>) -> Vec<(PathBuf, T)> {
     let daemons = runtime_dir().and_then(|dir| all_daemons(&dir));
     let mounts = daemons.map(|(daemons, _)| daemons).unwrap_or_default();
     let mounts = mounts.into_iter().flat_map(|(_, daemon)| daemon.mounts);
     let of_mount = |mount: MountStatus| {
-        let at = PathBuf::from(mount.mountpoint);
-        mount.roles.into_iter().map(move |role| (at.clone(), role))
+        let at = PathBuf::from(&mount.mountpoint);
+        all(mount).into_iter().map(move |it| (at.clone(), it))
     };
     mounts.flat_map(of_mount).collect()
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::surroundings::runtime;
 use super::{daemons, device_prompt, print, report};
 use crate::control::{LoginAnswer, Request, Response};
-use crate::render::RoleStatus;
+use crate::render::{RoleStatus, TokenStatus};
 
 /// An identity, and a mount whose daemon needs it.
 pub(super) type Awaited = (PathBuf, String);
@@ -28,15 +28,19 @@ pub(super) fn awaited(name: Option<&str>) -> Vec<Awaited> {
         }
         None => role.identity.is_some() && role.last_cause.as_deref() == Some("LoginNeeded"),
     };
-    distinct(daemons::roles().into_iter().filter(|(_, role)| wanted(role)))
+    let of_token = |token: &TokenStatus| match name {
+        Some(name) => token.identity == name,
+        None => token.last_cause.as_deref() == Some("LoginNeeded"),
+    };
+    let roles = daemons::roles().into_iter().filter(|(_, role)| wanted(role));
+    let tokens = daemons::tokens().into_iter().filter(|(_, token)| of_token(token));
+    let of_roles = roles.filter_map(|(mountpoint, role)| Some((mountpoint, role.identity?)));
+    distinct(of_roles.chain(tokens.map(|(mountpoint, token)| (mountpoint, token.identity))))
 }
 
-fn distinct(roles: impl Iterator<Item = (PathBuf, RoleStatus)>) -> Vec<Awaited> {
+fn distinct(awaited: impl Iterator<Item = Awaited>) -> Vec<Awaited> {
     let mut seen = HashSet::new();
-    roles
-        .filter_map(|(mountpoint, role)| Some((mountpoint, role.identity?)))
-        .filter(|awaited| seen.insert(awaited.clone()))
-        .collect()
+    awaited.filter(|awaited| seen.insert(awaited.clone())).collect()
 }
 
 /// Has a person log in to each. A daemon with several mounts that need one identity is asked once

@@ -78,6 +78,7 @@ impl Plan {
                 live_only: settings.live_only,
                 include: settings.config_include.clone(),
                 endpoint: settings.endpoint.is_some(),
+                tokens: settings.tokens.clone(),
                 views: Vec::new(),
                 failing: None,
             },

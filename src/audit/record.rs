@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Request;
 use super::text::{Text, expiration, instant};
-use crate::model::{Caller, Container, ProfileName, ServedKey};
+use crate::model::{Caller, Container, ServedKey};
 
 /// One record: what is written as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +73,9 @@ pub enum Decision {
 /// One role of a file that was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleRead {
-    /// The profile name that readers see.
+    /// The profile name that readers see; of a token its directory, as in `github/OWNER`.
     pub name: Text,
-    /// The key handed out; absent where the reader was refused or the role had none.
+    /// The key handed out, or the SHA-256 of the token; absent where the reader was refused or the role had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key_id: Option<Text>,
     /// When AWS stops accepting it.
@@ -85,15 +85,15 @@ pub struct RoleRead {
 
 impl RoleRead {
     /// A role of which no key was handed out.
-    pub fn without_key(profile: &ProfileName) -> Self {
-        Self { name: Text::new(profile.as_str()), access_key_id: None, expiration: None }
+    pub fn without_key(name: &str) -> Self {
+        Self { name: Text::new(name), access_key_id: None, expiration: None }
     }
 }
 
 impl From<&ServedKey> for RoleRead {
     fn from(key: &ServedKey) -> Self {
         Self {
-            name: Text::new(key.profile.as_str()),
+            name: Text::new(&key.name),
             access_key_id: Some(Text::new(&key.access_key_id)),
             expiration: Some(key.expiration),
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::Text;
 use super::record::*;
 use super::testing::{all_kinds, assumed, opened, requested};
-use crate::model::{Caller, Container, Process, ProfileName, ServedKey};
+use crate::model::{Caller, Container, Process, ServedKey};
 
 #[test]
 fn a_record_is_one_flat_object_with_the_event_first() {
@@ -25,7 +25,7 @@ fn a_record_is_one_flat_object_with_the_event_first() {
         }),
     });
     let key = ServedKey {
-        profile: ProfileName::parse("prod").unwrap(),
+        name: "prod".to_owned(),
         access_key_id: "ASIAEXAMPLE".to_owned(),
         expiration: UNIX_EPOCH + Duration::from_millis(1_800_000_000_900),
     };
@@ -35,10 +35,7 @@ fn a_record_is_one_flat_object_with_the_event_first() {
         file: "credentials".into(),
         decision: Decision::Allowed,
         rule: Some("allow[1]".into()),
-        roles: vec![
-            RoleRead::from(&key),
-            RoleRead::without_key(&ProfileName::parse("dev").unwrap()),
-        ],
+        roles: vec![RoleRead::from(&key), RoleRead::without_key("dev")],
         reader: Reader::from(&caller),
         latency_us: 85,
     };

@@ -12,33 +12,34 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::pace::{DEFAULT_CALLS_PER_SECOND, Pacer};
-use super::schedule::{Jitter, Renewal};
+use super::schedule::Jitter;
 use super::slot::{Serving, Slot, SlotStatus};
-use super::{Cause, SessionError, SessionSource};
+use super::{Cause, SessionError, SessionSource, Sought};
 use crate::clock::Clock;
-use crate::model::{RoleChain, StsSession};
+use crate::model::RoleChain;
 
-/// Keeps the sessions of all roles fresh. See the module documentation for its rules.
-pub struct Broker {
-    pub(super) configured: RwLock<Configured>,
+/// Keeps the sessions of all roles fresh, or what else is sought. See the module documentation for
+/// its rules.
+pub struct Broker<K: Sought = RoleChain> {
+    pub(super) configured: RwLock<Configured<K>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) jitter: Box<dyn Fn() -> Jitter + Send + Sync>,
     pub(super) pacer: Pacer,
-    entries: Mutex<HashMap<Arc<RoleChain>, Arc<Entry>>>,
+    entries: Mutex<HashMap<Arc<K>, Arc<Entry<K>>>>,
     changes: watch::Sender<u64>,
 }
 
 /// What a reload may replace.
-#[derive(Debug, Clone)]
-pub(super) struct Configured {
-    pub(super) source: Arc<dyn SessionSource>,
+#[derive(Debug)]
+pub(super) struct Configured<K: Sought> {
+    pub(super) source: Arc<K::Source>,
     pub(super) min_ttl: Option<Duration>,
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) chain: Arc<RoleChain>,
-    pub(super) slot: Mutex<Slot>,
+pub(super) struct Entry<K: Sought> {
+    pub(super) chain: Arc<K>,
+    pub(super) slot: Mutex<Slot<K::Grant>>,
     /// Whether somebody waits for the flight under way; changed under the lock of the slot.
     pub(super) urgent: watch::Sender<bool>,
     /// Whether the flight under way waits for its turn to call.
@@ -56,6 +57,18 @@ impl Broker {
         min_ttl: Option<Duration>,
         jitter: impl Fn() -> Jitter + Send + Sync + 'static,
     ) -> Arc<Self> {
+        Self::asking(source, clock, min_ttl, jitter)
+    }
+}
+
+impl<K: Sought> Broker<K> {
+    /// As [`Broker::new`], for whatever is sought.
+    pub fn asking(
+        source: Arc<K::Source>,
+        clock: Arc<dyn Clock>,
+        min_ttl: Option<Duration>,
+        jitter: impl Fn() -> Jitter + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             configured: RwLock::new(Configured { source, min_ttl }),
             clock,
@@ -67,7 +80,7 @@ impl Broker {
     }
 
     /// From now on asks `source`, with this floor. Sessions held are kept.
-    pub fn configure(&self, source: Arc<dyn SessionSource>, min_ttl: Option<Duration>) {
+    pub fn configure(&self, source: Arc<K::Source>, min_ttl: Option<Duration>) {
         *self.configured.write() = Configured { source, min_ttl };
     }
 
@@ -79,22 +92,22 @@ impl Broker {
 
     /// Forgets the sessions of all chains but these and those that lead to them. A flight under
     /// way for another ends unheard.
-    pub fn retain(&self, chains: &HashSet<Arc<RoleChain>>) {
-        let mut wanted: HashSet<Arc<RoleChain>> = chains.clone();
+    pub fn retain(&self, chains: &HashSet<Arc<K>>) {
+        let mut wanted: HashSet<Arc<K>> = chains.clone();
         for chain in chains {
-            let parents = std::iter::successors(chain.parent(), RoleChain::parent);
+            let parents = std::iter::successors(chain.parent(), K::parent);
             wanted.extend(parents.map(Arc::new));
         }
         self.entries.lock().retain(|chain, _| wanted.contains(chain));
     }
 
     /// What an open at `now` may serve of this role. Never waits.
-    pub fn serving(&self, chain: &Arc<RoleChain>, now: SystemTime) -> Serving {
+    pub fn serving(&self, chain: &Arc<K>, now: SystemTime) -> Serving<K::Grant> {
         self.entry(chain).slot.lock().serving(now)
     }
 
     /// For `status`.
-    pub fn status(&self, chain: &Arc<RoleChain>) -> SlotStatus {
+    pub fn status(&self, chain: &Arc<K>) -> SlotStatus<K::Grant> {
         self.entry(chain).slot.lock().status()
     }
 
@@ -106,7 +119,7 @@ impl Broker {
     /// Waits until [`Broker::serving`] is no longer pending, starting a flight if none is under
     /// way, and with more haste than those that nobody waits for; at most until `deadline`, after
     /// which the role counts as failing.
-    pub async fn settled(self: &Arc<Self>, chain: &Arc<RoleChain>, deadline: Duration) {
+    pub async fn settled(self: &Arc<Self>, chain: &Arc<K>, deadline: Duration) {
         let entry = self.entry(chain);
         if timeout(deadline, self.wait_settled(&entry)).await.is_err() {
             let late = self.late_hop(&entry);
@@ -123,7 +136,7 @@ impl Broker {
     ///
     /// # Errors
     /// Why the flight failed. The session held before is kept.
-    pub async fn refresh(self: &Arc<Self>, chain: &Arc<RoleChain>) -> Result<(), SessionError> {
+    pub async fn refresh(self: &Arc<Self>, chain: &Arc<K>) -> Result<(), SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
         self.launch(&entry, true, |_| true);
@@ -137,7 +150,7 @@ impl Broker {
     /// Keeps this role's session fresh for ever: starts each flight when it is due. The wall
     /// clock is read again at least every [`CLOCK_CHECK`], because timers stop during suspend and
     /// know nothing of clock steps.
-    pub async fn maintain(self: Arc<Self>, chain: Arc<RoleChain>) {
+    pub async fn maintain(self: Arc<Self>, chain: Arc<K>) {
         let entry = self.entry(&chain);
         let mut turn = entry.turn.subscribe();
         loop {
@@ -150,21 +163,19 @@ impl Broker {
             tokio::select! {
                 () = sleep(until_due.unwrap_or(CLOCK_CHECK).min(CLOCK_CHECK)) => {}
                 _ = turn.changed() => {}
-                () = source.signed_in(&chain.base), if awaits_login => {
+                () = chain.signed_in(&source), if awaits_login => {
                     self.launch(&entry, false, Slot::awaits_login);
                 }
             }
         }
     }
 
-    fn entry(&self, chain: &Arc<RoleChain>) -> Arc<Entry> {
+    fn entry(&self, chain: &Arc<K>) -> Arc<Entry<K>> {
         let mut entries = self.entries.lock();
         let entry = entries.entry(chain.clone()).or_insert_with(|| {
-            let by_person = chain.needs_person();
-            let renewal = if by_person { Renewal::ByPerson } else { Renewal::Unattended };
             Arc::new(Entry {
                 chain: chain.clone(),
-                slot: Mutex::new(Slot::renewed(renewal)),
+                slot: Mutex::new(Slot::renewed(chain.renewal())),
                 urgent: watch::Sender::new(false),
                 queued: AtomicBool::new(false),
                 turn: watch::Sender::new(0),
@@ -174,17 +185,17 @@ impl Broker {
     }
 
     /// The hop on the way to this one whose session is waited for, if it is not this one's.
-    fn late_hop(&self, entry: &Entry) -> Option<Arc<Entry>> {
+    fn late_hop(&self, entry: &Entry<K>) -> Option<Arc<Entry<K>>> {
         let now = self.clock.now();
         let entries = self.entries.lock();
-        std::iter::successors(entry.chain.parent(), RoleChain::parent)
+        std::iter::successors(entry.chain.parent(), K::parent)
             .filter_map(|chain| entries.get(&chain))
             .filter(|hop| matches!(hop.slot.lock().serving(now), Serving::Pending))
             .last()
             .cloned()
     }
 
-    async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry>) {
+    async fn wait_settled(self: &Arc<Self>, entry: &Arc<Entry<K>>) {
         let mut turn = entry.turn.subscribe();
         loop {
             let now = self.clock.now();
@@ -202,9 +213,9 @@ impl Broker {
     /// open it waits for a retry that is due: it is asked by a flight, never by a reader.
     pub(super) async fn session(
         self: &Arc<Self>,
-        chain: &Arc<RoleChain>,
+        chain: &Arc<K>,
         mut urgent: watch::Receiver<bool>,
-    ) -> Result<Arc<StsSession>, SessionError> {
+    ) -> Result<Arc<K::Grant>, SessionError> {
         let entry = self.entry(chain);
         let mut turn = entry.turn.subscribe();
         // Whoever has signed in meanwhile is heard of here first.
@@ -235,25 +246,21 @@ impl Broker {
         }
     }
 
-    pub(super) fn announce(&self, entry: &Entry) {
+    pub(super) fn announce(&self, entry: &Entry<K>) {
         entry.turn.send_modify(|turn| *turn += 1);
         self.changes.send_modify(|change| *change += 1);
     }
 }
 
-impl fmt::Debug for Broker {
+impl<K: Sought> fmt::Debug for Broker<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker").field("configured", &self.configured).finish_non_exhaustive()
     }
 }
 
-impl Entry {
+impl<K: Sought> Entry<K> {
     pub(super) fn subject(&self) -> String {
-        match (self.chain.role_arn(), self.chain.mfa()) {
-            (Some(arn), _) => arn.to_string(),
-            (None, Some(session)) => session.subject(),
-            (None, None) => format!("base credentials ({})", self.chain.base),
-        }
+        self.chain.subject()
     }
 }
 

@@ -102,6 +102,10 @@ pub enum Cause {
     Misconfigured,
     /// The region is disabled for the account, or belongs to another partition.
     WrongRegion,
+    /// The issuer does not give this token to who is logged in.
+    TokenDenied,
+    /// The issuer of a token cannot be reached, fails, or answers what is no token.
+    IssuerUnavailable,
     /// STS refused a parameter.
     Rejected,
     /// STS throttled the account.
@@ -159,6 +163,8 @@ impl Cause {
         Self::TokenSourceFailed,
         Self::Misconfigured,
         Self::WrongRegion,
+        Self::TokenDenied,
+        Self::IssuerUnavailable,
         Self::Rejected,
         Self::Throttled,
         Self::ServiceUnavailable,
@@ -197,6 +203,8 @@ impl Cause {
             Self::TokenSourceFailed => "TokenSourceFailed",
             Self::Misconfigured => "Misconfigured",
             Self::WrongRegion => "WrongRegion",
+            Self::TokenDenied => "TokenDenied",
+            Self::IssuerUnavailable => "IssuerUnavailable",
             Self::Rejected => "Rejected",
             Self::Throttled => "Throttled",
             Self::ServiceUnavailable => "ServiceUnavailable",
@@ -232,6 +240,7 @@ impl Cause {
             | Self::TokenInvalid
             | Self::Misconfigured
             | Self::WrongRegion
+            | Self::TokenDenied
             | Self::Rejected
             | Self::Locked
             | Self::Ended
@@ -240,6 +249,7 @@ impl Cause {
             | Self::BaseSourceFailed
             | Self::TokenExpired
             | Self::TokenSourceFailed
+            | Self::IssuerUnavailable
             | Self::Throttled
             | Self::ServiceUnavailable
             | Self::Network

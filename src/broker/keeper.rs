@@ -5,26 +5,26 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::Broker;
+use super::{Broker, Sought};
 use crate::model::RoleChain;
 
 /// Renews the sessions of a set of chains, which may change. Dropping it ends all renewal.
 #[derive(Debug)]
-pub struct Keeper {
-    broker: Arc<Broker>,
-    kept: HashMap<Arc<RoleChain>, AbortHandle>,
+pub struct Keeper<K: Sought = RoleChain> {
+    broker: Arc<Broker<K>>,
+    kept: HashMap<Arc<K>, AbortHandle>,
 }
 
-impl Keeper {
+impl<K: Sought> Keeper<K> {
     /// A keeper of nothing yet.
-    pub fn new(broker: Arc<Broker>) -> Self {
+    pub fn new(broker: Arc<Broker<K>>) -> Self {
         Self { broker, kept: HashMap::new() }
     }
 
     /// Keeps exactly these from now on; the sessions of all others are forgotten. One chain that
     /// several mounts name is kept once.
-    pub fn keep(&mut self, chains: impl IntoIterator<Item = Arc<RoleChain>>) {
-        let wanted: HashSet<Arc<RoleChain>> = chains.into_iter().collect();
+    pub fn keep(&mut self, chains: impl IntoIterator<Item = Arc<K>>) {
+        let wanted: HashSet<Arc<K>> = chains.into_iter().collect();
         self.kept.retain(|chain, task| {
             let keep = wanted.contains(chain);
             if !keep {
@@ -42,7 +42,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl<K: Sought> Drop for Keeper<K> {
     fn drop(&mut self) {
         for task in self.kept.values() {
             task.abort();

@@ -17,6 +17,7 @@
 //! 11. The hops of a role chain have sessions of their own, shared by the roles behind them. So has
 //!     a session with MFA at its start; where a person has to give the code, it is renewed as late
 //!     as is safe, and without a code AWS is not asked.
+//! 12. All of this holds for whatever perishes and can be had again ([`Sought`]): tokens too.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ mod place;
 mod port;
 pub mod schedule;
 mod slot;
+mod sought;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -41,5 +43,6 @@ pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
 pub use error::{Cause, RetryClass, SessionError};
 pub use keeper::Keeper;
 pub use place::Place;
-pub use port::{BoxFuture, MfaCodes, NoMfaCodes, SessionSource};
+pub use port::{BoxFuture, MfaCodes, NoMfaCodes, NoTokens, SessionSource, TokenGiver};
 pub use slot::{Failure, Serving, Slot, SlotStatus};
+pub use sought::{Flight, Sought};

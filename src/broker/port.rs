@@ -5,7 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{Cause, SessionError};
-use crate::model::{BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession, TokenSource};
+use crate::model::{
+    BaseCredentials, MfaCode, MfaSession, RoleHop, StsSession, Token, TokenGrant, TokenSource,
+};
 
 /// A boxed future, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -73,5 +75,32 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         let error =
             SessionError::new(hop.role_arn.as_str(), Cause::Misconfigured, "no tokens here");
         Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+/// A source of tokens of services other than AWS. Every call goes to the service, as one request
+/// for the token, and ends by itself within a bounded time.
+pub trait TokenGiver: Debug + Send + Sync + 'static {
+    /// Asks for the token.
+    ///
+    /// # Errors
+    /// `LoginNeeded` if nobody is logged in; whatever else keeps it from being had.
+    fn token<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, Result<Token, SessionError>>;
+
+    /// Ends when somebody is logged in who may have the token. Asks nobody but this process.
+    fn signed_in<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, ()>;
+}
+
+/// Where there are no tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTokens;
+
+impl TokenGiver for NoTokens {
+    fn token<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, Result<Token, SessionError>> {
+        Box::pin(async { Err(SessionError::new(grant.name(), Cause::TokenDenied, "")) })
+    }
+
+    fn signed_in<'a>(&'a self, _grant: &'a TokenGrant) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::pending())
     }
 }

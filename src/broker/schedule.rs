@@ -18,7 +18,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Cause, RetryClass, SessionError};
-use crate::model::StsSession;
+use crate::model::Perishable;
 
 /// A random fraction in `0.0..=1.0` that spreads renewals and retries of many daemons.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,7 +76,7 @@ pub enum Renewal {
 /// The schedule of a session just received, renewed as `renewal` says: [`unattended`] or
 /// [`by_person`].
 pub fn schedule(
-    session: &StsSession,
+    session: &impl Perishable,
     renewal: Renewal,
     min_ttl: Option<Duration>,
     jitter: Jitter,
@@ -91,13 +91,13 @@ pub fn schedule(
 /// the lifetime, nor more than [`LONGEST_NOTICE`] ahead, but before any open would have to wait.
 ///
 /// Example: 36 h received: asked for after 34 h, floor 20 min before the end.
-fn by_person(session: &StsSession, min_ttl: Option<Duration>) -> Schedule {
+fn by_person(session: &impl Perishable, min_ttl: Option<Duration>) -> Schedule {
     let lifetime = session.lifetime();
     let floor = floor(lifetime, min_ttl);
     let notice = (lifetime / 10).min(LONGEST_NOTICE).max(floor);
     Schedule {
-        refresh_at: session.issued + lifetime.saturating_sub(notice),
-        floor_at: session.issued + lifetime.saturating_sub(floor),
+        refresh_at: session.issued() + lifetime.saturating_sub(notice),
+        floor_at: session.issued() + lifetime.saturating_sub(floor),
     }
 }
 
@@ -106,17 +106,17 @@ fn by_person(session: &StsSession, min_ttl: Option<Duration>) -> Schedule {
 /// [`RENEWAL_SPREAD`] of the lifetime either way, never to the floor.
 ///
 /// Example: 1 h received, no `min_ttl`: renewal between 21 and 39 min, floor at 40 min.
-fn unattended(session: &StsSession, min_ttl: Option<Duration>, jitter: Jitter) -> Schedule {
+fn unattended(session: &impl Perishable, min_ttl: Option<Duration>, jitter: Jitter) -> Schedule {
     let lifetime = session.lifetime();
     let floor = floor(lifetime, min_ttl);
     let lead = (lifetime / 2).max(floor + lifetime.saturating_sub(floor) / 4);
     let spread = lifetime.mul_f64(RENEWAL_SPREAD).min(lead.saturating_sub(floor) * 9 / 10);
     let earliest = lead + spread;
     Schedule {
-        refresh_at: session.issued
+        refresh_at: session.issued()
             + lifetime.saturating_sub(earliest)
             + (spread * 2).mul_f64(jitter.0),
-        floor_at: session.issued + lifetime.saturating_sub(floor),
+        floor_at: session.issued() + lifetime.saturating_sub(floor),
     }
 }
 

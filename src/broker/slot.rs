@@ -1,4 +1,4 @@
-//! The state machine of one role's session. Pure: it is told the time and decides; the shell in
+//! The state machine of one session, or of what else perishes. Pure: it is told the time and decides; the shell in
 //! `cache.rs` acts.
 
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::time::{Duration, SystemTime};
 
 use super::schedule::{Jitter, Renewal, Reserve, Schedule, retry_wait, schedule};
 use super::{Cause, SessionError};
-use crate::model::StsSession;
+use crate::model::{Perishable, StsSession};
 
 /// One role's session, the last failure, and whether a flight is under way.
-#[derive(Debug, Default)]
-pub struct Slot {
+#[derive(Debug)]
+pub struct Slot<V = StsSession> {
     renewal: Renewal,
-    held: Option<Held>,
+    held: Option<Held<V>>,
     failure: Option<Failure>,
     in_flight: bool,
     renewals: u64,
     failures: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Held {
-    session: Arc<StsSession>,
+#[derive(Debug)]
+struct Held<V> {
+    session: Arc<V>,
     schedule: Schedule,
 }
 
@@ -41,9 +41,9 @@ pub struct Failure {
 /// What an open may serve.
 #[derive(Debug, Clone)]
 #[must_use]
-pub enum Serving {
+pub enum Serving<V = StsSession> {
     /// These keys, until the given instant; later the question has to be asked again.
-    Live(Arc<StsSession>, SystemTime),
+    Live(Arc<V>, SystemTime),
     /// The reason there are no keys. Holds until a flight ends.
     Failing(SessionError),
     /// Nothing can be said yet: wait for the flight.
@@ -52,9 +52,9 @@ pub enum Serving {
 
 /// A snapshot of a slot for `status`.
 #[derive(Debug, Clone)]
-pub struct SlotStatus {
+pub struct SlotStatus<V = StsSession> {
     /// The session held, expired or not.
-    pub session: Option<Arc<StsSession>>,
+    pub session: Option<Arc<V>>,
     /// When the next renewal or retry is due; `None` before the first answer.
     pub next_attempt: Option<SystemTime>,
     /// The latest failure, cleared by a success.
@@ -65,7 +65,20 @@ pub struct SlotStatus {
     pub failures: u64,
 }
 
-impl Slot {
+impl<V> Default for Slot<V> {
+    fn default() -> Self {
+        Self {
+            renewal: Renewal::default(),
+            held: None,
+            failure: None,
+            in_flight: false,
+            renewals: 0,
+            failures: 0,
+        }
+    }
+}
+
+impl<V: Perishable> Slot<V> {
     /// An empty slot of a session that is renewed like this.
     pub fn renewed(renewal: Renewal) -> Self {
         Self { renewal, ..Self::default() }
@@ -78,20 +91,20 @@ impl Slot {
     /// 3. unless the role is known to be failing: then it serves what is still valid, or the
     ///    failure, at once.
     /// 4. An expired session is never served.
-    pub fn serving(&self, now: SystemTime) -> Serving {
+    pub fn serving(&self, now: SystemTime) -> Serving<V> {
         let valid = self.held.as_ref().filter(|held| held.session.is_valid(now));
         match (valid, &self.failure) {
             (Some(held), None) if now < held.schedule.floor_at => {
                 Serving::Live(held.session.clone(), held.schedule.floor_at)
             }
-            (Some(held), Some(_)) => Serving::Live(held.session.clone(), held.session.expiration),
+            (Some(held), Some(_)) => Serving::Live(held.session.clone(), held.session.expiration()),
             (None, Some(failure)) => Serving::Failing(failure.error.clone()),
             (_, None) => Serving::Pending,
         }
     }
 
     /// The session held, if it is valid at `now`, whatever its floor.
-    pub fn valid(&self, now: SystemTime) -> Option<Arc<StsSession>> {
+    pub fn valid(&self, now: SystemTime) -> Option<Arc<V>> {
         self.held.as_ref().map(|held| &held.session).filter(|s| s.is_valid(now)).cloned()
     }
 
@@ -105,7 +118,7 @@ impl Slot {
         match (&self.failure, &self.held) {
             (Some(failure), _) => failure.retry_at <= now || now + CLOCK_TOLERANCE < failure.at,
             (None, Some(held)) => {
-                held.schedule.refresh_at <= now || now + CLOCK_TOLERANCE < held.session.issued
+                held.schedule.refresh_at <= now || now + CLOCK_TOLERANCE < held.session.issued()
             }
             (None, None) => true,
         }
@@ -141,7 +154,7 @@ impl Slot {
     /// Notes how the flight ended.
     pub fn finish(
         &mut self,
-        outcome: Result<StsSession, SessionError>,
+        outcome: Result<V, SessionError>,
         min_ttl: Option<Duration>,
         now: SystemTime,
         jitter: Jitter,
@@ -150,7 +163,7 @@ impl Slot {
         match outcome {
             Ok(session) if session.is_valid(now) => self.accept(session, min_ttl, now, jitter),
             Ok(session) => {
-                let subject = session.access_key_id;
+                let subject = session.key_id();
                 let detail = "the session received is already expired";
                 self.fail(SessionError::new(subject, Cause::BadAnswer, detail), now, jitter);
             }
@@ -168,7 +181,7 @@ impl Slot {
     }
 
     /// For `status`.
-    pub fn status(&self) -> SlotStatus {
+    pub fn status(&self) -> SlotStatus<V> {
         SlotStatus {
             session: self.held.as_ref().map(|held| held.session.clone()),
             next_attempt: self.due_at(),
@@ -178,25 +191,16 @@ impl Slot {
         }
     }
 
-    fn accept(
-        &mut self,
-        session: StsSession,
-        min_ttl: Option<Duration>,
-        now: SystemTime,
-        jitter: Jitter,
-    ) {
+    fn accept(&mut self, session: V, min_ttl: Option<Duration>, now: SystemTime, jitter: Jitter) {
         self.renewals += 1;
         self.failure = None;
         let mut schedule = schedule(&session, self.renewal, min_ttl, jitter);
-        let unchanged = self.held.as_ref().is_some_and(|held| {
-            held.session.access_key_id == session.access_key_id
-                && held.session.expiration == session.expiration
-        });
+        let unchanged = self.held.as_ref().is_some_and(|held| held.session.is_same(&session));
         if unchanged {
             // A source that caches its keys (credential_process, SSO) has no newer ones yet:
             // nobody should wait for what cannot come, and asking again has to slow down no
             // further than the lifetime demands.
-            schedule.floor_at = session.expiration;
+            schedule.floor_at = session.expiration();
             let pause = (session.remaining(now) / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             schedule.refresh_at = now + pause;
         }

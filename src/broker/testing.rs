@@ -1,13 +1,16 @@
 //! What the tests of several modules share: a clock that tokio's paused time drives, and sessions
 //! made by hand.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::schedule::Jitter;
+use super::{Broker, NoTokens};
 use crate::clock::Clock;
-use crate::model::{Secret, StsSession};
+use crate::model::{Secret, StsSession, TokenGrant};
 
 /// A session with the given key id, received at `issued`.
 pub(crate) fn session_of(key: &str, issued: SystemTime, lifetime: Duration) -> StsSession {
@@ -48,4 +51,9 @@ impl Clock for TestClock {
         let (ahead, behind) = *self.skew.lock();
         SystemTime::UNIX_EPOCH + Duration::from_hours(24) + self.start.elapsed() + ahead - behind
     }
+}
+
+/// A broker of tokens where there are none.
+pub(crate) fn no_tokens(clock: Arc<dyn Clock>) -> Arc<Broker<TokenGrant>> {
+    Broker::<TokenGrant>::asking(Arc::new(NoTokens), clock, None, || Jitter::NONE)
 }

@@ -30,6 +30,8 @@ impl Cause {
             Self::TokenSourceFailed => "the source of the web identity token failed",
             Self::Misconfigured => "the AWS configuration of this machine cannot be used",
             Self::WrongRegion => "the region is disabled or in another partition",
+            Self::TokenDenied => "the issuer does not give this token",
+            Self::IssuerUnavailable => "the issuer of the token cannot be reached or fails",
             Self::Rejected => "AWS refused a parameter of AssumeRole",
             Self::Throttled => "AWS throttles AssumeRole calls",
             Self::ServiceUnavailable => "AWS STS is unavailable",
@@ -167,6 +169,16 @@ impl Cause {
                 "Use a region that is enabled for the account of the base credentials and belongs \
                  to the partition of the role (region, or --region); aws account list-regions \
                  shows which are enabled."
+            }
+            Self::TokenDenied => {
+                "Compare owner and repositories with what the issuer may give: the GitHub App must be \
+                 installed for the owner, with these repositories, and the issuer must let who is \
+                 logged in use it. What it answered says more."
+            }
+            Self::IssuerUnavailable => {
+                "Ask the issuer of the identity, or token_url, with curl: it says there what is wrong. \
+                 Check name resolution, firewall and proxy (HTTPS_PROXY, NO_PROXY). credmount tries \
+                 again by itself; a token that is still valid is served."
             }
             Self::Rejected => {
                 "Compare what AWS says with the settings of this role: role_arn, session_name, \

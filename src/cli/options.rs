@@ -173,6 +173,10 @@ pub struct ReaderArgs {
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
+    /// A token of another service to show too, as in github/OWNER; repeats
+    #[arg(long = "token", value_name = "TOKEN", help_heading = MOUNT)]
+    pub tokens: Vec<String>,
+
     /// Hand out keys over HTTP too, for images without a shell, as at 127.0.0.1:9911
     #[arg(long, value_name = "ADDRESS", help_heading = MOUNT)]
     pub endpoint: Option<String>,
@@ -196,6 +200,7 @@ impl ReaderArgs {
             reader_path: self.reader_path.clone(),
             live_only: self.live_only,
             writable_caches: self.writable_caches.clone(),
+            tokens: self.tokens.clone(),
             endpoint: self.endpoint.clone(),
             config_include: self.config_include.clone(),
             allow_other: self.allow_other,

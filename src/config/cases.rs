@@ -95,12 +95,16 @@ fn described(settings: &Settings) -> String {
         for role in &mount.roles {
             line(&described_role(role));
         }
+        for token in &mount.tokens {
+            line(&format!("{}: {token:?}", token.name()));
+        }
         let default = mount.default.as_ref().map_or("none", |name| name.as_str());
         line(&format!("default: {default}"));
         let others = MountSettings {
             name: None,
             path: None,
             roles: Vec::new(),
+            tokens: Vec::new(),
             default: None,
             allow: Vec::new(),
             ..mount.clone()

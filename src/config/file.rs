@@ -13,6 +13,7 @@ use super::mounts::{MOUNT_KEYS, RawMount};
 use super::options::{OptionKey, RawOptions};
 use super::raw::Raw;
 use super::spec::{ROLE_KEYS, RawRole, unknown_key};
+use super::tokens::{GITHUB_KEYS, RawGithub};
 use super::value::shown;
 
 /// What stands in the file.
@@ -21,6 +22,7 @@ pub(super) struct Content {
     pub(super) options: RawOptions,
     pub(super) roles: Vec<RawRole>,
     pub(super) identities: Vec<RawIdentity>,
+    pub(super) github: Vec<RawGithub>,
     /// The tables below `[mounts]`; `None` when there is no such table.
     pub(super) mounts: Option<Vec<RawMount>>,
 }
@@ -51,6 +53,13 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
                     .map(|(name, origin, keys)| identity(name, origin, keys, report))
                     .collect();
             }
+            "github" => {
+                let tables = tables("github", "owner", &value, report);
+                content.github = tables
+                    .into_iter()
+                    .map(|(owner, origin, keys)| github(owner, origin, keys, report))
+                    .collect();
+            }
             "mounts" => {
                 let tables = tables("mounts", "mount", &value, report);
                 let mounts = tables
@@ -61,7 +70,8 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
             _ => {
                 let Some(key) = OptionKey::parse(&name) else {
                     let known = OptionKey::ALL.map(OptionKey::name);
-                    let known = known.into_iter().chain(["roles", "identities", "mounts"]);
+                    let known =
+                        known.into_iter().chain(["roles", "identities", "github", "mounts"]);
                     report.error(&value.origin, unknown_key(&name, "at top level", known));
                     continue;
                 };
@@ -127,6 +137,19 @@ fn identity(name: String, origin: Origin, keys: Entries, report: &mut Report) ->
         }
     }
     RawIdentity { name, origin, values }
+}
+
+fn github(owner: String, origin: Origin, keys: Entries, report: &mut Report) -> RawGithub {
+    let mut values = Vec::new();
+    for (key, value) in keys {
+        if GITHUB_KEYS.contains(&key.as_str()) {
+            values.push((key, value));
+        } else {
+            let place = format!("in GitHub owner {}", shown(&owner));
+            report.error(&value.origin, unknown_key(&key, &place, GITHUB_KEYS));
+        }
+    }
+    RawGithub { owner, origin, values }
 }
 
 fn mount(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawMount {

@@ -27,6 +27,9 @@ const DEFAULT_SCOPE: &str = "openid";
 /// Where Vouch gives the token for AWS, below its issuer.
 const VOUCH_TOKEN_PATH: &str = "/v1/credentials/aws/token";
 
+/// Where Vouch gives tokens for GitHub, below its issuer.
+const VOUCH_GITHUB_PATH: &str = "/v1/credentials/github/token";
+
 /// The role that Vouch's users are told to set.
 const VOUCH_ROLE: &str = "AWS_ROLE_ARN";
 
@@ -91,12 +94,32 @@ impl<'a> IdentityCatalog<'a> {
                 Err("web_identity_process is empty: write a command that prints a token".to_owned())
             }
             "web_identity_process" => Ok(Some(TokenSource::Process(text.to_owned()))),
-            _ => match self.find(text) {
-                Some((identity, _)) => Ok(Some(TokenSource::Identity(identity.clone()))),
-                None if self.is_broken(text) => Ok(None),
-                None => Err(self.unknown(text)),
-            },
+            _ => Ok(self.named(text)?.map(|identity| TokenSource::Identity(identity.clone()))),
         }
+    }
+
+    /// The identity of this name; `None` if it is one of which the report has an error already.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn named(&self, name: &str) -> Result<Option<&Arc<OidcIdentity>>, String> {
+        match self.find(name) {
+            Some((identity, _)) => Ok(Some(identity)),
+            None if self.is_broken(name) => Ok(None),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    /// Where an identity is given tokens for GitHub when nothing says so.
+    pub(super) fn github_url(&self, identity: &OidcIdentity) -> Option<ServiceUrl> {
+        let (identity, kind) = self.find(&identity.name)?;
+        (*kind == Kind::Vouch).then(|| identity.issuer.join(VOUCH_GITHUB_PATH))
+    }
+
+    /// The first identity that the variables of Vouch are about.
+    pub(super) fn of_vouch(&self) -> Option<&Arc<OidcIdentity>> {
+        let found = self.identities.iter().find(|(_, kind)| *kind == Kind::Vouch);
+        found.map(|(identity, _)| identity)
     }
 
     /// The role that one assumes with an identity when nothing names another.

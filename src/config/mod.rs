@@ -32,6 +32,7 @@ mod settings;
 #[cfg(test)]
 mod sharing;
 mod spec;
+mod tokens;
 mod value;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ use self::mounts::{Common, World};
 use self::options::Options;
 use self::profiles::{Profile, Profiles};
 use self::spec::Catalog;
+use self::tokens::TokenCatalog;
 use crate::model::RegionName;
 
 pub use self::error::{ConfigError, ConfigErrors, Origin};
@@ -144,6 +146,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let identities = IdentityCatalog::check(&content.identities, environment, home, &mut report);
     let world = World {
         catalog: &Catalog::check(&raw_roles, &identities, &mut report),
+        tokens: &TokenCatalog::check(&content.github, &identities, environment, &mut report),
         profiles: &profiles,
         ambient: ambient_regions(environment, profiles.find(ambient_profile)),
         ambient_profile,

@@ -14,6 +14,7 @@ use super::regions::Regions;
 use super::roles;
 use super::settings::MountSettings;
 use super::spec::Catalog;
+use super::tokens::TokenCatalog;
 use super::value::{listed, meant, shown};
 use super::{endpoint, environment, include, paths};
 use crate::model::{MountName, ProfileName, RegionName, Role};
@@ -33,8 +34,9 @@ pub enum Selection<'a> {
 }
 
 /// The keys of `[mounts.NAME]` beside `path`, in the order in which messages list them.
-pub(super) const MOUNT_KEYS: [(&str, OptionKey); 16] = [
+pub(super) const MOUNT_KEYS: [(&str, OptionKey); 17] = [
     ("roles", OptionKey::Role),
+    ("tokens", OptionKey::Token),
     ("default", OptionKey::Default),
     ("region", OptionKey::Region),
     ("reader_path", OptionKey::ReaderPath),
@@ -65,6 +67,7 @@ pub(super) struct RawMount {
 /// What all mounts have in common.
 pub(super) struct World<'a> {
     pub(super) catalog: &'a Catalog,
+    pub(super) tokens: &'a TokenCatalog<'a>,
     pub(super) profiles: &'a Profiles,
     /// Regions that the surroundings name.
     pub(super) ambient: Vec<Sourced<RegionName>>,
@@ -246,6 +249,7 @@ impl World<'_> {
             name: named.map(|named| named.name.to_owned()),
             path: named.and_then(|named| Some(named.path.as_ref()?.value.clone())),
             roles,
+            tokens: self.tokens.served(options, report),
             default,
             reader_path: options.reader_path.value(),
             live_only: options.live_only.value().unwrap_or_default(),

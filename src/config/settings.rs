@@ -3,13 +3,14 @@
 use core::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Report;
 use super::mfa;
 use super::options::Options;
 use super::value;
-use crate::model::{ProfileName, Role};
+use crate::model::{ProfileName, Role, TokenGrant};
 use crate::policy::AllowRule;
 
 /// The session duration when nothing names one; also the most a chained role can have.
@@ -104,6 +105,8 @@ pub struct MountSettings {
     pub path: Option<PathBuf>,
     /// The roles to serve, in order; at least one, each with its own profile name.
     pub roles: Vec<Role>,
+    /// The tokens of services other than AWS, in order.
+    pub tokens: Vec<Arc<TokenGrant>>,
     /// The profile that is also rendered as `[default]`; one of `roles`, or none. When a role's
     /// profile is itself called `default`, it is this one, and its section stands once.
     pub default: Option<ProfileName>,

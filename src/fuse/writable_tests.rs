@@ -23,6 +23,7 @@ use super::make::{Connections, Shape};
 use super::mount::{self, MountError};
 use super::writable::WritableFs;
 use crate::broker::schedule::Jitter;
+use crate::broker::testing::no_tokens;
 use crate::broker::{BoxFuture, Broker, SessionError, SessionSource};
 use crate::clock::{Clock, SystemClock};
 use crate::model::{BaseCredentials, Caller, RoleHop, StsSession};
@@ -76,8 +77,14 @@ fn service(mountpoint: &Path, clock: Arc<dyn Clock>) -> Arc<CurrentService> {
     tree.publish(FileId::Credentials, View::ALL, keys, until, clock.now());
     let broker = Broker::new(Arc::new(NoSource), clock.clone(), None, || Jitter::NONE);
     let served = Served::default();
-    let publisher =
-        Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), Arc::default());
+    let publisher = Publisher::new(
+        served,
+        broker.clone(),
+        no_tokens(clock.clone()),
+        clock.clone(),
+        tree.clone(),
+        Arc::default(),
+    );
     let options = Opening {
         name: None,
         mountpoint: mountpoint.display().to_string(),

@@ -125,33 +125,64 @@ impl Logins {
     /// # Errors
     /// See [`TokenError`].
     pub async fn token_for_aws(&self, identity: &Arc<OidcIdentity>) -> Result<Secret, TokenError> {
-        let entry = self.entry(identity);
-        let mut held = self.fresh(&entry, None).await?;
+        self.id_token_for_aws(identity).await.map(|it| it.token)
+    }
+
+    /// The same with its end.
+    pub(super) async fn id_token_for_aws(
+        &self,
+        identity: &Arc<OidcIdentity>,
+    ) -> Result<IdToken, TokenError> {
         let Some(url) = &identity.token_url else {
+            let entry = self.entry(identity);
+            let held = self.fresh(&entry, None).await?;
             return self.id_token(&entry, held).await;
         };
-        for is_last in [false, true] {
-            match self.issuer.token_for_aws(url, &held.access).await {
-                Ok(token) => return Ok(token),
-                Err(IssuerError::TokenRefused(_)) if !is_last => {
-                    held = self.fresh(&entry, Some(&held.access)).await?;
-                }
-                Err(IssuerError::TokenRefused(why)) => return Err(entry.forget(&held, &why)),
-                Err(error) => return Err(failed(identity, &error.to_string())),
-            }
+        let call = |access| async move { self.issuer.token_for_aws(url, &access).await };
+        let token = self.with_access(identity, call).await?;
+        token.map_err(|error| failed(identity, &error.to_string()))
+    }
+
+    /// Makes `call` with an access token; once more, with a renewed one, if the first is refused.
+    /// What else the issuer says to it is returned.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub(super) async fn with_access<T, F>(
+        &self,
+        identity: &Arc<OidcIdentity>,
+        call: impl Fn(Secret) -> F,
+    ) -> Result<Result<T, IssuerError>, TokenError>
+    where
+        F: Future<Output = Result<T, IssuerError>>,
+    {
+        let entry = self.entry(identity);
+        let mut held = self.fresh(&entry, None).await?;
+        let mut answer = call(held.access.clone()).await;
+        if let Err(IssuerError::TokenRefused(_)) = answer {
+            held = self.fresh(&entry, Some(&held.access)).await?;
+            answer = call(held.access.clone()).await;
         }
-        Err(failed(identity, "the issuer gave no token"))
+        match answer {
+            Err(IssuerError::TokenRefused(why)) => Err(entry.forget(&held, &why)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Who gives tokens, and what the time is.
+    pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock) {
+        (&*self.issuer, &*self.clock)
     }
 
     /// The ID token of the login, renewed if it is about to end.
-    async fn id_token(&self, entry: &Entry, mut held: Held) -> Result<Secret, TokenError> {
+    async fn id_token(&self, entry: &Entry, mut held: Held) -> Result<IdToken, TokenError> {
         for is_last in [false, true] {
             let Some(id_token) = &held.id_token else {
                 let why = "the issuer gave no ID token; scope needs openid";
                 return Err(failed(&entry.identity, why));
             };
             if !self.is_over(id_token.expiration) {
-                return Ok(id_token.token.clone());
+                return Ok(id_token.clone());
             }
             if !is_last {
                 held = self.fresh(entry, Some(&held.access)).await?;

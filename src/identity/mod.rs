@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod giver;
 mod grant;
 mod logins;
 mod port;
@@ -20,4 +21,6 @@ mod tests;
 
 pub use grant::{LoginEnd, Next, Polling};
 pub use logins::{Login, Logins, TokenError};
-pub use port::{DeviceGrant, IdToken, Issuer, IssuerError, LoginPrompt, PollAnswer, Tokens};
+pub use port::{
+    DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, LoginPrompt, PollAnswer, Tokens,
+};

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
 use crate::broker::BoxFuture;
-use crate::model::{OidcIdentity, Secret, ServiceUrl};
+use crate::model::{GithubGrant, OidcIdentity, Secret, ServiceUrl};
 
 /// What a person needs to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,17 @@ pub struct Tokens {
     pub refresh: Option<Secret>,
     /// If one was asked for (`scope` has `openid`).
     pub id_token: Option<IdToken>,
+}
+
+/// A token of another service, as its issuer gave it.
+#[derive(Debug, Clone)]
+pub struct GivenToken {
+    /// The token.
+    pub token: Secret,
+    /// When it ends, by the clock of the issuer, if it says so.
+    pub ends: Option<SystemTime>,
+    /// How long it is good from now on, if it says so. One of both is there.
+    pub lifetime: Option<Duration>,
 }
 
 /// The answer to one poll (RFC 8628, section 3.5).
@@ -111,5 +122,15 @@ pub trait Issuer: Debug + Send + Sync + 'static {
         &'a self,
         url: &'a ServiceUrl,
         access: &'a Secret,
-    ) -> BoxFuture<'a, Result<Secret, IssuerError>>;
+    ) -> BoxFuture<'a, Result<IdToken, IssuerError>>;
+
+    /// Asks for a GitHub token in the name of who holds the access token.
+    fn github_token<'a>(
+        &'a self,
+        grant: &'a GithubGrant,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<GivenToken, IssuerError>>;
+
+    /// The name by which records call a token: its SHA-256 in base64.
+    fn hash(&self, token: &Secret) -> String;
 }

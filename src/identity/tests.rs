@@ -8,10 +8,12 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::broker::BoxFuture;
 use crate::broker::testing::TestClock;
+use crate::broker::{BoxFuture, Cause, TokenGiver as _};
 use crate::clock::Clock as _;
-use crate::model::{OidcIdentity, Secret, ServiceUrl};
+use crate::model::{
+    GithubGrant, GithubOwner, HostName, OidcIdentity, Secret, ServiceUrl, TokenGrant,
+};
 
 /// Answers polls by a script, whose end is `authorization_pending`, and counts tokens.
 #[derive(Debug, Default)]
@@ -81,15 +83,40 @@ impl Issuer for Scripted {
         &'a self,
         _: &'a ServiceUrl,
         access: &'a Secret,
-    ) -> BoxFuture<'a, Result<Secret, IssuerError>> {
+    ) -> BoxFuture<'a, Result<IdToken, IssuerError>> {
         let access = access.expose().to_owned();
         let refused = self.refused.lock().contains(&access);
         Box::pin(async move {
             if refused {
                 return Err(IssuerError::TokenRefused("invalid_token".to_owned()));
             }
-            Ok(Secret::new(format!("aws-by-{access}")))
+            Ok(IdToken { token: Secret::new(format!("aws-by-{access}")), expiration: None })
         })
+    }
+
+    fn github_token<'a>(
+        &'a self,
+        grant: &'a GithubGrant,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<GivenToken, IssuerError>> {
+        let (access, owner) = (access.expose().to_owned(), &grant.owner);
+        let refused = self.refused.lock().contains(&access);
+        Box::pin(async move {
+            match (refused, owner.as_str()) {
+                (true, _) => Err(IssuerError::TokenRefused("invalid_token".to_owned())),
+                (_, "down") => Err(IssuerError::Unreachable("down".to_owned())),
+                (_, "denied") => Err(IssuerError::Unusable("denied".to_owned())),
+                _ => Ok(GivenToken {
+                    token: Secret::new(format!("ghs-by-{access}")),
+                    ends: None,
+                    lifetime: Some(Duration::from_hours(1)),
+                }),
+            }
+        })
+    }
+
+    fn hash(&self, token: &Secret) -> String {
+        format!("hash of {}", token.expose())
     }
 }
 
@@ -265,4 +292,51 @@ async fn what_is_configured_no_more_is_forgotten() {
     assert!(scene.token().await.is_ok());
     scene.logins.retain(|_| false);
     assert_eq!(needed(scene.token().await), "run credmount login work");
+}
+
+fn github(scene: &Scene, owner: &str) -> TokenGrant {
+    TokenGrant::Github(GithubGrant {
+        identity: scene.identity.clone(),
+        owner: GithubOwner::parse(owner).unwrap(),
+        repositories: Vec::new(),
+        token_url: url("https://a.example/github"),
+        host: HostName::parse("github.com").unwrap(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_for_github_is_asked_again_with_a_renewed_access_token() {
+    let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
+    let grant = github(&scene, "acme");
+    let token = scene.logins.token(&grant).await.unwrap();
+    assert_eq!((token.text.expose(), &*token.hash), ("ghs-by-a1", "hash of ghs-by-a1"));
+    assert_eq!(token.issued, scene.clock.now());
+    assert_eq!(token.expiration, token.issued + Duration::from_hours(1));
+    scene.issuer.refused.lock().push("a1".to_owned());
+    scene.issuer.refreshes.lock().push_back(Ok(tokens("a2", 60, None)));
+    assert_eq!(scene.logins.token(&grant).await.unwrap().text.expose(), "ghs-by-a2");
+    scene.issuer.refused.lock().push("a2".to_owned());
+    let error = scene.logins.token(&grant).await.unwrap_err();
+    assert_eq!((&*error.subject, error.cause), ("github/acme", Cause::LoginNeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_issuer_says_of_a_token_decides_who_has_to_do_something() {
+    let scene = Scene::new(None);
+    let cause = async |scene: &Scene, owner| {
+        scene.logins.token(&github(scene, owner)).await.unwrap_err().cause
+    };
+    assert_eq!(cause(&scene, "acme").await, Cause::LoginNeeded);
+    let scene = Scene::logged_in(tokens("a1", 60, None)).await;
+    assert_eq!(cause(&scene, "down").await, Cause::IssuerUnavailable);
+    assert_eq!(cause(&scene, "denied").await, Cause::TokenDenied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_an_identity_without_an_end_is_asked_for_again_soon() {
+    let scene = Scene::logged_in(tokens("a1", 60, None)).await;
+    let grant = TokenGrant::WebIdentity(scene.identity.clone());
+    let token = scene.logins.token(&grant).await.unwrap();
+    assert_eq!(token.text.expose(), "aws-by-a1");
+    assert_eq!(token.expiration, token.issued + Duration::from_mins(5));
 }

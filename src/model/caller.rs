@@ -2,8 +2,6 @@
 
 use std::time::SystemTime;
 
-use super::ProfileName;
-
 /// The process that opens a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -61,10 +59,10 @@ pub struct Container {
 /// A key that an open handed out, by names that are not secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedKey {
-    /// The profile name that readers see.
-    pub profile: ProfileName,
-    /// As in `CloudTrail`.
+    /// The profile name that readers see, or the name of a token.
+    pub name: String,
+    /// As in `CloudTrail`; of a token its SHA-256.
     pub access_key_id: String,
-    /// When AWS stops accepting it.
+    /// When it is accepted no more.
     pub expiration: SystemTime,
 }

@@ -1,5 +1,6 @@
 //! What STS (or another credential source) returned.
 
+use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
 use super::{AccountId, Secret};
@@ -37,5 +38,51 @@ impl StsSession {
     /// Whether AWS would still accept it at `now`.
     pub fn is_valid(&self, now: SystemTime) -> bool {
         now < self.expiration
+    }
+}
+
+/// Something that was given for a time: a session, or a token.
+pub trait Perishable: Debug + Clone + Send + Sync + 'static {
+    /// A name that is no secret, by which logs and records call it.
+    fn key_id(&self) -> &str;
+
+    /// When we received it, by our wall clock.
+    fn issued(&self) -> SystemTime;
+
+    /// When it is accepted no more.
+    fn expiration(&self) -> SystemTime;
+
+    /// The lifetime as received: zero if it arrived expired.
+    fn lifetime(&self) -> Duration {
+        self.expiration().duration_since(self.issued()).unwrap_or_default()
+    }
+
+    /// The TTL at `now`; zero once expired.
+    fn remaining(&self, now: SystemTime) -> Duration {
+        self.expiration().duration_since(now).unwrap_or_default()
+    }
+
+    /// Whether it would still be accepted at `now`.
+    fn is_valid(&self, now: SystemTime) -> bool {
+        now < self.expiration()
+    }
+
+    /// Whether a source that was asked again gave what it had given before.
+    fn is_same(&self, other: &Self) -> bool {
+        self.key_id() == other.key_id() && self.expiration() == other.expiration()
+    }
+}
+
+impl Perishable for StsSession {
+    fn key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    fn issued(&self) -> SystemTime {
+        self.issued
+    }
+
+    fn expiration(&self) -> SystemTime {
+        self.expiration
     }
 }

@@ -37,7 +37,7 @@ impl OpenService {
                 }
                 FileId::EndpointToken => self.endpoint_token(),
                 FileId::Status | FileId::Metrics => return None,
-                FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
+                FileId::Credentials | FileId::Process(_) | FileId::Error(_) | FileId::Token(..) => {
                     let view = Publisher::content_of(file, view);
                     self.publisher.hurried(file, view, Cause::TimedOut).await
                 }
@@ -64,7 +64,7 @@ impl OpenService {
                 self.publisher.momentary(file, text, Padding::Newlines).await
             }
             FileId::EndpointToken => self.endpoint_token(),
-            FileId::Credentials | FileId::Process(_) | FileId::Error(_) => {
+            FileId::Credentials | FileId::Process(_) | FileId::Error(_) | FileId::Token(..) => {
                 return self.pin_keys(file, view).await;
             }
         };
@@ -81,20 +81,25 @@ impl OpenService {
             let snapshot = self.publisher.hurried(file, content, Cause::Busy).await;
             return (self.tree.pin(snapshot), OpenOutcome::Busy);
         };
-        let mut decided = Vec::new();
+        let mut decided = false;
         self.together.wait(file, content, || self.clone().settle_and_publish(file, view)).await;
         loop {
             if let Open::Ready(fh) = self.tree.open(file, content, self.clock.now()) {
                 return (fh, OpenOutcome::Waited);
             }
-            self.publisher.publish(&decided).await;
-            // Sessions so short that they fall due meanwhile are served as they are.
-            decided = self.publisher.chains(file, view);
+            if decided {
+                // Sessions so short that they fall due meanwhile are served as they are.
+                self.publisher.publish_decided(file, view).await;
+            } else {
+                self.publisher.publish(&[]).await;
+            }
+            decided = true;
         }
     }
 
-    /// Waits for all roles of a file at once, and publishes.
+    /// Waits for all roles of a file at once, or for its token, and publishes.
     async fn settle_and_publish(self: Arc<Self>, file: FileId, view: View) {
+        self.publisher.settle_token(file, self.options.deadline).await;
         let mut waits = JoinSet::new();
         for chain in self.publisher.chains(file, view) {
             let (broker, deadline) = (self.broker.clone(), self.options.deadline);

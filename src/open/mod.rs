@@ -23,7 +23,7 @@ use crate::audit::{RECORD_DEADLINE, RoleRead};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{MountMetrics, OpenOutcome};
-use crate::model::{ProfileName, Secret};
+use crate::model::Secret;
 use crate::publish::{Closed, Publisher};
 use crate::render::ReaderPath;
 use crate::tree::{Fh, FileId, FsError, Ino, Open, Snapshot, Tree};
@@ -297,12 +297,12 @@ impl OpenService {
         let handle = opened.map(|(fh, _)| fh);
         if self.gate.records(file, verdict) {
             let keys = handle.map(|fh| self.tree.keys(fh)).unwrap_or_default();
-            let profiles = self.publisher.profiles(file, verdict.view);
-            let read = |name: &ProfileName| {
-                let key = keys.iter().find(|key| key.profile == *name);
+            let read = |name: &String| {
+                let key = keys.iter().find(|key| key.name == *name);
                 key.map_or_else(|| RoleRead::without_key(name), RoleRead::from)
             };
-            let roles = profiles.into_iter().map(read).collect();
+            let names = self.publisher.names(file, verdict.view);
+            let roles = names.iter().map(read).collect();
             let path = self.publisher.path(file);
             let now = self.clock.now();
             if !self.gate.record(&path, &caller, verdict, roles, requester.at, now).await {

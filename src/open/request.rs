@@ -69,7 +69,8 @@ impl OpenService {
         let keys = container_json(&state, chain.role_arn());
         let reason = keys.as_ref().err().map(|error| error.cause.name());
         let key = key_of(name, &state).filter(|_| keys.is_ok());
-        let role = key.as_ref().map_or_else(|| RoleRead::without_key(name), RoleRead::from);
+        let role =
+            key.as_ref().map_or_else(|| RoleRead::without_key(name.as_str()), RoleRead::from);
         if !self.record_request(Decision::Allowed, reason, vec![role], peer).await {
             self.gate.metrics.requested(RequestOutcome::Refused);
             return Requested::Unrecorded;

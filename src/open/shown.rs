@@ -8,8 +8,8 @@ use super::OpenService;
 use crate::clock::CorrectedClock;
 use crate::metrics::{MountView, RoleGauge, mount_text};
 use crate::model::ClockSkew;
-use crate::render::{MountStatus, RoleStatus, instant};
-use crate::status::role_statuses;
+use crate::render::{MountStatus, instant};
+use crate::status::{role_statuses, token_statuses};
 use crate::tree::View;
 
 impl OpenService {
@@ -35,18 +35,27 @@ impl OpenService {
             log_file: self.options.log_file.clone(),
             broken: None,
             roles,
+            tokens: token_statuses(&self.publisher, view, self.clock.now()),
         }
     }
 
-    /// What the gauges of metrics tell of each role that a view shows.
+    /// What the gauges of metrics tell of each role and each token that a view shows.
     pub fn gauges(&self, view: View) -> Vec<(String, Option<String>, Duration)> {
-        let roles = role_statuses(&self.publisher, view, &self.broker, self.clock.now());
-        let gauge = |role: RoleStatus| {
-            let served = role.state == "live";
-            let left = role.remaining_seconds.filter(|_| served).unwrap_or_default();
-            (role.profile, role.role_arn, Duration::from_secs(left))
+        let now = self.clock.now();
+        let left = |state: &str, seconds: Option<u64>| {
+            Duration::from_secs(seconds.filter(|_| state == "live").unwrap_or_default())
         };
-        roles.into_iter().map(gauge).collect()
+        let roles = role_statuses(&self.publisher, view, &self.broker, now).into_iter().map(|it| {
+            let left = left(&it.state, it.remaining_seconds);
+            (it.profile, it.role_arn, left)
+        });
+        let tokens = token_statuses(&self.publisher, view, now).into_iter();
+        roles
+            .chain(tokens.map(|it| {
+                let left = left(&it.state, it.remaining_seconds);
+                (it.name, None, left)
+            }))
+            .collect()
     }
 
     /// `credmount/metrics` for readers of all roles.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Publisher;
-use crate::model::{ProfileName, Role, RoleChain};
+use crate::model::{Role, RoleChain};
 use crate::tree::{FileId, View};
 
 impl Publisher {
@@ -13,7 +13,11 @@ impl Publisher {
         match file {
             _ if self.refusal().is_some() => Vec::new(),
             FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
-            FileId::Config | FileId::Status | FileId::Metrics | FileId::EndpointToken => Vec::new(),
+            FileId::Config
+            | FileId::Status
+            | FileId::Metrics
+            | FileId::EndpointToken
+            | FileId::Token(..) => Vec::new(),
             FileId::Process(index) | FileId::Error(index) => vec![chain(&index)],
         }
     }
@@ -29,6 +33,9 @@ impl Publisher {
             FileId::EndpointToken => "credmount/endpoint/token".to_owned(),
             FileId::Process(index) => format!("credmount/process/{}.json", name(index)),
             FileId::Error(index) => format!("credmount/errors/{}", name(index)),
+            FileId::Token(index, part) => {
+                format!("credmount/{}/{}", self.served.tokens[index].name(), part.name())
+            }
         }
     }
 
@@ -36,22 +43,25 @@ impl Publisher {
     pub fn shows(&self, file: FileId, view: View) -> bool {
         match file {
             FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
-            // It opens the way to every role.
-            FileId::EndpointToken => view == View::ALL,
+            // It opens the way to every role. A token of another service is of no role, so it is
+            // for those who may read all that the mount has.
+            FileId::EndpointToken | FileId::Token(..) => view == View::ALL,
             FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
         }
     }
 
-    /// The profiles whose keys or failures stand in a file, or to which it opens the way, for readers of `view`, whether or not
-    /// there are any at the moment. For a reader without a view, those that the file is named after.
-    pub fn profiles(&self, file: FileId, view: Option<View>) -> Vec<&ProfileName> {
+    /// The profiles whose keys or failures stand in a file, or to which it opens the way, for
+    /// readers of `view`, whether or not there are any at the moment; the token that it is about.
+    /// For a reader without a view, those that the file is named after.
+    pub fn names(&self, file: FileId, view: Option<View>) -> Vec<String> {
         let sections = match (file, view) {
+            (FileId::Token(index, _), _) => return vec![self.served.tokens[index].name()],
             (FileId::Process(index) | FileId::Error(index), _) => vec![index],
             (FileId::Credentials | FileId::EndpointToken, Some(view)) => self.views[view.0].clone(),
             (FileId::Credentials | FileId::EndpointToken, None)
             | (FileId::Config | FileId::Status | FileId::Metrics, _) => Vec::new(),
         };
-        sections.into_iter().map(|index| &self.sections[index].name).collect()
+        sections.into_iter().map(|index| self.sections[index].name.to_string()).collect()
     }
 
     /// The view of a file that readers of `view` get: only `credentials` differs.

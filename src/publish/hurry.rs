@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::Publisher;
-use super::fit::padded;
-use crate::broker::Cause;
+use super::fit::{Content, padded};
+use crate::broker::{Cause, SessionError};
 use crate::render::ProfileState;
 use crate::tree::{FileId, Snapshot, View};
 
@@ -49,18 +49,8 @@ impl Publisher {
         if let Some(kept) = kept.filter(|it| it.made.elapsed() < SHOWN && now < it.until) {
             return Ok(kept.snapshot.clone());
         }
-        let sections = match file {
-            FileId::Process(index) | FileId::Error(index) => vec![index],
-            _ => self.views[view.0].clone(),
-        };
-        let state = |section: &usize| {
-            let chain = &self.served.roles[self.sections[*section].role].chain;
-            self.state(chain, Some(cause), now)
-        };
-        let states: Vec<_> = sections.iter().filter_map(state).collect();
-        let until = states.iter().map(|(_, until)| *until).min().unwrap_or(now + SHOWN);
-        let states: Vec<ProfileState> = states.into_iter().map(|(state, _)| state).collect();
-        let (text, keys, padding) = self.content(file, view, &states);
+        let (content, until) = self.hurried_content(file, view, cause, now);
+        let (text, keys, padding) = content;
         let text = padded(text, self.tree.room(file), padding).map_err(|text| text.len())?;
         let snapshot = Arc::new(Snapshot::new(text, keys));
         if hurried.len() >= MOST {
@@ -69,6 +59,34 @@ impl Publisher {
         let kept = Kept { snapshot: snapshot.clone(), made: Instant::now(), until };
         hurried.insert(key, kept);
         Ok(snapshot)
+    }
+
+    /// What can be said of a file, and how long.
+    fn hurried_content(
+        &self,
+        file: FileId,
+        view: View,
+        cause: Cause,
+        now: SystemTime,
+    ) -> (Content, SystemTime) {
+        let sections = match file {
+            FileId::Token(index, _) => {
+                let state = self.token_state(index, Some(cause), now);
+                let failing = || ProfileState::Failing(SessionError::new("", cause, ""));
+                let (state, until) = state.unwrap_or_else(|| (failing(), now + SHOWN));
+                return (self.token_content(file, &state), until);
+            }
+            FileId::Process(index) | FileId::Error(index) => vec![index],
+            _ => self.views[view.0].clone(),
+        };
+        let state = |section: &usize| {
+            let chain = &self.served.roles[self.sections[*section].role].chain;
+            self.state(&self.broker, chain, Some(cause), now)
+        };
+        let states: Vec<_> = sections.iter().filter_map(state).collect();
+        let until = states.iter().map(|(_, until)| *until).min().unwrap_or(now + SHOWN);
+        let states: Vec<ProfileState> = states.into_iter().map(|(state, _)| state).collect();
+        (self.content(file, view, &states), until)
     }
 }
 

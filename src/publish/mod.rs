@@ -11,6 +11,7 @@ mod served;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,9 +20,9 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
-use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError};
+use crate::broker::{Broker, CLOCK_CHECK, Cause, Serving, SessionError, Sought};
 use crate::clock::Clock;
-use crate::model::RoleChain;
+use crate::model::{Perishable as _, RoleChain, TokenGrant};
 use crate::render::{self, Padding, Profile, ProfileState, ReaderPath, Text};
 use crate::tree::{FileId, Ino, Snapshot, Tree, View};
 
@@ -32,6 +33,7 @@ pub use listeners::{Invalidate, Remember};
 pub use requests::key_of;
 use served::Section;
 pub use served::Served;
+use tokens::Tokens;
 
 /// Why a mount serves no role, whatever the broker holds; `None` while it serves. All publishers that
 /// a mount has had share one, so that an open which still waits in an earlier one is told too.
@@ -55,6 +57,7 @@ pub struct Publisher {
     /// By view: which sections it has.
     views: Vec<Vec<usize>>,
     broker: Arc<Broker>,
+    tokens: Tokens,
     clock: Arc<dyn Clock>,
     tree: Arc<Tree>,
     listeners: Arc<Listeners>,
@@ -72,6 +75,7 @@ impl Publisher {
     pub fn new(
         served: Served,
         broker: Arc<Broker>,
+        tokens: Arc<Broker<TokenGrant>>,
         clock: Arc<dyn Clock>,
         tree: Arc<Tree>,
         closed: Arc<Closed>,
@@ -81,11 +85,13 @@ impl Publisher {
         let roles = vec![None; served.roles.len()];
         let credentials = vec![Vec::new(); views.len()];
         let last = tokio::sync::Mutex::new(Rendered { roles, credentials });
+        let tokens = Tokens::new(tokens, served.tokens.len());
         Arc::new(Self {
             served,
             sections,
             views,
             broker,
+            tokens,
             clock,
             listeners: Listeners::new(tree.clone()),
             tree,
@@ -128,12 +134,15 @@ impl Publisher {
     /// Publishes each change until cancelled, also when nobody opens a file.
     pub async fn run(self: Arc<Self>) {
         let mut changes = self.broker.changes();
+        let mut token_changes = self.tokens.broker.changes();
         loop {
             changes.borrow_and_update();
+            token_changes.borrow_and_update();
             let fresh_until = self.publish(&[]).await;
             let pause = fresh_until.duration_since(self.clock.now()).unwrap_or(CLOCK_CHECK);
             tokio::select! {
                 ended = changes.changed() => if ended.is_err() { return },
+                ended = token_changes.changed() => if ended.is_err() { return },
                 () = sleep(pause.clamp(SHORTEST_PAUSE, CLOCK_CHECK)) => {}
             }
         }
@@ -151,7 +160,7 @@ impl Publisher {
             .iter()
             .map(|role| {
                 let decided = decided.contains(&role.chain);
-                self.state(&role.chain, decided.then_some(Cause::TimedOut), now)
+                self.state(&self.broker, &role.chain, decided.then_some(Cause::TimedOut), now)
             })
             .collect();
         // Who waits for this may give up on the way. What is rendered only in part until then counts
@@ -181,7 +190,16 @@ impl Publisher {
         }
         drop(last);
         self.moved(touched);
-        fresh_until
+        fresh_until.min(self.publish_tokens(None).await)
+    }
+
+    /// As [`Publisher::publish`], for an open of `file` that has waited long enough: whatever it is
+    /// about is served what it has, or as failing.
+    pub async fn publish_decided(&self, file: FileId, view: View) {
+        match file {
+            FileId::Token(index, _) => drop(self.publish_tokens(Some(index)).await),
+            _ => drop(self.publish(&self.chains(file, view)).await),
+        }
     }
 
     /// The files of one profile each. `last` has the roles that are rendered as they are now.
@@ -298,26 +316,27 @@ impl Publisher {
 
     /// What is rendered of a role, and until when. While nothing can be said yet: `None`, or where
     /// it is `decided`, what is held, or a failure of this cause.
-    fn state(
+    fn state<K: Sought>(
         &self,
-        chain: &Arc<RoleChain>,
+        broker: &Broker<K>,
+        sought: &Arc<K>,
         decided: Option<Cause>,
         now: SystemTime,
-    ) -> Option<(ProfileState, SystemTime)> {
+    ) -> Option<(ProfileState<K::Grant>, SystemTime)> {
         if let Some(error) = self.refusal() {
             return Some((ProfileState::Failing(error), now + FAILURE_SHOWN));
         }
-        match self.broker.serving(chain, now) {
+        match broker.serving(sought, now) {
             Serving::Live(session, until) => Some((ProfileState::Live(session), until)),
             Serving::Failing(error) => Some((ProfileState::Failing(error), now + FAILURE_SHOWN)),
             Serving::Pending => {
                 let cause = decided?;
-                let held = self.broker.status(chain).session;
+                let held = broker.status(sought).session;
                 // Long enough for the opens that have waited, and no longer.
                 let until = now + DECISION_SHOWN;
                 Some(match held.filter(|session| session.is_valid(now)) {
                     Some(session) => {
-                        let until = until.min(session.expiration);
+                        let until = until.min(session.expiration());
                         (ProfileState::Live(session), until)
                     }
                     None => (ProfileState::Failing(SessionError::new("", cause, "")), until),

@@ -29,7 +29,7 @@ impl Publisher {
     /// what is held, or a failure of this cause.
     pub fn state_of(&self, section: usize, decided: Option<Cause>) -> Option<ProfileState> {
         let chain = &self.served.roles[self.sections[section].role].chain;
-        self.state(chain, decided, self.clock.now()).map(|(state, _)| state)
+        self.state(&self.broker, chain, decided, self.clock.now()).map(|(state, _)| state)
     }
 }
 
@@ -37,7 +37,7 @@ impl Publisher {
 pub fn key_of(profile: &ProfileName, state: &ProfileState) -> Option<ServedKey> {
     let ProfileState::Live(session) = state else { return None };
     Some(ServedKey {
-        profile: profile.clone(),
+        name: profile.to_string(),
         access_key_id: session.access_key_id.clone(),
         expiration: session.expiration,
     })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::broker::SessionError;
-use crate::model::{ProfileName, Role, RoleChain};
-use crate::tree::Contents;
+use crate::model::{OidcIdentity, ProfileName, Role, RoleChain, TokenGrant};
+use crate::tree::{Contents, TokenFile, TokenFiles};
 
 /// What one mount serves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +19,8 @@ pub struct Served {
     pub include: String,
     /// Whether keys are handed out over HTTP too, to those who have the token of the mount.
     pub endpoint: bool,
+    /// The tokens of services other than AWS, in the order of the configuration.
+    pub tokens: Vec<Arc<TokenGrant>>,
     /// The sets of profiles that readers may be limited to, by view; `None` for all. Without any
     /// there is one view of all.
     pub views: Vec<Option<Vec<ProfileName>>>,
@@ -40,13 +42,29 @@ impl Served {
     /// What the tree of the mount has: its profiles, `default` first.
     pub fn contents(&self) -> Contents {
         let names = self.sections().into_iter().map(|section| section.name.to_string());
-        Contents { profiles: names.collect(), endpoint: self.endpoint }
+        let tokens = self.tokens.iter().map(|grant| TokenFiles {
+            kind: grant.kind(),
+            name: grant.own_name().to_owned(),
+            files: token_files(grant),
+        });
+        Contents { profiles: names.collect(), endpoint: self.endpoint, tokens: tokens.collect() }
+    }
+
+    /// The token that is called so, as in `github/OWNER`.
+    pub fn token(&self, name: &str) -> Option<&Arc<TokenGrant>> {
+        self.tokens.iter().find(|grant| grant.name() == name)
     }
 
     /// The chains of all roles, as far as they are served.
     pub fn chains(&self) -> Vec<Arc<RoleChain>> {
         let served = if self.failing.is_some() { &[] } else { &self.roles[..] };
         served.iter().map(|role| role.chain.clone()).collect()
+    }
+
+    /// The identities that somebody has to be logged in with for roles and tokens.
+    pub fn identities(&self) -> Vec<Arc<OidcIdentity>> {
+        let roles = self.roles.iter().filter_map(|role| role.chain.identity());
+        roles.chain(self.tokens.iter().map(|grant| grant.identity())).cloned().collect()
     }
 
     /// The role that readers see under this name.
@@ -79,5 +97,13 @@ impl Served {
         let own = self.roles.iter().enumerate();
         let own = own.map(|(role, it)| Section { name: it.profile.clone(), role });
         alias.into_iter().chain(own).collect()
+    }
+}
+
+/// The files of a token.
+pub(super) fn token_files(grant: &TokenGrant) -> &'static [TokenFile] {
+    match grant {
+        TokenGrant::Github(_) => &[TokenFile::Error, TokenFile::GitCredentials, TokenFile::Token],
+        TokenGrant::WebIdentity(_) => &[TokenFile::Error, TokenFile::Token],
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{Publisher, Served};
 use crate::broker::schedule::Jitter;
-use crate::broker::testing::{TestClock, session_of};
+use crate::broker::testing::{TestClock, no_tokens, session_of};
 use crate::broker::{BoxFuture, Broker, Cause, SessionError, SessionSource};
 use crate::clock::Clock;
 use crate::model::{
@@ -117,8 +117,14 @@ impl Roles {
         let now = clock.now();
         let tree = Tree::new(&served.contents(), now, epoch).resuming(told);
         let tree = Arc::new(tree);
-        let publisher =
-            Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), Arc::default());
+        let publisher = Publisher::new(
+            served,
+            broker.clone(),
+            no_tokens(clock.clone()),
+            clock.clone(),
+            tree.clone(),
+            Arc::default(),
+        );
         Self { clock, answer, broker, tree, publisher, prod, dev }
     }
 

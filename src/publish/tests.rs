@@ -121,7 +121,8 @@ async fn roles_that_are_not_known_fail_and_nobody_is_asked_for_them() {
     let failing = SessionError::new("", Cause::Unconfigured, "");
     let served = Served { failing: Some(failing), ..roles.publisher.served().clone() };
     let (broker, clock, tree) = (roles.broker.clone(), roles.clock.clone(), roles.tree.clone());
-    let publisher = Publisher::new(served, broker, clock, tree, Arc::default());
+    let tokens = roles.publisher.token_broker().clone();
+    let publisher = Publisher::new(served, broker, tokens, clock, tree, Arc::default());
     assert!(publisher.chains(FileId::Credentials, View::ALL).is_empty());
     publisher.publish(std::slice::from_ref(&roles.prod)).await;
     let text = || roles.published(FileId::Credentials).unwrap();

@@ -13,6 +13,7 @@ mod pad;
 mod plain;
 mod process;
 mod status;
+mod token;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,8 +27,10 @@ pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, mfa_command, process_json};
 pub use status::{
-    EndpointStatus, MfaStatus, MountStatus, RoleStatus, UNCONFIGURED, status_json, status_text,
+    EndpointStatus, MfaStatus, MountStatus, RoleStatus, TokenStatus, UNCONFIGURED, status_json,
+    status_text,
 };
+pub use token::{git_credentials, token_failure, token_text};
 
 use crate::broker::SessionError;
 use crate::model::{ProfileName, ProfileSetting, RegionName, StsSession};
@@ -46,16 +49,16 @@ pub struct Profile<'a> {
     pub settings: &'a [ProfileSetting],
 }
 
-/// What a profile has to offer at the moment of rendering.
+/// What a profile, or a token, has to offer at the moment of rendering.
 #[derive(Debug, Clone)]
-pub enum ProfileState {
+pub enum ProfileState<V = StsSession> {
     /// Valid keys.
-    Live(Arc<StsSession>),
+    Live(Arc<V>),
     /// Why there are none.
     Failing(SessionError),
 }
 
-impl ProfileState {
+impl<V> ProfileState<V> {
     /// Whether rendering `other` instead would give the same bytes.
     pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {

@@ -11,6 +11,9 @@ pub enum Padding {
     Spaces,
     /// Newlines, so that a shell's `$(cat FILE)` is exactly the text.
     Newlines,
+    /// Not at all: whoever reads it takes every byte for a part of it. The file tells a size that
+    /// may be larger than its bytes.
+    Nothing,
 }
 
 /// Extends `text` to exactly `size` bytes. A text that does not fit is returned unchanged: nothing
@@ -22,13 +25,13 @@ pub fn pad(text: Text, size: usize, padding: Padding) -> Result<Text, Text> {
     let Some(rest) = size.checked_sub(text.len()) else {
         return Err(text);
     };
-    if rest == 0 {
+    if rest == 0 || padding == Padding::Nothing {
         return Ok(text);
     }
     let (first, fill) = match padding {
         Padding::IniComment if rest >= 2 => ("#", " "),
         Padding::IniComment | Padding::Spaces => ("", " "),
-        Padding::Newlines => ("", "\n"),
+        Padding::Newlines | Padding::Nothing => ("", "\n"),
     };
     // A new buffer, because a string that grows in place may leave its old copy in freed memory.
     let mut padded = Text::new(String::with_capacity(size));
@@ -76,6 +79,11 @@ mod tests {
         check("{}", 5, Padding::Spaces, "{}  \n");
         check("why", 6, Padding::Newlines, "why\n\n\n");
         check("", 2, Padding::Newlines, "\n\n");
+    }
+
+    #[test]
+    fn what_is_read_to_its_last_byte_is_not_padded() {
+        check("a.b.c", 9, Padding::Nothing, "a.b.c");
     }
 
     #[test]

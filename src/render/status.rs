@@ -46,6 +46,9 @@ pub struct MountStatus {
     pub broken: Option<String>,
     /// The roles, in the order of the command line.
     pub roles: Vec<RoleStatus>,
+    /// The tokens of services other than AWS; none for readers who may not read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenStatus>,
 }
 
 /// The endpoint of a mount.
@@ -100,6 +103,41 @@ pub struct RoleStatus {
     /// The session with MFA that the role is behind; absent for one that needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mfa: Option<MfaStatus>,
+}
+
+/// One token of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenStatus {
+    /// Its directory below `credmount/`: `github/OWNER`, `web-identity/NAME`.
+    pub name: String,
+    /// The identity that asks for it.
+    pub identity: String,
+    /// The repositories it is limited to; none if it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<String>,
+    /// As [`RoleStatus::state`].
+    pub state: String,
+    /// The SHA-256 of the token held, in base64. Not secret.
+    pub hash: Option<String>,
+    /// When the token was received, RFC 3339.
+    pub issued: Option<String>,
+    /// When it is accepted no more, RFC 3339.
+    pub expires: Option<String>,
+    /// Seconds until then; 0 once expired.
+    pub remaining_seconds: Option<u64>,
+    /// When the next renewal or retry is due, RFC 3339; absent while one is under way.
+    pub next_attempt: Option<String>,
+    /// The latest failure; absent when the latest attempt succeeded.
+    pub last_error: Option<String>,
+    /// When it happened, RFC 3339.
+    pub last_error_at: Option<String>,
+    /// Its kind, by the name of [`Cause`](crate::broker::Cause).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cause: Option<String>,
+    /// Tokens received so far.
+    pub renewals: u64,
+    /// Attempts that failed so far.
+    pub failures: u64,
 }
 
 /// A session with MFA, which all roles behind one device share.
@@ -175,36 +213,78 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
         }
         let served = role.role_arn.as_deref().unwrap_or("base credentials as they are");
         let _ = writeln!(text, "  {}{default}: {}  {served}", role.profile, role.state);
-        if let (Some(key), Some(issued), Some(expires)) =
-            (&role.access_key_id, &role.issued, &role.expires)
-        {
-            let remaining = match role.remaining_seconds {
+        let kept = Kept {
+            what: ("key", "session"),
+            held: (&role.access_key_id, &role.issued, &role.expires, role.remaining_seconds),
+            failure: (&role.last_error, &role.last_error_at),
+            next_attempt: &role.next_attempt,
+            mfa: role.mfa.as_ref(),
+            counts: (role.renewals, role.failures),
+        };
+        kept.write(&mut text, now);
+    }
+    for token in &status.tokens {
+        let limit = match token.repositories.join(", ") {
+            all if all.is_empty() => String::new(),
+            repositories => format!(", for {repositories} only"),
+        };
+        let (name, state) = (&token.name, &token.state);
+        let _ = writeln!(text, "  {name}: {state}  token of {}{limit}", token.identity);
+        let kept = Kept {
+            what: ("SHA-256", "token"),
+            held: (&token.hash, &token.issued, &token.expires, token.remaining_seconds),
+            failure: (&token.last_error, &token.last_error_at),
+            next_attempt: &token.next_attempt,
+            mfa: None,
+            counts: (token.renewals, token.failures),
+        };
+        kept.write(&mut text, now);
+    }
+    text
+}
+
+/// What roles and tokens have to tell alike.
+struct Kept<'a> {
+    /// What its name is called, and itself.
+    what: (&'static str, &'static str),
+    /// Its name, since when it is held, until when, and how many seconds that is from now.
+    held: (&'a Option<String>, &'a Option<String>, &'a Option<String>, Option<u64>),
+    failure: (&'a Option<String>, &'a Option<String>),
+    next_attempt: &'a Option<String>,
+    mfa: Option<&'a MfaStatus>,
+    /// Renewals and failures.
+    counts: (u64, u64),
+}
+
+impl Kept<'_> {
+    fn write(&self, text: &mut String, now: SystemTime) {
+        if let (Some(name), Some(issued), Some(expires), remaining) = self.held {
+            let remaining = match remaining {
                 Some(0) | None => "expired".to_owned(),
                 Some(seconds) => format!("{} left", span(Duration::from_secs(seconds))),
             };
-            let _ =
-                writeln!(text, "    key {key}, issued {issued}, expires {expires} ({remaining})");
+            let _ = writeln!(
+                text,
+                "    {} {name}, issued {issued}, expires {expires} ({remaining})",
+                self.what.0
+            );
         }
-        if let (Some(error), Some(at)) = (&role.last_error, &role.last_error_at) {
+        if let (Some(error), Some(at)) = self.failure {
             let _ = writeln!(text, "    last error at {at}: {error}");
         }
-        if let Some(mfa) = &role.mfa {
+        if let Some(mfa) = self.mfa {
             let _ = writeln!(text, "    {}", mfa_text(mfa, now));
         }
-        let next = match &role.next_attempt {
+        let next = match self.next_attempt {
             Some(at) => {
-                let what = if role.last_error.is_some() { "attempt" } else { "renewal" };
+                let what = if self.failure.0.is_some() { "attempt" } else { "renewal" };
                 format!("next {what} {at} ({})", span_until(at, now))
             }
-            None => "asking for a session now".to_owned(),
+            None => format!("asking for a {} now", self.what.1),
         };
-        let _ = writeln!(
-            text,
-            "    {next}; {} renewals, {} failures so far",
-            role.renewals, role.failures
-        );
+        let (renewals, failures) = self.counts;
+        let _ = writeln!(text, "    {next}; {renewals} renewals, {failures} failures so far");
     }
-    text
 }
 
 fn mfa_text(mfa: &MfaStatus, now: SystemTime) -> String {
@@ -289,6 +369,7 @@ mod tests {
             log_file: None,
             broken: None,
             roles: vec![role.clone()],
+            tokens: Vec::new(),
         };
         // For AWS it is two o'clock.
         let text_at = |skew: i64| {

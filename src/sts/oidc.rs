@@ -8,6 +8,7 @@
 //! 3. Errors repeat code and description of the issuer in one bounded line, without what was sent.
 
 mod answers;
+mod github;
 mod request;
 
 use std::fmt;
@@ -22,8 +23,8 @@ use self::answers::{Body, Discovery};
 use super::detail::{Signer, innermost, sanitised};
 use super::http::https_connector;
 use crate::broker::BoxFuture;
-use crate::identity::{DeviceGrant, Issuer, IssuerError, PollAnswer, Tokens};
-use crate::model::{OidcIdentity, Secret, ServiceUrl};
+use crate::identity::{DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, PollAnswer, Tokens};
+use crate::model::{GithubGrant, OidcIdentity, Secret, ServiceUrl};
 
 /// The longest time from a request to the end of its answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -127,11 +128,27 @@ impl Issuer for OidcClient {
         &'a self,
         url: &'a ServiceUrl,
         access: &'a Secret,
-    ) -> BoxFuture<'a, Result<Secret, IssuerError>> {
+    ) -> BoxFuture<'a, Result<IdToken, IssuerError>> {
         Box::pin(async move {
             let body = self.send(url, request::get(url, Some(access)), Some(access)).await?;
             body.token_for_aws()
         })
+    }
+
+    fn github_token<'a>(
+        &'a self,
+        grant: &'a GithubGrant,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<GivenToken, IssuerError>> {
+        Box::pin(async move {
+            let url = &grant.token_url;
+            let request = github::request(grant, access);
+            github::token(&self.send(url, request, Some(access)).await?)
+        })
+    }
+
+    fn hash(&self, token: &Secret) -> String {
+        github::hash(token)
     }
 }
 

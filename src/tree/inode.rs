@@ -1,6 +1,6 @@
 //! Inode numbers and the shape of the tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::fnv::fnv1a;
 
@@ -31,6 +31,41 @@ pub struct Contents {
     pub profiles: Vec<String>,
     /// Whether there is `credmount/endpoint/token`.
     pub endpoint: bool,
+    /// The tokens of services other than AWS, each with a directory of its own.
+    pub tokens: Vec<TokenFiles>,
+}
+
+/// The directory of one token: `credmount/KIND/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFiles {
+    /// The directory that all of this kind are in.
+    pub kind: &'static str,
+    /// Its own name there.
+    pub name: String,
+    /// The files in it.
+    pub files: &'static [TokenFile],
+}
+
+/// A file about one token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenFile {
+    /// `error`: why there is no token.
+    Error,
+    /// `git-credentials`
+    GitCredentials,
+    /// `token`
+    Token,
+}
+
+impl TokenFile {
+    /// Its name in the directory.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::GitCredentials => "git-credentials",
+            Self::Token => "token",
+        }
+    }
 }
 
 /// A file of the tree. Profiles are numbered in the order of the mount.
@@ -50,6 +85,8 @@ pub enum FileId {
     Process(usize),
     /// `credmount/errors/NAME`
     Error(usize),
+    /// `credmount/KIND/NAME/…`, by the place in [`Contents::tokens`].
+    Token(usize, TokenFile),
 }
 
 impl FileId {
@@ -57,6 +94,7 @@ impl FileId {
     pub fn holds_keys(self) -> bool {
         match self {
             Self::Credentials | Self::EndpointToken | Self::Process(_) => true,
+            Self::Token(_, file) => file != TokenFile::Error,
             Self::Config | Self::Status | Self::Metrics | Self::Error(_) => false,
         }
     }
@@ -96,6 +134,8 @@ pub(super) fn layout(contents: &Contents) -> HashMap<Ino, Node> {
         let directory = insert(&mut nodes, "credmount/endpoint", Node::Directory(vec![token]));
         own.insert(0, named("endpoint", directory));
     }
+    own.extend(tokens(&mut nodes, contents));
+    own.sort();
     let root = vec![
         named("config", insert(&mut nodes, "config", Node::File(FileId::Config))),
         named("credentials", insert(&mut nodes, "credentials", Node::File(FileId::Credentials))),
@@ -103,6 +143,25 @@ pub(super) fn layout(contents: &Contents) -> HashMap<Ino, Node> {
     ];
     nodes.insert(Ino::ROOT, Node::Directory(root));
     nodes
+}
+
+/// The directories of tokens, by their kinds.
+fn tokens(nodes: &mut HashMap<Ino, Node>, contents: &Contents) -> Vec<(String, Ino)> {
+    let mut kinds: BTreeMap<&str, Vec<(String, Ino)>> = BTreeMap::new();
+    for (index, TokenFiles { kind, name, files }) in contents.tokens.iter().enumerate() {
+        let path = format!("credmount/{kind}/{name}");
+        let file = |file: &TokenFile| {
+            let path = format!("{path}/{}", file.name());
+            named(file.name(), insert(nodes, &path, Node::File(FileId::Token(index, *file))))
+        };
+        let files = files.iter().map(file).collect();
+        let own = named(name, insert(nodes, &path, Node::Directory(files)));
+        kinds.entry(kind).or_default().push(own);
+    }
+    let directory = |(kind, entries)| {
+        named(kind, insert(nodes, &format!("credmount/{kind}"), Node::Directory(entries)))
+    };
+    kinds.into_iter().map(directory).collect()
 }
 
 fn named(name: &str, ino: Ino) -> (String, Ino) {
@@ -126,7 +185,7 @@ mod tests {
 
     fn contents(profiles: &[&str]) -> Contents {
         let profiles = profiles.iter().map(ToString::to_string).collect();
-        Contents { profiles, endpoint: false }
+        Contents { profiles, ..Contents::default() }
     }
 
     #[test]
@@ -141,9 +200,29 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_one_kind_are_in_one_directory() {
+        let token = |name: &str| TokenFiles {
+            kind: "github",
+            name: name.to_owned(),
+            files: &[TokenFile::Error, TokenFile::Token],
+        };
+        let tokens = vec![token("acme"), token("octo")];
+        let nodes = layout(&Contents { tokens, ..contents(&["prod"]) });
+        let names = |path: &str| match &nodes[&Ino::of_path(path)] {
+            Node::Directory(entries) => entries.iter().map(|it| it.0.clone()).collect::<Vec<_>>(),
+            Node::File(id) => panic!("{id:?}"),
+        };
+        assert_eq!(names("credmount"), ["errors", "github", "metrics", "process", "status.json"]);
+        assert_eq!(names("credmount/github"), ["acme", "octo"]);
+        assert_eq!(names("credmount/github/octo"), ["error", "token"]);
+        let file = &nodes[&Ino::of_path("credmount/github/octo/token")];
+        assert!(matches!(file, Node::File(FileId::Token(1, TokenFile::Token))));
+    }
+
+    #[test]
     fn a_thousand_profiles_have_distinct_numbers_below_2_to_the_52() {
         let profiles = (0..1000).map(|n| format!("role-{n}")).collect();
-        let nodes = layout(&Contents { profiles, endpoint: true });
+        let nodes = layout(&Contents { profiles, endpoint: true, tokens: Vec::new() });
         assert_eq!(nodes.len(), 2 * 1000 + 10);
         assert!(nodes.keys().all(|ino| ino.0 < 1 << 52));
     }

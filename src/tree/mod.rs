@@ -11,7 +11,7 @@ mod told;
 
 pub use file::{FileState, Snapshot, View};
 pub use handles::Fh;
-pub use inode::{Contents, FileId, Ino};
+pub use inode::{Contents, FileId, Ino, TokenFile, TokenFiles};
 pub use ops::{Attr, Entry, FsError, Kind, Open, Slice, Tree};
 pub use told::Told;
 

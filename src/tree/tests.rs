@@ -17,7 +17,7 @@ fn tree() -> Tree {
 
 fn contents(profiles: &[&str]) -> Contents {
     let profiles = profiles.iter().map(ToString::to_string).collect();
-    Contents { profiles, endpoint: false }
+    Contents { profiles, ..Contents::default() }
 }
 
 fn text(content: &str) -> Arc<Snapshot> {

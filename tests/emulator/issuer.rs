@@ -34,6 +34,9 @@ pub(crate) struct IssuerSettings {
     /// Whole seconds.
     pub(crate) poll_interval: Duration,
     pub(crate) gives_refresh_tokens: bool,
+    pub(crate) github_token_lifetime: Duration,
+    /// Whether it gives tokens for GitHub to nobody.
+    pub(crate) denies_github: bool,
     /// Whether it answers everything with 503.
     pub(crate) is_down: bool,
 }
@@ -45,6 +48,8 @@ impl Default for IssuerSettings {
             code_lifetime: Duration::from_mins(10),
             poll_interval: Duration::from_secs(1),
             gives_refresh_tokens: true,
+            github_token_lifetime: Duration::from_hours(1),
+            denies_github: false,
             is_down: false,
         }
     }
@@ -58,10 +63,22 @@ pub(crate) struct Issuer {
     /// Access tokens with their ends.
     access_tokens: HashMap<String, SystemTime>,
     refresh_tokens: Vec<String>,
+    /// The tokens for GitHub, in order.
+    github_tokens: Vec<GithubToken>,
     /// Every token given out.
     given: Vec<String>,
     /// The paths asked for, in order.
     calls: Vec<String>,
+}
+
+/// A token for GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GithubToken {
+    pub(crate) token: String,
+    pub(crate) owner: String,
+    /// None for all.
+    pub(crate) repositories: Vec<String>,
+    pub(crate) ends: SystemTime,
 }
 
 type Answer = Result<Value, (StatusCode, &'static str)>;
@@ -91,16 +108,57 @@ impl Issuer {
                 }
             }
             (&Method::GET, "/v1/credentials/aws/token") => {
-                let token =
-                    request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
-                let end = token.and_then(|token| self.access_tokens.get(token));
-                if end.is_none_or(|end| *end <= now) {
-                    return Err((StatusCode::UNAUTHORIZED, "invalid_token"));
-                }
+                self.bearer(request, now)?;
                 Ok(json!({ "id_token": self.id_token(&issuer, "sts.amazonaws.com", now) }))
+            }
+            (&Method::POST, "/v1/credentials/github/token") => {
+                self.bearer(request, now)?;
+                self.github(&request.body, now)
             }
             _ => Err((StatusCode::NOT_FOUND, "not_found")),
         }
+    }
+
+    /// Whether the request brings an access token that is good.
+    fn bearer(
+        &self,
+        request: &ApiRequest,
+        now: SystemTime,
+    ) -> Result<(), (StatusCode, &'static str)> {
+        let token = request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+        let end = token.and_then(|token| self.access_tokens.get(token));
+        if end.is_none_or(|end| *end <= now) {
+            return Err((StatusCode::UNAUTHORIZED, "invalid_token"));
+        }
+        Ok(())
+    }
+
+    /// An installation token for the owner in `body`.
+    fn github(&mut self, body: &[u8], now: SystemTime) -> Answer {
+        let asked: Value =
+            serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, "no_json"))?;
+        if self.settings.denies_github {
+            return Err((StatusCode::FORBIDDEN, "not_installed"));
+        }
+        let texts = |value: &Value| -> Vec<String> {
+            let items = value.as_array().into_iter().flatten();
+            items.filter_map(|it| it.as_str().map(str::to_owned)).collect()
+        };
+        let lifetime = self.settings.github_token_lifetime;
+        let token = GithubToken {
+            token: format!("ghs_{}", random::secret()),
+            owner: asked["owner"].as_str().unwrap_or_default().to_owned(),
+            repositories: texts(&asked["repositories"]),
+            ends: now + lifetime,
+        };
+        self.given.push(token.token.clone());
+        self.github_tokens.push(token.clone());
+        Ok(json!({
+            "token": token.token,
+            "expires_at": humantime::format_rfc3339(token.ends).to_string(),
+            "expires_in": lifetime.as_secs(),
+            "permissions": { "contents": "read" },
+        }))
     }
 
     fn begin(&mut self, issuer: &str, now: SystemTime) -> Value {
@@ -232,6 +290,11 @@ impl Emulator {
     /// How often the issuer was asked for this path.
     pub(crate) fn issuer_calls(&self, path: &str) -> usize {
         self.shared.state.lock().issuer.calls.iter().filter(|call| *call == path).count()
+    }
+
+    /// The tokens for GitHub that were given out, in order.
+    pub(crate) fn github_tokens(&self) -> Vec<GithubToken> {
+        self.shared.state.lock().issuer.github_tokens.clone()
     }
 
     /// Every token and device code that the issuer gave out.

@@ -17,13 +17,13 @@ use super::offer::Listening;
 use super::{Served, Shared};
 use crate::app::mfa::Codes;
 use crate::audit::Recorder;
-use crate::broker::{BoxFuture, Broker};
+use crate::broker::{BoxFuture, Broker, SessionError, Sought};
 use crate::clock::Clock;
 use crate::config::AddedMount;
 use crate::control::{Controlled, DaemonStatus, LeaseRequest, LoginAnswer, Request, Response};
 use crate::identity::{Login, Logins};
 use crate::metrics::{AuditCounts, CallMetrics, MountView, daemon_text};
-use crate::model::{OidcIdentity, RoleChain};
+use crate::model::{OidcIdentity, RoleChain, TokenGrant};
 use crate::open::{CurrentService, OpenService, role_gauge};
 use crate::render::{EndpointStatus, RoleStatus, instant};
 use crate::tree::View;
@@ -206,6 +206,7 @@ const MOST_IN_SUMMARY: usize = 8;
 pub(super) struct Control {
     pub(super) roster: Arc<Roster>,
     pub(super) broker: Arc<Broker>,
+    tokens: Arc<Broker<TokenGrant>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) codes: Arc<Codes>,
     logins: Arc<Logins>,
@@ -214,22 +215,27 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(roster: Arc<Roster>, shared: &Shared, orders: mpsc::Sender<Asked>) -> Self {
-        let (broker, clock) = (shared.broker.clone(), shared.clock.clone());
-        let (codes, logins) = (shared.codes.clone(), shared.logins.clone());
-        Self { roster, broker, clock, codes, logins, orders }
+        Self {
+            roster,
+            broker: shared.broker.clone(),
+            tokens: shared.tokens.clone(),
+            clock: shared.clock.clone(),
+            codes: shared.codes.clone(),
+            logins: shared.logins.clone(),
+            orders,
+        }
     }
 
-    /// The identity of this name that a role of a mount needs.
+    /// The identity of this name that a role or a token of a mount needs.
     fn identity(&self, name: &str) -> Result<Arc<OidcIdentity>> {
         for mount in self.roster.select(None) {
             let service = mount.service.get();
-            let chains = service.publisher().served().chains();
-            let mut identities = chains.into_iter().filter_map(|it| it.identity().cloned());
-            if let Some(found) = identities.find(|identity| identity.name == name) {
+            let identities = service.publisher().served().identities();
+            if let Some(found) = identities.into_iter().find(|it| it.name == name) {
                 return Ok(found);
             }
         }
-        anyhow::bail!("no role of this daemon has the identity {name}")
+        anyhow::bail!("no role and no token of this daemon has the identity {name}")
     }
 
     async fn login(&self, name: &str) -> Result<Response> {
@@ -259,6 +265,7 @@ impl Control {
         let services: Vec<_> =
             self.roster.select(mount).into_iter().map(|it| it.service.get()).collect();
         let mut chains: Vec<Arc<RoleChain>> = Vec::new();
+        let mut grants: Vec<Arc<TokenGrant>> = Vec::new();
         for service in &services {
             let served = service.publisher().served();
             anyhow::ensure!(
@@ -267,22 +274,23 @@ impl Control {
                 self.roster.broken().unwrap_or_default()
             );
             match profile {
-                None => chains.extend(served.chains()),
-                Some(profile) => chains.extend(served.role(profile).map(|role| role.chain.clone())),
+                None => {
+                    chains.extend(served.chains());
+                    grants.extend(served.tokens.clone());
+                }
+                Some(profile) => {
+                    chains.extend(served.role(profile).map(|role| role.chain.clone()));
+                    grants.extend(served.token(profile).cloned());
+                }
             }
         }
-        // Mounts that share a role share its session, and its failure.
-        let mut seen = HashSet::new();
-        chains.retain(|chain| seen.insert(chain.clone()));
-        if let (Some(profile), true) = (profile, chains.is_empty()) {
+        if let (Some(profile), true) = (profile, chains.is_empty() && grants.is_empty()) {
             anyhow::bail!("this mount has no role {profile}; credmount status lists its roles");
         }
         self.renew_mfa(&chains).await;
         let mut flights = JoinSet::new();
-        for chain in chains {
-            let broker = self.broker.clone();
-            flights.spawn(async move { broker.refresh(&chain).await });
-        }
+        refresh_each(&self.broker, chains, &mut flights);
+        refresh_each(&self.tokens, grants, &mut flights);
         let outcomes = flights.join_all().await;
         for service in services {
             service.publisher().publish(&[]).await;
@@ -298,6 +306,19 @@ impl Control {
         let asked = self.orders.send(Asked { order, answer }).await;
         asked.map_err(|_| anyhow::anyhow!("the daemon is stopping already"))?;
         answered.await.map_err(|_| anyhow::anyhow!("the daemon ended without an answer"))?
+    }
+}
+
+/// Asks for each once: mounts that share a role share its session, and its failure.
+fn refresh_each<K: Sought>(
+    broker: &Arc<Broker<K>>,
+    sought: Vec<Arc<K>>,
+    flights: &mut JoinSet<Result<(), SessionError>>,
+) {
+    let sought: HashSet<Arc<K>> = sought.into_iter().collect();
+    for sought in sought {
+        let broker = broker.clone();
+        flights.spawn(async move { broker.refresh(&sought).await });
     }
 }
 

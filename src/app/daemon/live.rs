@@ -235,8 +235,14 @@ fn service(
     let (tree, broker, clock) = (Arc::new(tree), shared.broker.clone(), shared.clock.clone());
     let policy = Policy::new(plan.rules.clone(), geteuid().as_raw());
     let served = Served { views: policy.views().to_vec(), ..plan.served.clone() };
-    let publisher =
-        Publisher::new(served, broker.clone(), clock.clone(), tree.clone(), life.closed.clone());
+    let publisher = Publisher::new(
+        served,
+        broker.clone(),
+        shared.tokens.clone(),
+        clock.clone(),
+        tree.clone(),
+        life.closed.clone(),
+    );
     let options = OpenOptions {
         name: plan.name.clone(),
         mountpoint: plan.mountpoint.display().to_string(),

@@ -9,6 +9,7 @@ mod lease;
 mod live;
 mod mfa;
 mod mounts;
+mod needs;
 mod observe;
 mod offer;
 mod outset;
@@ -32,17 +33,15 @@ use tokio::task::JoinSet;
 use super::blueprint::Blueprint;
 use super::lifeline::{Lifeline, names};
 use super::mfa::{Codes, notify};
-use super::plan::Plan;
 use crate::audit::{Event, Recorder, UnmountReason};
-use crate::broker::schedule::Jitter;
-use crate::broker::{Broker, Keeper};
+use crate::broker::Broker;
 use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
 use crate::control::Server;
 use crate::fuse::{Connections, Shape};
 use crate::identity::Logins;
 use crate::metrics::CallMetrics;
-use crate::model::{OidcIdentity, RoleChain};
+use crate::model::TokenGrant;
 use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
@@ -52,6 +51,7 @@ use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
 use lease::Lease;
 use live::LiveMount;
+use needs::{Keepers, Needs};
 use outset::Outset;
 use signals::Signals;
 use state::DaemonState;
@@ -63,6 +63,8 @@ pub(super) use stop::Ended;
 #[derive(Debug)]
 struct Shared {
     broker: Arc<Broker>,
+    /// The tokens of services other than AWS.
+    tokens: Arc<Broker<TokenGrant>>,
     clock: Arc<dyn Clock>,
     runtime_dir: PathBuf,
     /// The control socket.
@@ -143,11 +145,11 @@ enum Happening {
 struct Daemon {
     blueprint: Blueprint,
     shared: Shared,
-    keeper: Keeper,
+    keepers: Keepers,
     roster: Arc<Roster>,
     mounts: Vec<Served>,
     /// What mounts that are about to be made need; their sessions are under way already.
-    expected: Vec<Arc<RoleChain>>,
+    expected: Needs,
     /// Ended, but held by readers.
     ended: Vec<Served>,
     next_number: u64,
@@ -198,15 +200,14 @@ pub(super) async fn run(
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
     let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
-    let (made_by, held) = (&blueprint.surroundings, Some(logins.clone()));
-    let source = made_by.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
-    let jitter = || Jitter::new(fastrand::f64());
-    let broker = Broker::new(Arc::new(source), clock.clone(), settings.min_ttl, jitter);
-    broker.limit_calls(settings.sts_calls_per_second);
+    let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
+    let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
+    let (broker, tokens) = needs::brokers(&settings, source, &clock, &logins);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
     let mut shared = Shared {
         broker: broker.clone(),
+        tokens,
         clock: clock.clone(),
         runtime_dir,
         socket,
@@ -232,15 +233,15 @@ pub(super) async fn run(
         DaemonState::default().keep(&state_file);
         return Ok(Ended::Stopped);
     }
-    let chains = chains_of(mounts.iter().map(|(plan, _)| plan));
+    let needs = Needs::of(mounts.iter().map(|(plan, _)| plan));
     let takes_over = start::any_kept(&mounts);
     // Readers of a mount that was kept wait already; their opens wait for the sessions themselves.
     if !takes_over && !shared.locked {
         tokio::select! {
-            () = start::first_sessions(&broker, &chains, settings.open_deadline) => {}
+            () = needs.fetch(&shared, settings.open_deadline) => {}
             _ = signals.stop() => return Ok(Ended::Stopped),
         }
-        start::some_role(&broker, &*clock, &chains)?;
+        start::some_role(&broker, &*clock, &needs.chains)?;
     }
 
     let (server, conversations) = Server::bind(&shared.socket)
@@ -248,14 +249,14 @@ pub(super) async fn run(
     let (happen, happenings) = mpsc::unbounded_channel();
     let config = blueprint.config_file();
     let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
-    let keeper = Keeper::new(broker);
+    let keepers = Keepers::of(&shared);
     let mut daemon = Daemon {
         blueprint,
         shared,
-        keeper,
+        keepers,
         roster,
         mounts: Vec::new(),
-        expected: chains,
+        expected: needs,
         ended: Vec::new(),
         next_number: 0,
         ends_with_last: !mounts.is_empty(),
@@ -265,7 +266,7 @@ pub(super) async fn run(
         happenings,
     };
     daemon.mount_all(mounts, added, takes_over).await?;
-    daemon.expected.clear();
+    daemon.expected = Needs::default();
     daemon.remember();
     daemon.changed();
     let (ask, asked) = mpsc::channel(MOST_ORDERS);
@@ -293,26 +294,15 @@ impl Daemon {
 
     /// Tells everybody who has to know which mounts there are.
     fn changed(&mut self) {
-        let chains = if self.shared.locked {
-            Vec::new()
+        let needs = if self.shared.locked {
+            Needs::default()
         } else {
-            let of_mounts = chains_of(self.mounts.iter().map(|it| &it.mount.plan));
-            [of_mounts, self.expected.clone()].concat()
+            Needs::of(self.mounts.iter().map(|it| &it.mount.plan)).and(&self.expected)
         };
-        self.keeper.keep(chains);
+        self.keepers.keep(needs);
         let broken = self.shared.broken.as_ref().map(|broken| broken.told.clone());
         self.roster.set(self.shared.locked, broken, &self.mounts);
     }
-}
-
-/// The chains of these mounts, each as often as it stands there.
-fn chains_of<'a>(plans: impl Iterator<Item = &'a Plan>) -> Vec<Arc<RoleChain>> {
-    plans.flat_map(|plan| plan.served.chains()).collect()
-}
-
-/// The identities of all roles of these settings.
-fn identities_of(settings: &Settings) -> Vec<Arc<OidcIdentity>> {
-    settings.roles().filter_map(|role| role.chain.identity().cloned()).collect()
 }
 
 /// Orders that may wait while one is done.

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 
 use super::lease::Lease;
 use super::live::{Ground, LiveMount};
+use super::needs::Needs;
 use super::state::DaemonState;
 use super::{Daemon, Happening, Served, Shared, observe, start, with_advice};
 use crate::app::plan::Plan;
@@ -77,9 +78,9 @@ impl Daemon {
         let base_files = self.blueprint.surroundings.base_files();
         let ground = Ground::Free(plan.prepare(&self.shared.runtime_dir, &base_files)?);
         if !self.shared.locked {
-            let chains = plan.served.chains();
-            start::first_sessions(&self.shared.broker, &chains, plan.open_deadline).await;
-            start::some_role(&self.shared.broker, &*self.shared.clock, &chains)
+            let needs = Needs::of([&plan]);
+            needs.fetch(&self.shared, plan.open_deadline).await;
+            start::some_role(&self.shared.broker, &*self.shared.clock, &needs.chains)
                 .map_err(|error| with_advice(&error))?;
         }
         let made = self.mount(plan, ground, Some((added, lease))).await;

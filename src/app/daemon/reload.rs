@@ -1,16 +1,15 @@
 //! A changed configuration, applied to the mounts that serve.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{Daemon, chains_of, identities_of, observe, start};
+use super::needs::{Needs, identities_of};
+use super::{Daemon, observe, start};
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
 use crate::config::ConfigErrors;
-use crate::model::RoleChain;
 
 /// What a reload does to each mount. Mounts are told apart by where they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,6 +116,7 @@ impl Daemon {
         self.shared.codes.configure(&settings);
         log.apply(&self.shared.recorder).await;
         self.shared.broken = None;
+        self.shared.tokens.configure(self.shared.logins.clone(), settings.min_ttl);
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         let identities = identities_of(&settings);
         self.shared.logins.retain(|identity| identities.contains(identity));
@@ -125,14 +125,10 @@ impl Daemon {
         if !self.shared.locked {
             let replaced = changes.change.iter().map(|(_, plan)| plan);
             let new = appear.iter().map(|(plan, _)| plan).chain(replaced);
-            let held: HashSet<Arc<RoleChain>> =
-                chains_of(present.into_iter()).into_iter().collect();
-            let new: Vec<_> =
-                chains_of(new).into_iter().filter(|chain| !held.contains(chain)).collect();
-            let deadline = settings.open_deadline;
-            start::first_sessions(&self.shared.broker, &new, deadline).await;
+            let needs = Needs::of(new).beyond(&Needs::of(present));
+            needs.fetch(&self.shared, settings.open_deadline).await;
         }
-        self.expected = chains_of(appear.iter().map(|(plan, _)| plan));
+        self.expected = Needs::of(appear.iter().map(|(plan, _)| plan));
         let mut notes = changes.notes;
         for (at, plan) in changes.change {
             notes.extend(self.mounts[at].mount.replace(plan, &self.shared).await);
@@ -148,7 +144,7 @@ impl Daemon {
                 notes.push(format!("{label}: {error:#}"));
             }
         }
-        self.expected.clear();
+        self.expected = Needs::default();
         self.changed();
         let Counts { added, changed, removed } = counts;
         tracing::info!(added, changed, removed, "reloaded");

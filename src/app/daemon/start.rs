@@ -3,10 +3,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
-use tokio::task::JoinSet;
 
 use super::broken::{Broken, KeptMounts};
 use super::live::Ground;
@@ -139,20 +137,6 @@ pub(super) fn discard(shared: &Shared, lifeline: &mut Lifeline) {
         state::forget(&shared.runtime_dir, &state.mountpoint);
     }
     shared.release(&names);
-}
-
-/// Fetches all roles at once. A role that fails for now is kept; the mount shows its failure.
-pub(super) async fn first_sessions(
-    broker: &Arc<Broker>,
-    chains: &[Arc<RoleChain>],
-    deadline: Duration,
-) {
-    let mut waits = JoinSet::new();
-    for chain in chains {
-        let (broker, chain) = (broker.clone(), chain.clone());
-        waits.spawn(async move { broker.settled(&chain, deadline).await });
-    }
-    waits.join_all().await;
 }
 
 /// Refuses to go on when no role works and none will without somebody's help.

@@ -17,6 +17,8 @@ use crate::config::raw::Raw;
 pub struct Flags {
     /// `--role`, in order, as `[NAME=]ROLE`.
     pub roles: Vec<String>,
+    /// `--token`, in order.
+    pub tokens: Vec<String>,
     /// `--default`: a profile name or `none`.
     pub default: Option<String>,
     /// `--source-profile`.
@@ -114,6 +116,7 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
         .filter_map(|key| {
             let value = match key {
                 OptionKey::Role => list(key, &flags.roles),
+                OptionKey::Token => list(key, &flags.tokens),
                 OptionKey::Default => text(&flags.default),
                 OptionKey::SourceProfile => text(&flags.source_profile),
                 OptionKey::Region => text(&flags.region),

@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::config) enum OptionKey {
     Role,
+    Token,
     Default,
     SourceProfile,
     Region,
@@ -54,8 +55,9 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 35] = [
+    pub(in crate::config) const ALL: [Self; 36] = [
         Self::Role,
+        Self::Token,
         Self::Default,
         Self::SourceProfile,
         Self::Region,
@@ -94,14 +96,15 @@ impl OptionKey {
 
     /// The options of one mount that others do not take over: said for all, they are about the
     /// mount of the command line.
-    pub(in crate::config) const OF_ONE_MOUNT: [Self; 4] =
-        [Self::Role, Self::Default, Self::Endpoint, Self::Allow];
+    pub(in crate::config) const OF_ONE_MOUNT: [Self; 5] =
+        [Self::Role, Self::Token, Self::Default, Self::Endpoint, Self::Allow];
 
     /// The key in the file; with hyphens and `--` the flag, in capitals after `CREDMOUNT_` the
     /// environment variable.
     pub(in crate::config) fn name(self) -> &'static str {
         match self {
             Self::Role => "role",
+            Self::Token => "token",
             Self::Default => "default",
             Self::SourceProfile => "source_profile",
             Self::Region => "region",
@@ -174,7 +177,7 @@ impl OptionKey {
             | Self::Quiet
             | Self::Notify => Kind::Switch,
             Self::Verbose | Self::MaxWaitingOpens | Self::StsCallsPerSecond => Kind::Count,
-            Self::Role | Self::PolicyArns => Kind::Words,
+            Self::Role | Self::Token | Self::PolicyArns => Kind::Words,
             Self::Tags | Self::TransitiveTagKeys => Kind::List(','),
             Self::Allow => Kind::List(';'),
             _ => Kind::Text,
@@ -185,6 +188,7 @@ impl OptionKey {
     pub(in crate::config) fn example(self) -> &'static str {
         match self {
             Self::Role | Self::Default | Self::SourceProfile => "prod",
+            Self::Token => "github/acme",
             Self::Region => "eu-west-1",
             Self::SessionDuration => "1h",
             Self::MinTtl => "20m",

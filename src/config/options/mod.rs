@@ -35,6 +35,8 @@ pub(super) type RawOptions = Vec<(OptionKey, Sourced<Raw>)>;
 pub(super) struct Options {
     /// The roles asked for by the first layer that asks for any; empty when none does.
     pub(super) roles: Vec<Sourced<String>>,
+    /// The tokens asked for by the first layer that says anything of tokens.
+    pub(super) tokens: Option<Vec<Sourced<String>>>,
     pub(super) default: Layered<String>,
     pub(super) source_profile: Layered<String>,
     pub(super) region: Layered<RegionName>,
@@ -85,6 +87,7 @@ impl Options {
         let mut options = Taken { own, common, report };
         Self {
             roles: options.roles(),
+            tokens: options.each(Key::Token, tokens).value(),
             default: options.text(Key::Default, any),
             source_profile: options.text(Key::SourceProfile, any),
             region: options.text(Key::Region, region),
@@ -216,6 +219,11 @@ fn requests(key: &str, raw: &Sourced<Raw>, report: &mut Report) -> Sourced<Vec<S
         Some(Sourced::new(text.to_owned(), item.origin.clone()))
     };
     Sourced::new(items.iter().filter_map(request).collect(), raw.origin.clone())
+}
+
+/// The tokens of one list, which may be empty: then none is shown.
+fn tokens(raw: &Sourced<Raw>) -> Result<Vec<Sourced<String>>, Problems> {
+    raw.texts("tokens", OptionKey::Token.example(), Ok)
 }
 
 /// A switch. In a file it is a boolean; variables and flags have texts only.

@@ -4,6 +4,7 @@
 
 mod arn;
 mod attributes;
+mod github;
 mod mfa;
 mod partition;
 mod session_name;
@@ -12,6 +13,7 @@ mod url;
 
 pub use arn::RoleArn;
 pub use attributes::{PolicyArn, SessionTag, SourceIdentity};
+pub use github::{GithubOwner, GithubRepository, HostName};
 pub use mfa::MfaDevice;
 pub use partition::{Partition, RegionName};
 pub use session_name::{

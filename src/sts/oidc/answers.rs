@@ -170,12 +170,12 @@ impl<'a> Body<'a> {
         }
     }
 
-    pub(super) fn token_for_aws(&self) -> Result<Secret, IssuerError> {
+    pub(super) fn token_for_aws(&self) -> Result<IdToken, IssuerError> {
         match self.status {
             200 => {
                 let ForAws { id_token, token } = self.json()?;
                 let token = id_token.or(token).filter(|token| !token.is_empty());
-                token.map(Secret::new).ok_or_else(|| self.unusable("it has no id_token"))
+                token.map(self::id_token).ok_or_else(|| self.unusable("it has no id_token"))
             }
             401 => Err(IssuerError::TokenRefused(self.said())),
             _ => Err(self.refusal()),
@@ -187,14 +187,21 @@ impl<'a> Body<'a> {
         if granted.access_token.is_empty() {
             return Err(self.unusable("its access_token is empty"));
         }
-        let id_token =
-            |token: String| IdToken { expiration: end_of(&token), token: Secret::new(token) };
         Ok(Tokens {
             access: Secret::new(granted.access_token),
             lifetime: granted.expires_in.map(Duration::from_secs),
             refresh: granted.refresh_token.map(Secret::new),
             id_token: granted.id_token.map(id_token),
         })
+    }
+
+    /// What a good answer says.
+    pub(super) fn given<T: for<'de> Deserialize<'de>>(&self) -> Result<T, IssuerError> {
+        match self.status {
+            200..300 => self.json(),
+            401 => Err(IssuerError::TokenRefused(self.said())),
+            _ => Err(self.refusal()),
+        }
     }
 
     /// The message of serde names types, keys and columns, and for an unknown kind of value the
@@ -216,7 +223,7 @@ impl<'a> Body<'a> {
         IssuerError::Unusable(self.said())
     }
 
-    fn unusable(&self, why: &str) -> IssuerError {
+    pub(super) fn unusable(&self, why: &str) -> IssuerError {
         let text = format!("the answer of {} cannot be used: {why}", self.url);
         IssuerError::Unusable(sanitised(&text, signer(self.secret)))
     }
@@ -231,6 +238,10 @@ impl<'a> Body<'a> {
         }
         sanitised(&text, signer(self.secret))
     }
+}
+
+fn id_token(token: String) -> IdToken {
+    IdToken { expiration: end_of(&token), token: Secret::new(token) }
 }
 
 /// The claim `exp` of a JWT, which is not verified: AWS does that.

@@ -15,6 +15,17 @@ pub(super) fn get(url: &ServiceUrl, bearer: Option<&Secret>) -> HttpRequest {
     request
 }
 
+/// `POST url` with JSON, which holds nothing secret, and a bearer token.
+pub(super) fn post_json(url: &ServiceUrl, json: String, bearer: &Secret) -> HttpRequest {
+    let length = json.len().to_string();
+    let mut request = to(url, "POST", SdkBody::from(json));
+    let headers = request.headers_mut();
+    headers.insert("authorization", format!("Bearer {}", bearer.expose()));
+    headers.insert("content-type", "application/json");
+    headers.insert("content-length", length);
+    request
+}
+
 /// `POST url` with a form (RFC 6749, appendix B).
 pub(super) fn post(url: &ServiceUrl, form: &[(&'static str, &str)]) -> HttpRequest {
     let capacity = form.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();

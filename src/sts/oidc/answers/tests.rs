@@ -94,8 +94,8 @@ fn a_refresh_token_is_refused_for_good_by_invalid_grant_only() {
 #[test]
 fn the_token_for_aws_is_id_token_or_token() {
     let token = |status, body: &str| with(status, body, |body| body?.token_for_aws());
-    assert_eq!(token(200, r#"{"id_token":"i","token":"t"}"#).unwrap().expose(), "i");
-    assert_eq!(token(200, r#"{"token":"t"}"#).unwrap().expose(), "t");
+    assert_eq!(token(200, r#"{"id_token":"i","token":"t"}"#).unwrap().token.expose(), "i");
+    assert_eq!(token(200, r#"{"token":"t"}"#).unwrap().token.expose(), "t");
     assert!(matches!(token(200, r#"{"jwt":"t"}"#), Err(IssuerError::Unusable(_))));
     assert!(matches!(token(401, ""), Err(IssuerError::TokenRefused(_))));
     assert!(matches!(token(403, ""), Err(IssuerError::Unusable(_))));

@@ -1,0 +1,93 @@
+//! Logins as what gives tokens of services other than AWS. Must not know how they are kept.
+
+use std::time::{Duration, SystemTime};
+
+use super::{GivenToken, IssuerError, Logins, TokenError};
+use crate::broker::{BoxFuture, Cause, SessionError, TokenGiver};
+use crate::model::{Token, TokenGrant};
+
+/// The longest lifetime that is believed: a token is asked for again at least so often.
+const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
+
+/// The lifetime of a web identity token that does not tell its end.
+const UNTOLD_LIFETIME: Duration = Duration::from_mins(5);
+
+impl TokenGiver for Logins {
+    fn token<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, Result<Token, SessionError>> {
+        Box::pin(async move {
+            let (issuer, clock) = self.parts();
+            let given = match grant {
+                TokenGrant::Github(github) => {
+                    let call = |access| async move { issuer.github_token(github, &access).await };
+                    self.with_access(&github.identity, call).await
+                }
+                TokenGrant::WebIdentity(identity) => {
+                    self.id_token_for_aws(identity).await.map(|it| {
+                        let lifetime = it.expiration.is_none().then_some(UNTOLD_LIFETIME);
+                        Ok(GivenToken { token: it.token, ends: it.expiration, lifetime })
+                    })
+                }
+            };
+            let given = given.map_err(|error| of_login(grant, &error))?;
+            let given = given.map_err(|error| of_issuer(grant, &error))?;
+            let now = clock.now();
+            let expiration = expiration(&given, now);
+            let hash = issuer.hash(&given.token);
+            Ok(Token { text: given.token, hash, issued: now, expiration })
+        })
+    }
+
+    fn signed_in<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, ()> {
+        Box::pin(self.logged_in(grant.identity()))
+    }
+}
+
+/// The end of a token received at `issued`: the earlier of what the issuer says.
+fn expiration(given: &GivenToken, issued: SystemTime) -> SystemTime {
+    let after = given.lifetime.map(|it| issued + it.min(LONGEST_LIFETIME));
+    let told = [given.ends, after].into_iter().flatten().min();
+    told.unwrap_or(issued).min(issued + LONGEST_LIFETIME)
+}
+
+fn of_login(grant: &TokenGrant, error: &TokenError) -> SessionError {
+    let (cause, detail) = match error {
+        TokenError::LoginNeeded(detail) => (Cause::LoginNeeded, detail),
+        TokenError::Failed(detail) => (Cause::IssuerUnavailable, detail),
+    };
+    SessionError::new(grant.name(), cause, detail)
+}
+
+fn of_issuer(grant: &TokenGrant, error: &IssuerError) -> SessionError {
+    let cause = match error {
+        IssuerError::Unreachable(_) => Cause::IssuerUnavailable,
+        IssuerError::TokenRefused(_) => Cause::LoginNeeded,
+        IssuerError::Unusable(_) => Cause::TokenDenied,
+    };
+    SessionError::new(grant.name(), cause, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Secret;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn seconds(ends: Option<u64>, lifetime: Option<u64>) -> u64 {
+        let given = GivenToken {
+            token: Secret::new("t"),
+            ends: ends.map(|it| NOW + Duration::from_secs(it)),
+            lifetime: lifetime.map(Duration::from_secs),
+        };
+        expiration(&given, NOW).duration_since(NOW).unwrap().as_secs()
+    }
+
+    #[test]
+    fn a_token_lasts_as_long_as_the_earlier_of_both_instants_says() {
+        assert_eq!(seconds(Some(3600), Some(3500)), 3500);
+        assert_eq!(seconds(Some(1800), Some(3600)), 1800);
+        assert_eq!(seconds(Some(600), None), 600);
+        assert_eq!(seconds(None, Some(u64::MAX)), 86_400);
+        assert_eq!(seconds(Some(1_000_000), None), 86_400);
+    }
+}

@@ -1,0 +1,91 @@
+//! Tokens of services other than AWS, and what is asked for one.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{
+    GithubOwner, GithubRepository, HostName, OidcIdentity, Perishable, Secret, ServiceUrl,
+};
+
+/// What a token is asked for. Two that are equal share a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TokenGrant {
+    /// A GitHub installation token.
+    Github(GithubGrant),
+    /// The token that AWS would be given for this identity, for programs that assume a role with it
+    /// themselves.
+    WebIdentity(Arc<OidcIdentity>),
+}
+
+/// A token for the repositories of one owner, for as long as GitHub lets it live: 1 h.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GithubGrant {
+    /// Who asks.
+    pub identity: Arc<OidcIdentity>,
+    /// Whose installation it is.
+    pub owner: GithubOwner,
+    /// The repositories it is limited to; all of the installation if there are none.
+    pub repositories: Vec<GithubRepository>,
+    /// Where it is asked for.
+    pub token_url: ServiceUrl,
+    /// Where git uses it.
+    pub host: HostName,
+}
+
+impl TokenGrant {
+    /// The directory below `credmount/` that tokens of this kind have.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Github(_) => "github",
+            Self::WebIdentity(_) => "web-identity",
+        }
+    }
+
+    /// The directory of this token below that.
+    pub fn own_name(&self) -> &str {
+        match self {
+            Self::Github(grant) => grant.owner.as_str(),
+            Self::WebIdentity(identity) => &identity.name,
+        }
+    }
+
+    /// What it is called everywhere: `github/OWNER`, `web-identity/NAME`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.kind(), self.own_name())
+    }
+
+    /// Who asks for it.
+    pub fn identity(&self) -> &Arc<OidcIdentity> {
+        match self {
+            Self::Github(grant) => &grant.identity,
+            Self::WebIdentity(identity) => identity,
+        }
+    }
+}
+
+/// A token with the instant at which it is accepted no more.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// What services are sent.
+    pub text: Secret,
+    /// Its SHA-256 in base64, which is no secret: GitHub's audit log calls it `hashed_token`.
+    pub hash: String,
+    /// When we received it, by our wall clock.
+    pub issued: SystemTime,
+    /// When it is accepted no more.
+    pub expiration: SystemTime,
+}
+
+impl Perishable for Token {
+    fn key_id(&self) -> &str {
+        &self.hash
+    }
+
+    fn issued(&self) -> SystemTime {
+        self.issued
+    }
+
+    fn expiration(&self) -> SystemTime {
+        self.expiration
+    }
+}
