@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use credmount::config::{Flags, Selection};
 use credmount_fuzz::settings::{Texts, resolved};
@@ -21,7 +22,7 @@ fuzz_target!(|text: &str| {
     let texts = Texts { aws_config: config, aws_credentials: credentials, ..Texts::default() };
     let environment = BTreeMap::from([("HOME".to_owned(), "/home/jane".to_owned())]);
     let by_name = Flags { roles: roles.map(str::to_owned).to_vec(), ..Flags::default() };
-    resolved(texts, &by_name, &environment, Selection::CommandLine, &[]);
+    resolved(texts, &by_name, &environment, Selection::CommandLine(Path::new("/live")), &[]);
     // The same file as a source of base credentials.
     for role in roles {
         let flags = Flags {
@@ -29,7 +30,7 @@ fuzz_target!(|text: &str| {
             source_profile: Some(role.to_owned()),
             ..Flags::default()
         };
-        resolved(texts, &flags, &environment, Selection::CommandLine, &[]);
+        resolved(texts, &flags, &environment, Selection::CommandLine(Path::new("/live")), &[]);
     }
     // And as the file that others' sections are taken from.
     let own = "config_include = '/x'\n[roles.r]\nrole_arn = 'arn:aws:iam::123456789012:role/r'\n\

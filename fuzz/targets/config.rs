@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use credmount::config::{Flags, Selection};
 use credmount_fuzz::is_spoilt;
@@ -31,7 +32,7 @@ fuzz_target!(|text: &str| {
     let environment = BTreeMap::from([("HOME".to_owned(), "/home/jane".to_owned())]);
     let names = ["a".to_owned()];
     for selection in [
-        Selection::CommandLine,
+        Selection::CommandLine(Path::new("/live")),
         Selection::Configured,
         Selection::Mounts(&[]),
         Selection::Mounts(&names),

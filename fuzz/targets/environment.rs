@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use credmount::config::{Flags, Selection};
 use credmount_fuzz::is_spoilt;
@@ -19,7 +20,7 @@ fuzz_target!(|text: &str| {
             ("AWS_REGION".to_owned(), "eu-west-1".to_owned()),
             (name.to_owned(), text.to_owned()),
         ]);
-        let (flags, selection) = (Flags::default(), Selection::CommandLine);
+        let (flags, selection) = (Flags::default(), Selection::CommandLine(Path::new("/live")));
         resolved(Texts::default(), &flags, &environment, selection, &[]);
     }
 });

@@ -73,8 +73,8 @@ pub enum Renewal {
     ByPerson,
 }
 
-/// The schedule of a session just received, renewed as `renewal` says: [`unattended`] or
-/// [`by_person`].
+/// The schedule of a session just received, renewed as `renewal` says: with nobody at hand, or
+/// with a person who has to give a code.
 pub fn schedule(
     session: &impl Perishable,
     renewal: Renewal,

@@ -12,7 +12,7 @@
 //!    that somebody has forwarded, is refused before its token is looked at.
 //! 4. Whoever is refused is told a generic reason; what was wrong is in the log and the audit log.
 //! 5. A role that fails is an error that SDKs do not take for "no credentials here": see
-//!    [`answer`].
+//!    `answer.rs`.
 //! 6. Everything is bounded: connections, the size and the time of a request, requests in a second,
 //!    and above all refusals, each of which is logged and recorded. Whoever is beyond is refused at
 //!    once: to let them wait would keep the connections that others need.
