@@ -39,8 +39,7 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// What `command`, given to `sh -c`, prints, without white space at its ends: at most `limit` bytes
-/// within `deadline`. Its stdin and stderr lead nowhere; its environment is our own.
+/// What `command`, given to `sh -c`, prints, as [`secret_output_of`] has it.
 ///
 /// # Errors
 /// See [`CommandError`].
@@ -49,9 +48,23 @@ pub async fn secret_output(
     limit: usize,
     deadline: Duration,
 ) -> Result<Secret, CommandError> {
-    let mut child = Command::new("sh")
-        .arg("-c")
-        .arg(command)
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command);
+    secret_output_of(shell, limit, deadline).await
+}
+
+/// What `command` prints, without white space at its ends: at most `limit` bytes within `deadline`.
+/// Its stdin and stderr lead nowhere; its environment is our own, with what is set for it. It is
+/// killed with all that it has started when it is late, or when nobody waits any more.
+///
+/// # Errors
+/// See [`CommandError`].
+pub async fn secret_output_of(
+    mut command: Command,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Secret, CommandError> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -19,7 +19,7 @@ fn a_program_gives_the_codes_and_nobody_is_asked() {
 fn a_program_that_fails_is_told_and_a_person_can_help_out() {
     let Some(scene) = scene() else { return };
     for (process, problem) in [
-        ("echo 123456; exit 3", "it ended with exit status: 3"),
+        ("echo 123456; exit 3", "it ended with exit status 3"),
         ("echo no code here", "it printed no code of six digits"),
     ] {
         let output = scene.run(&["check", "--role", "prod", "--mfa-process", process]);
