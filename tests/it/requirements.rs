@@ -26,7 +26,7 @@ const BOTO3: &str = "DevOps Agent page";
 const IN_README: [(&str, &str, &str); 1] =
     [(MOAT, "troubleshooting guide", "Look at the trust policy of the role")];
 
-const TABLE: [Row; 44] = [
+const TABLE: [Row; 48] = [
     (
         MOAT,
         "stores configuration, never secrets",
@@ -261,6 +261,42 @@ const TABLE: [Row; 44] = [
         ],
     ),
     (VOUCH, "errors of a web identity", &["classify::each_answer_has_its_cause"]),
+    (
+        MOAT,
+        "token of the endpoint: random, 32 bytes, compared in constant time; missing, wrong, valid",
+        &[
+            "endpoint::the_token_is_a_file_of_nothing_else_for_the_life_of_the_daemon",
+            "endpoint::whoever_is_not_a_program_with_the_token_is_refused",
+            "endpoint::who_has_the_token_gets_the_keys_that_the_mount_serves",
+        ],
+    ),
+    (
+        VOUCH,
+        "device flow: pending, slow_down, expiry, denial",
+        &[
+            "login::a_login_gives_keys_and_the_code_is_shown_before",
+            "login::an_issuer_that_asks_for_slower_polls_is_obeyed",
+            "login::a_code_that_is_too_old_says_so",
+            "login::a_denied_login_says_so_and_another_heals",
+        ],
+    ),
+    (
+        VOUCH,
+        "bearer to id_token to an unsigned call, without other credentials",
+        &[
+            "login::an_access_token_that_was_taken_back_is_renewed",
+            "web_identity::a_token_file_gives_keys_with_no_other_credentials_anywhere",
+        ],
+    ),
+    (
+        VOUCH,
+        "GitHub token of an owner and repositories, about 1 h, never on disk",
+        &[
+            "tokens::a_github_token_is_shown_as_soon_as_somebody_is_logged_in",
+            "tokens::a_token_is_renewed_before_it_ends",
+            "tokens::git_clones_with_the_token_and_with_the_next_one",
+        ],
+    ),
     (
         BOTO3,
         "the chain of boto3, unchanged",
