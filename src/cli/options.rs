@@ -67,7 +67,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub external_id: Option<String>,
 
-    /// The role session name, with {user}, {host}, {mount}, {role}, {time}
+    /// The role session name, as in {user}-{role}-{time}
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = SESSIONS)]
     pub session_name: Option<String>,
 
@@ -173,11 +173,11 @@ pub struct ReaderArgs {
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
-    /// A token of another service to show too, as in github/OWNER; repeats
+    /// A token to show too, as in github/OWNER; repeats
     #[arg(long = "token", value_name = "TOKEN", help_heading = MOUNT)]
     pub tokens: Vec<String>,
 
-    /// Hand out keys over HTTP too, for images without a shell, as at 127.0.0.1:9911
+    /// Hand out keys over HTTP too, as at 127.0.0.1:9911
     #[arg(long, value_name = "ADDRESS", help_heading = MOUNT)]
     pub endpoint: Option<String>,
 
