@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{BaseCredentials, MfaDevice, RegionName};
+use super::{BaseCredentials, MfaDevice, RegionName, Secret};
 
 /// A code that an MFA device shows: six digits, good for one call within a minute or so (RFC 6238).
 /// Secret as long as it is good: `Debug` shows no content, and the memory is overwritten.
@@ -37,6 +37,14 @@ impl MfaCode {
     pub fn find(text: &str) -> Result<Self, NotACode> {
         let words = || text.split_whitespace().rev().filter_map(|word| Self::parse(word).ok());
         Self::parse(text).ok().or_else(|| words().next()).ok_or(NotACode)
+    }
+
+    /// The same in what a program has printed.
+    ///
+    /// # Errors
+    /// [`NotACode`] if there is none.
+    pub fn find_in(output: &Secret) -> Result<Self, NotACode> {
+        Self::find(output.expose())
     }
 
     /// The digits. Called only where STS is called and where a command hands the code to the daemon.

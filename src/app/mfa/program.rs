@@ -14,7 +14,7 @@ use crate::model::MfaCode;
 pub(super) async fn code(command: Command, deadline: Duration) -> Result<MfaCode, String> {
     let printed = secret_output_of(command, MOST, deadline).await;
     let printed = printed.map_err(|error| error.to_string())?;
-    MfaCode::find(printed.expose()).map_err(|_| "it printed no code of six digits".to_owned())
+    MfaCode::find_in(&printed).map_err(|_| "it printed no code of six digits".to_owned())
 }
 
 /// No program needs more to print a code.
