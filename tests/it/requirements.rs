@@ -300,7 +300,7 @@ const TABLE: [Row; 48] = [
     (
         BOTO3,
         "the chain of boto3, unchanged",
-        &["identity::a_plain_boto3_program_works_unchanged_beside_a_provider_of_its_own"],
+        &["identity::boto3_works_unchanged_beside_a_provider_of_its_own"],
     ),
     (
         BOTO3,
@@ -324,7 +324,7 @@ const TABLE: [Row; 48] = [
         BOTO3,
         "troubleshooting of regions and permissions",
         &[
-            "identity::a_role_that_fails_keeps_boto3_from_going_on_along_its_chain",
+            "identity::boto3_does_not_go_on_along_its_chain_when_a_role_fails",
             "chains::the_failure_of_a_hop_names_the_hop_everywhere",
         ],
     ),

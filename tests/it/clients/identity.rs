@@ -182,7 +182,7 @@ fn the_cli_cannot_write_into_the_mount() {
 /// The chain of boto3 as its guides show it: the region comes from `config`, the keys from the
 /// mount, and a provider that the program adds for itself is left in peace.
 #[test]
-fn a_plain_boto3_program_works_unchanged_beside_a_provider_of_its_own() {
+fn boto3_works_unchanged_beside_a_provider_of_its_own() {
     let scene = Scene::new();
     let Some(rig) = Rig::start(&scene, &[]) else { return };
     for (profile, role, method) in [
@@ -207,7 +207,7 @@ fn a_plain_boto3_program_works_unchanged_beside_a_provider_of_its_own() {
 
 /// A role that cannot be had does not make boto3 go on to the next provider of the chain.
 #[test]
-fn a_role_that_fails_keeps_boto3_from_going_on_along_its_chain() {
+fn boto3_does_not_go_on_along_its_chain_when_a_role_fails() {
     let scene = Scene::new();
     let Some(rig) = Rig::start(&scene, &[]) else { return };
     let Some(mut command) = rig.at_home(Client::Boto3Page) else { return };
