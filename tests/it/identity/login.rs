@@ -11,7 +11,7 @@ use crate::emulator::{Decision, RoleRules, WebIdentityTrust};
 use crate::support::daemon::arn;
 use crate::support::{Daemon, Scene, eventually, ini_value, wait_for};
 
-/// A configuration whose role `prod` is assumed in the name of whoever is logged in as `work`.
+/// A configuration whose role `prod` is assumed in the name of whoever is logged in as `corp`.
 fn configured(scene: &Scene, kind: &str) -> String {
     let issuer = scene.emulator.issuer();
     let trust = WebIdentityTrust {
@@ -22,8 +22,8 @@ fn configured(scene: &Scene, kind: &str) -> String {
     scene.emulator.set_role("prod", RoleRules { web_identity: Some(trust), ..Default::default() });
     let file = scene.path("config.toml");
     let text = format!(
-        "region = \"eu-west-1\"\n[identities.work]\ntype = \"{kind}\"\nissuer = \"{issuer}\"\n\
-         client_id = \"credmount\"\n[roles.prod]\nrole_arn = \"{}\"\nidentity = \"work\"\n",
+        "region = \"eu-west-1\"\n[identities.corp]\ntype = \"{kind}\"\nissuer = \"{issuer}\"\n\
+         client_id = \"credmount\"\n[roles.prod]\nrole_arn = \"{}\"\nidentity = \"corp\"\n",
         arn("prod")
     );
     fs::write(&file, text).unwrap();
@@ -35,9 +35,9 @@ fn mounted<'a>(scene: &'a Scene, kind: &str, args: &[&str]) -> Daemon<'a> {
     scene.mount(&[&["--config", &config][..], args].concat())
 }
 
-/// `credmount login work`, which waits for the person.
+/// `credmount login corp`, which waits for the person.
 fn login(scene: &Scene) -> Child {
-    let mut command = scene.credmount(&["login", "work"]);
+    let mut command = scene.credmount(&["login", "corp"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -74,10 +74,10 @@ fn a_login_gives_keys_and_the_code_is_shown_before() {
     let daemon = mounted(&scene, "vouch", &[]);
     assert!(daemon.credentials().contains("nobody is signed in"), "{}", daemon.credentials());
     assert_eq!(cause(&daemon), "LoginNeeded");
-    assert_eq!(daemon.status()["roles"][0]["identity"], "work");
+    assert_eq!(daemon.status()["roles"][0]["identity"], "corp");
     let told = logged_in(&scene);
     assert!(told.contains("/oidc/verify?user_code="), "{told}");
-    assert!(told.ends_with("logged in: work\n"), "{told}");
+    assert!(told.ends_with("logged in: corp\n"), "{told}");
     has_keys(&daemon);
     let calls = scene.emulator.calls();
     assert!(calls.iter().all(|call| call.action == "AssumeRoleWithWebIdentity"), "{calls:?}");
@@ -238,6 +238,6 @@ fn no_flow_of_a_login_leaves_a_token_or_device_code_behind() {
 #[test]
 fn a_name_that_nobody_serves_is_told() {
     let scene = Scene::new();
-    let output = scene.run(&["login", "work"]);
+    let output = scene.run(&["login", "corp"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

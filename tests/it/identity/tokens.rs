@@ -19,14 +19,14 @@ const TOKEN: &str = "credmount/github/acme/token";
 const GIT_CREDENTIALS: &str = "credmount/github/acme/git-credentials";
 const ERROR: &str = "credmount/github/acme/error";
 
-/// A configuration with the identity `work`, a token for `acme`, and roles that need no login.
+/// A configuration with the identity `corp`, a token for `acme`, and roles that need no login.
 fn configured(scene: &Scene, host: &str) -> String {
     let file = scene.path("config.toml");
     let (issuer, prod, dev) = (scene.emulator.issuer(), arn("prod"), arn("dev"));
     let text = format!(
         "region = \"eu-west-1\"\n\
-         [identities.work]\ntype = \"vouch\"\nissuer = \"{issuer}\"\nclient_id = \"credmount\"\n\
-         [github.acme]\nidentity = \"work\"\nrepositories = [\"api\"]\nhost = \"{host}\"\n\
+         [identities.corp]\ntype = \"vouch\"\nissuer = \"{issuer}\"\nclient_id = \"credmount\"\n\
+         [github.acme]\nidentity = \"corp\"\nrepositories = [\"api\"]\nhost = \"{host}\"\n\
          [roles.prod]\nrole_arn = \"{prod}\"\n[roles.dev]\nrole_arn = \"{dev}\"\n"
     );
     fs::write(&file, text).unwrap();
@@ -39,7 +39,7 @@ fn mounted<'a>(scene: &'a Scene, args: &[&str]) -> Daemon<'a> {
 }
 
 fn log_in(scene: &Scene) {
-    let mut command = scene.credmount(&["login", "work"]);
+    let mut command = scene.credmount(&["login", "corp"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let code = wait_for("a user code", || scene.emulator.login_codes().pop());
     assert!(scene.emulator.decide_login(&code, Decision::Approve));
@@ -101,11 +101,11 @@ fn a_github_token_is_shown_as_soon_as_somebody_is_logged_in() {
     }
     let status = status(&daemon);
     assert_eq!(status["state"], "live");
-    assert_eq!(status["identity"], "work");
+    assert_eq!(status["identity"], "corp");
     assert_eq!(status["repositories"][0], "api");
     let text = scene.run(&["status", daemon.argument()]).stdout;
     let text = String::from_utf8(text).unwrap();
-    assert!(text.contains("github/acme: live  token of work, for api only"), "{text}");
+    assert!(text.contains("github/acme: live  token of corp, for api only"), "{text}");
 }
 
 #[test]
@@ -204,14 +204,14 @@ fn a_mount_that_names_its_roles_shows_only_the_tokens_that_it_names() {
 #[test]
 fn the_token_of_an_identity_is_shown_to_its_last_byte() {
     let Some(scene) = Scene::mountable() else { return };
-    let daemon = mounted(&scene, &["--role", "prod", "--token", "web-identity/work"]);
+    let daemon = mounted(&scene, &["--role", "prod", "--token", "web-identity/corp"]);
     log_in(&scene);
-    let path = daemon.file("credmount/web-identity/work/token");
+    let path = daemon.file("credmount/web-identity/corp/token");
     let token = wait_for("a token", || {
         fs::read_to_string(&path).ok().filter(|text| text.split('.').count() == 3)
     });
     assert!(!token.ends_with('\n') && scene.emulator.issuer_secrets().contains(&token), "{token}");
-    assert_eq!(status(&daemon)["name"], "web-identity/work");
+    assert_eq!(status(&daemon)["name"], "web-identity/corp");
     assert_eq!(status(&daemon)["state"], "live");
 }
 
