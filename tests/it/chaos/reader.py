@@ -74,13 +74,13 @@ def read_all(descriptor):
         data += chunk
 
 
-def rendering():
-    """The wall clock before the open, and what was read; None if the descriptor has become stale."""
+def rendering(seconds):
+    """The wall clock before the open, and what was read after these seconds; None if the descriptor
+    has become stale."""
     before, begin = time.time(), time.monotonic()
     descriptor = timed("open", os.open, PATH, os.O_RDONLY)
     try:
-        if HOW == "hold":
-            time.sleep(RANDOM.uniform(0, 2))
+        time.sleep(seconds)
         data = read_all(descriptor)
         size = timed("fstat", os.fstat, descriptor).st_size
     except OSError as error:
@@ -176,8 +176,8 @@ def try_key(role, pairs, opened):
         found(f"{keys[0]} of {role}: {status} {text[:300]}")
 
 
-def read_once():
-    got = rendering()
+def read_once(seconds):
+    got = rendering(seconds)
     if got is None:
         return
     before, data = got
@@ -199,10 +199,12 @@ def read_once():
 def main():
     while not select.select([sys.stdin], [], [], 0.01)[0]:
         try:
-            read_once()
+            read_once(RANDOM.uniform(0, 2) if HOW == "hold" else 0)
         except OSError as error:
             found(f"{error}")
             time.sleep(0.05)
+    # The storm is over. Every descriptor that was held may have been one that it made stale.
+    read_once(0)
     print(json.dumps({**counts, "wrong": wrong, "waits": waits, "stale": stale}))
 
 
