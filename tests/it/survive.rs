@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -65,6 +66,36 @@ fn binds_answer_again_after_the_daemon_was_killed() {
     }
     let names = reader.list();
     assert!(names.contains(&"credentials".to_owned()), "{names:?}");
+}
+
+/// It told whoever had started it before it told its supervisor, which took that end for a start that
+/// had failed.
+#[test]
+fn a_daemon_killed_the_moment_it_serves_is_started_again() {
+    let Some(scene) = Scene::mountable() else { return };
+    let prod = arn("prod");
+    for _ in 0..5 {
+        let mut killed = 0;
+        let args = ["--supervise", "--role", &prod, "--region", "eu-west-1"];
+        let daemon = scene.mount_by(scene.path("live"), &args, |command| {
+            // In the place of the process that was typed, which would take a while to tell.
+            let mut stays = scene.credmount(&["--daemon-child"]);
+            stays.args(command.get_args());
+            let mut stays = stays.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let live = scene.path("live");
+            let worker =
+                wait_for("the daemon", || process_with(&["--supervised", live.to_str().unwrap()]));
+            let mut told = [0; 6];
+            stays.stdout.take().unwrap().read_exact(&mut told).unwrap();
+            assert_eq!(&told, b"ready\n");
+            kill_process(worker, Signal::KILL).unwrap();
+            killed = worker.as_raw_nonzero().get();
+            thread::spawn(move || stays.wait());
+            Output { status: ExitStatus::default(), stdout: told.to_vec(), stderr: Vec::new() }
+        });
+        successor(&daemon, killed);
+        key(&daemon.credentials());
+    }
 }
 
 #[test]
@@ -310,6 +341,17 @@ fn a_daemon_that_never_served_is_not_started_again() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("no role can be had, so nothing was mounted"), "{told}");
     assert!(!is_mounted(&live));
+}
+
+/// The process that was started with these arguments, among others.
+fn process_with(arguments: &[&str]) -> Option<Pid> {
+    let all = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let has_all = |path: &PathBuf| {
+        let cmdline = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+        arguments.iter().all(|it| cmdline.split('\0').any(|argument| argument == *it))
+    };
+    let number = |path: PathBuf| path.file_name()?.to_str()?.parse().ok().and_then(Pid::from_raw);
+    all.filter(has_all).find_map(number)
 }
 
 fn pid_state(pid: Pid) -> Option<char> {

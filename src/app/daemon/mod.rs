@@ -273,6 +273,8 @@ pub(super) async fn run(
     let control = Control::new(daemon.roster.clone(), &daemon.shared, ask);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { server.run(Arc::new(control)).await });
+    // The manager first: one that has not heard it takes a crash for a start that failed.
+    daemon.shared.tell(&format!("READY=1\nSTATUS={}", daemon.roster.summary()));
     ready();
     let (roster, traffic) = (daemon.roster.clone(), daemon.shared.traffic.clone());
     tasks.spawn(watchdog::feed(roster, traffic, lifeline.manager, lifeline.watchdog));

@@ -20,8 +20,7 @@ pub(super) async fn feed(
     watchdog: Option<Duration>,
 ) {
     let Some(manager) = manager else { return };
-    let mut told = roster.summary();
-    let _ = manager.tell(&format!("READY=1\nSTATUS={told}"));
+    let mut told = String::new();
     // Three chances before the time is up.
     let mut ticks = interval(watchdog.map_or(CLOCK_CHECK, |limit| (limit / 3).min(CLOCK_CHECK)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

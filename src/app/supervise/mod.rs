@@ -51,7 +51,13 @@ pub(super) fn run(program: &Path, args: &[OsString], detached: bool) -> Result<E
             let began = Instant::now();
             let (end, served) = supervisor.watch(&mut worker).await?;
             match pace.next(end, served, began.elapsed()) {
-                Next::End(code) => return Ok(ExitCode::from(code)),
+                Next::End(code) => {
+                    if code != 0 {
+                        // A start that failed may have come as far as a mount.
+                        supervisor.give_up();
+                    }
+                    return Ok(ExitCode::from(code));
+                }
                 Next::After(pause) => {
                     if end == End::Code(RESTART) {
                         tracing::info!("the daemon is started again");
