@@ -4,8 +4,7 @@ use glob::Pattern;
 
 use super::error::{Origin, Report};
 use super::layer::{Layer, Sourced};
-use super::raw::{Problems, Raw, all};
-use super::spec::unknown_key;
+use super::raw::{Problems, Raw, all, unknown_key};
 use super::value::{listed, meant, shown};
 use crate::model::Role;
 use crate::policy::AllowRule;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::error::{Origin, Report};
 use super::layer::Sourced;
-use super::raw::Raw;
-use super::spec::{ROLE_KEYS, RawRole, unknown_key};
+use super::raw::{Raw, Table, unknown_key};
+use super::spec::ROLE_KEYS;
 use super::value::{listed, shown};
 
 /// Our own variable: the keys of a role are those of the file.
@@ -23,7 +23,7 @@ pub(super) const COMPATIBLE: &str = "AWS_AUTH_ROLES";
 pub(super) const COMPATIBLE_DEFAULT: &str = "AWS_AUTH_DEFAULT_ROLE";
 
 /// The roles of `CREDMOUNT_ROLES`.
-pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -> Vec<RawRole> {
+pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -> Vec<Table> {
     let origin = Origin::variable(OWN);
     roles(environment.get(OWN), &origin, report, |name, key, value, report| {
         if ROLE_KEYS.contains(&key) {
@@ -38,7 +38,7 @@ pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -
 pub(super) fn compatible(
     environment: &BTreeMap<String, String>,
     report: &mut Report,
-) -> Vec<RawRole> {
+) -> Vec<Table> {
     let origin = Origin::variable(COMPATIBLE);
     roles(environment.get(COMPATIBLE), &origin, report, |name, key, value, report| match key {
         "role_arn" | "account_id" | "external_id" if value.is_null() => None,
@@ -65,7 +65,7 @@ fn roles(
     origin: &Origin,
     report: &mut Report,
     accept: impl Fn(&str, &str, &Value, &mut Report) -> Option<(String, Raw)>,
-) -> Vec<RawRole> {
+) -> Vec<Table> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Vec::new() };
     let entries: Entries<Entries<Value>> = match serde_json::from_str(text) {
         Ok(entries) => entries,
@@ -92,7 +92,7 @@ fn roles(
             Some((key, Sourced::new(value, origin.clone())))
         });
         let values = values.collect();
-        roles.push(RawRole { name, origin: origin.clone(), values });
+        roles.push(Table { name, origin: origin.clone(), values });
     }
     roles
 }

@@ -7,22 +7,22 @@ use toml::de::{DeTable, DeValue};
 
 use super::SourceText;
 use super::error::{Origin, Report};
-use super::identities::{IDENTITY_KEYS, RawIdentity};
+use super::identities::IDENTITY_KEYS;
 use super::layer::Sourced;
 use super::mounts::{MOUNT_KEYS, RawMount};
 use super::options::{OptionKey, RawOptions};
-use super::raw::Raw;
-use super::spec::{ROLE_KEYS, RawRole, unknown_key};
-use super::tokens::{GITHUB_KEYS, RawGithub};
+use super::raw::{Raw, Table, unknown_key};
+use super::spec::ROLE_KEYS;
+use super::tokens::GITHUB_KEYS;
 use super::value::shown;
 
 /// What stands in the file.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) options: RawOptions,
-    pub(super) roles: Vec<RawRole>,
-    pub(super) identities: Vec<RawIdentity>,
-    pub(super) github: Vec<RawGithub>,
+    pub(super) roles: Vec<Table>,
+    pub(super) identities: Vec<Table>,
+    pub(super) github: Vec<Table>,
     /// The tables below `[mounts]`; `None` when there is no such table.
     pub(super) mounts: Option<Vec<RawMount>>,
 }
@@ -39,26 +39,13 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
     let mut content = Content::default();
     for (name, value) in lines.table(document.get_ref()) {
         match name.as_str() {
-            "roles" => {
-                let tables = tables("roles", "role", &value, report);
-                content.roles = tables
-                    .into_iter()
-                    .map(|(name, origin, keys)| role(name, origin, keys, report))
-                    .collect();
-            }
+            "roles" => content.roles = checked("roles", "role", &ROLE_KEYS, &value, report),
             "identities" => {
-                let tables = tables("identities", "identity", &value, report);
-                content.identities = tables
-                    .into_iter()
-                    .map(|(name, origin, keys)| identity(name, origin, keys, report))
-                    .collect();
+                content.identities =
+                    checked("identities", "identity", &IDENTITY_KEYS, &value, report);
             }
             "github" => {
-                let tables = tables("github", "owner", &value, report);
-                content.github = tables
-                    .into_iter()
-                    .map(|(owner, origin, keys)| github(owner, origin, keys, report))
-                    .collect();
+                content.github = checked("github", "GitHub owner", &GITHUB_KEYS, &value, report);
             }
             "mounts" => {
                 let tables = tables("mounts", "mount", &value, report);
@@ -113,43 +100,27 @@ fn tables(
     entries.iter().filter_map(table).collect()
 }
 
-fn role(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawRole {
-    let mut values = Vec::new();
-    for (key, value) in keys {
-        if ROLE_KEYS.contains(&key.as_str()) {
-            values.push((key, value));
-        } else {
-            let place = format!("in role {}", shown(&name));
-            report.error(&value.origin, unknown_key(&key, &place, ROLE_KEYS));
-        }
-    }
-    RawRole { name, origin, values }
-}
-
-fn identity(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawIdentity {
-    let mut values = Vec::new();
-    for (key, value) in keys {
-        if IDENTITY_KEYS.contains(&key.as_str()) {
-            values.push((key, value));
-        } else {
-            let place = format!("in identity {}", shown(&name));
-            report.error(&value.origin, unknown_key(&key, &place, IDENTITY_KEYS));
-        }
-    }
-    RawIdentity { name, origin, values }
-}
-
-fn github(owner: String, origin: Origin, keys: Entries, report: &mut Report) -> RawGithub {
-    let mut values = Vec::new();
-    for (key, value) in keys {
-        if GITHUB_KEYS.contains(&key.as_str()) {
-            values.push((key, value));
-        } else {
-            let place = format!("in GitHub owner {}", shown(&owner));
-            report.error(&value.origin, unknown_key(&key, &place, GITHUB_KEYS));
-        }
-    }
-    RawGithub { owner, origin, values }
+/// The tables `[what.NAME]` with those of their keys that are among `known`.
+fn checked(
+    what: &str,
+    one: &str,
+    known: &[&str],
+    value: &Sourced<Raw>,
+    report: &mut Report,
+) -> Vec<Table> {
+    let tables = tables(what, one, value, report).into_iter();
+    let table = |(name, origin, mut values): (String, Origin, Entries)| {
+        values.retain(|(key, value)| {
+            let is_known = known.contains(&key.as_str());
+            if !is_known {
+                let place = format!("in {one} {}", shown(&name));
+                report.error(&value.origin, unknown_key(key, &place, known.iter().copied()));
+            }
+            is_known
+        });
+        Table { name, origin, values }
+    };
+    tables.map(table).collect()
 }
 
 fn mount(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawMount {

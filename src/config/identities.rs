@@ -9,7 +9,7 @@ use super::error::{Origin, Report};
 use super::layer::Sourced;
 use super::paths;
 use super::profiles::Profile;
-use super::raw::Raw;
+use super::raw::Table;
 use super::value::{listed, meant, shown};
 use crate::model::{BaseCredentials, OidcIdentity, RoleChain, ServiceUrl, TokenSource};
 
@@ -33,17 +33,6 @@ const VOUCH_GITHUB_PATH: &str = "/v1/credentials/github/token";
 /// The role that Vouch's users are told to set.
 const VOUCH_ROLE: &str = "AWS_ROLE_ARN";
 
-/// An identity as a file holds it: every key checked to be one of [`IDENTITY_KEYS`].
-#[derive(Debug)]
-pub(super) struct RawIdentity {
-    /// The NAME of `[identities.NAME]`.
-    pub(super) name: String,
-    /// Where the table begins.
-    pub(super) origin: Origin,
-    /// Its keys, in order.
-    pub(super) values: Vec<(String, Sourced<Raw>)>,
-}
-
 /// All identities by name, and what tokens need to know of their surroundings.
 pub(super) struct IdentityCatalog<'a> {
     identities: Vec<(Arc<OidcIdentity>, Kind)>,
@@ -63,7 +52,7 @@ enum Kind {
 impl<'a> IdentityCatalog<'a> {
     /// Checks all.
     pub(super) fn check(
-        raw: &[RawIdentity],
+        raw: &[Table],
         environment: &'a BTreeMap<String, String>,
         home: Option<&'a str>,
         report: &mut Report,
@@ -187,7 +176,7 @@ impl Built {
 
 /// The keys of one identity while they are checked.
 struct Keys<'a> {
-    raw: &'a RawIdentity,
+    raw: &'a Table,
     environment: &'a BTreeMap<String, String>,
     report: &'a mut Report,
     clean: bool,
@@ -240,7 +229,7 @@ impl Keys<'_> {
 
     fn kind(&mut self) -> Option<Kind> {
         const ADVICE: &str = "write type = \"oidc-device\" or \"vouch\"";
-        if !self.has("type") {
+        if !self.raw.has("type") {
             let origin = self.raw.origin.clone();
             self.error(&origin, format!("has no type: {ADVICE}"));
             return None;
@@ -257,13 +246,9 @@ impl Keys<'_> {
         }
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.raw.values.iter().any(|(name, _)| name == key)
-    }
-
     /// The text of a key, else of a variable.
     fn required(&mut self, key: &str, variable: Option<&str>) -> Option<Sourced<String>> {
-        if self.has(key) {
+        if self.raw.has(key) {
             return self.text(key);
         }
         let found = variable.and_then(|name| Some((name, self.environment.get(name)?)));
@@ -278,7 +263,7 @@ impl Keys<'_> {
 
     /// The text of `key`, if it stands there.
     fn text(&mut self, key: &str) -> Option<Sourced<String>> {
-        let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
+        let found = self.raw.find(key)?;
         let example = match key {
             "type" => "oidc-device",
             "issuer" | "token_url" => "https://issuer.example.com",

@@ -3,7 +3,7 @@
 
 use super::error::Origin;
 use super::layer::Sourced;
-use super::value::shown;
+use super::value::{meant, shown};
 
 /// A value before anybody has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +119,28 @@ impl Sourced<Raw> {
     }
 }
 
+/// A table `[what.NAME]`, or its like in a variable: every key is one that such tables have.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: String,
+    /// Where it begins.
+    pub(super) origin: Origin,
+    /// Its keys, in order.
+    pub(super) values: Vec<(String, Sourced<Raw>)>,
+}
+
+impl Table {
+    /// The value of `key`, if it stands there.
+    pub(super) fn find(&self, key: &str) -> Option<&Sourced<Raw>> {
+        self.values.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Whether `key` stands there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+}
+
 /// All values, or everything that is wrong with any.
 pub(super) fn all<T>(
     results: impl IntoIterator<Item = Result<T, Problems>>,
@@ -131,4 +153,18 @@ pub(super) fn all<T>(
         }
     }
     if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// The message about a key that is none of ours.
+pub(super) fn unknown_key<'a>(
+    key: &str,
+    place: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    let advice = match meant(key, known.clone()) {
+        Some(name) => format!("did you mean `{name}`? All"),
+        None => "the".to_owned(),
+    };
+    let known: Vec<&str> = known.into_iter().collect();
+    format!("unknown key {} {place}: {advice} keys there are {}", shown(key), known.join(", "))
 }

@@ -7,7 +7,7 @@ use super::error::{Origin, Report};
 use super::identities::{IdentityCatalog, TOKEN_KEYS};
 use super::layer::Sourced;
 use super::mfa::{self, MfaSpec};
-use super::raw::{Problems, Raw};
+use super::raw::{Problems, Raw, Table};
 use super::value;
 use crate::model::{
     AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn,
@@ -37,17 +37,6 @@ pub(super) const ROLE_KEYS: [&str; 20] = [
     "web_identity_process",
     "identity",
 ];
-
-/// A role as a file or variable holds it: every key checked to be one of [`ROLE_KEYS`].
-#[derive(Debug)]
-pub(super) struct RawRole {
-    /// The NAME of `[roles.NAME]`.
-    pub(super) name: String,
-    /// Where the role begins.
-    pub(super) origin: Origin,
-    /// Its keys, in order.
-    pub(super) values: Vec<(String, Sourced<Raw>)>,
-}
 
 /// A configured role, checked for itself; what it refers to is looked up later.
 #[derive(Debug, Clone)]
@@ -97,7 +86,7 @@ fn arn(partition: Partition, account_id: &AccountId, role_name: &str) -> RoleArn
 impl RoleSpec {
     /// Checks every key. `None` when one is wrong; the errors are in the report.
     pub(super) fn check(
-        raw: &RawRole,
+        raw: &Table,
         identities: &IdentityCatalog<'_>,
         report: &mut Report,
     ) -> Option<Self> {
@@ -154,7 +143,7 @@ impl Catalog {
     /// `CREDMOUNT_ROLES`, file, `AWS_AUTH_ROLES`. The other is checked too: a mistake does not
     /// become right by being unused.
     pub(super) fn check(
-        raw: &[RawRole],
+        raw: &[Table],
         identities: &IdentityCatalog<'_>,
         report: &mut Report,
     ) -> Self {
@@ -187,7 +176,7 @@ impl Catalog {
 
 /// The keys of one role while they are checked.
 struct Keys<'a> {
-    raw: &'a RawRole,
+    raw: &'a Table,
     report: &'a mut Report,
     clean: bool,
 }
@@ -200,7 +189,7 @@ impl Keys<'_> {
 
     /// The text of `key`, if it stands there.
     fn text(&mut self, key: &str) -> Option<Sourced<String>> {
-        let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
+        let found = self.raw.find(key)?;
         let example = match key {
             "account_id" => "123456789012",
             "session_duration" | "mfa_session_duration" => "1h",
@@ -237,7 +226,7 @@ impl Keys<'_> {
         key: &str,
         take: impl Fn(&Sourced<Raw>) -> Result<T, Problems>,
     ) -> Option<Sourced<T>> {
-        let (_, found) = self.raw.values.iter().find(|(name, _)| name == key)?;
+        let found = self.raw.find(key)?;
         match take(found) {
             Ok(value) => Some(Sourced::new(value, found.origin.clone())),
             Err(problems) => {
@@ -253,7 +242,7 @@ impl Keys<'_> {
         let serial = self.parsed("mfa_serial", |_, text| MfaDevice::parse(text));
         let process = self.parsed("mfa_process", mfa::process);
         let session_duration = self.parsed("mfa_session_duration", mfa::session_duration);
-        let has_serial = self.has("mfa_serial");
+        let has_serial = self.raw.has("mfa_serial");
         let others =
             [process.as_ref().map(|it| &it.origin), session_duration.as_ref().map(|it| &it.origin)];
         if let (false, Some(origin)) = (has_serial, others.into_iter().flatten().next()) {
@@ -268,7 +257,7 @@ impl Keys<'_> {
 
     /// The token it is assumed with, if a key says so.
     fn token(&mut self, identities: &IdentityCatalog<'_>) -> Option<TokenSource> {
-        let key = TOKEN_KEYS.into_iter().find(|key| self.has(key))?;
+        let key = TOKEN_KEYS.into_iter().find(|key| self.raw.has(key))?;
         let text = self.text(key)?;
         match identities.token(key, &text.value) {
             Ok(token) => {
@@ -285,24 +274,19 @@ impl Keys<'_> {
     /// Two sources would leave open which of them counts.
     fn check_single_source(&mut self) {
         let sources = ["source_profile", "source_role"].into_iter().chain(TOKEN_KEYS);
-        let given: Vec<&str> = sources.filter(|key| self.has(key)).collect();
+        let given: Vec<&str> = sources.filter(|key| self.raw.has(key)).collect();
         let [first, .., second] = given[..] else { return };
-        let found = self.raw.values.iter().find(|(name, _)| name == second);
-        let origin = found.map_or(&self.raw.origin, |(_, value)| &value.origin).clone();
+        let origin = self.raw.find(second).map_or(&self.raw.origin, |value| &value.origin).clone();
         self.error(
             &origin,
             format!("has both {first} and {second}: keep the one whose credentials may assume it"),
         );
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.raw.values.iter().any(|(name, _)| name == key)
-    }
-
     /// Which role it is: by ARN or by account and name, and both must agree.
     fn target(&mut self, identities: &IdentityCatalog<'_>) -> Option<Target> {
         let (has_arn, has_account, has_name) =
-            (self.has("role_arn"), self.has("account_id"), self.has("role_name"));
+            (self.raw.has("role_arn"), self.raw.has("account_id"), self.raw.has("role_name"));
         let arn = self.parsed("role_arn", |_, text| RoleArn::parse(text));
         let account_id = self.parsed("account_id", |_, text| AccountId::parse(text));
         let role_name = self.parsed("role_name", |_, text| check_role_name(text));
@@ -364,22 +348,4 @@ impl Keys<'_> {
 fn check_role_name(text: &str) -> Result<String, NameError> {
     let any_account = AccountId::parse("000000000000")?;
     RoleArn::new(Partition::Aws, &any_account, text).map(|_| text.to_owned())
-}
-
-/// The message about a key that is none of ours.
-pub(super) fn unknown_key<'a>(
-    key: &str,
-    place: &str,
-    known: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
-    let advice = match value::meant(key, known.clone()) {
-        Some(name) => format!("did you mean `{name}`? All"),
-        None => "the".to_owned(),
-    };
-    let known: Vec<&str> = known.into_iter().collect();
-    format!(
-        "unknown key {} {place}: {advice} keys there are {}",
-        value::shown(key),
-        known.join(", ")
-    )
 }

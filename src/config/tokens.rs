@@ -14,7 +14,7 @@ use super::error::{Origin, Report};
 use super::identities::IdentityCatalog;
 use super::layer::Sourced;
 use super::options::Options;
-use super::raw::Raw;
+use super::raw::Table;
 use super::value::{listed, meant, shown};
 use crate::model::{
     GithubGrant, GithubOwner, GithubRepository, HostName, OidcIdentity, ServiceUrl, TokenGrant,
@@ -32,17 +32,6 @@ const DEFAULT_HOST: &str = "github.com";
 /// What stands before the name of an identity whose own token is to be shown.
 const WEB_IDENTITY: &str = "web-identity/";
 
-/// A table `[github.OWNER]`: every key checked to be one of [`GITHUB_KEYS`].
-#[derive(Debug)]
-pub(super) struct RawGithub {
-    /// The OWNER.
-    pub(super) owner: String,
-    /// Where the table begins.
-    pub(super) origin: Origin,
-    /// Its keys, in order.
-    pub(super) values: Vec<(String, Sourced<Raw>)>,
-}
-
 /// All tokens that mounts may show.
 pub(super) struct TokenCatalog<'a> {
     github: Vec<Arc<TokenGrant>>,
@@ -54,7 +43,7 @@ pub(super) struct TokenCatalog<'a> {
 impl<'a> TokenCatalog<'a> {
     /// Checks all.
     pub(super) fn check(
-        raw: &[RawGithub],
+        raw: &[Table],
         identities: &'a IdentityCatalog<'a>,
         environment: &BTreeMap<String, String>,
         report: &mut Report,
@@ -63,7 +52,7 @@ impl<'a> TokenCatalog<'a> {
         for table in raw {
             match (Keys { raw: table, identities, report }).grant() {
                 Some(grant) => catalog.github.push(Arc::new(TokenGrant::Github(grant))),
-                None => catalog.broken.push(format!("github/{}", table.owner)),
+                None => catalog.broken.push(format!("github/{}", table.name)),
             }
         }
         let owner = environment.get(OWNER_VARIABLE).filter(|owner| !owner.is_empty());
@@ -137,7 +126,7 @@ fn of_owner(
 
 /// The keys of one table while they are checked.
 struct Keys<'a> {
-    raw: &'a RawGithub,
+    raw: &'a Table,
     identities: &'a IdentityCatalog<'a>,
     report: &'a mut Report,
 }
@@ -145,7 +134,7 @@ struct Keys<'a> {
 impl Keys<'_> {
     /// The grant, or what is wrong in the report.
     fn grant(&mut self) -> Option<GithubGrant> {
-        let owner = self.report.check(&self.raw.origin, GithubOwner::parse(&self.raw.owner));
+        let owner = self.report.check(&self.raw.origin, GithubOwner::parse(&self.raw.name));
         let identity = self.identity();
         let token_url = self.checked("token_url", "https://…", ServiceUrl::parse);
         let host = self.checked("host", DEFAULT_HOST, HostName::parse);
@@ -170,12 +159,12 @@ impl Keys<'_> {
     }
 
     fn error(&mut self, origin: &Origin, problem: impl std::fmt::Display) {
-        self.report.error(origin, format!("GitHub owner {} {problem}", shown(&self.raw.owner)));
+        self.report.error(origin, format!("GitHub owner {} {problem}", shown(&self.raw.name)));
     }
 
     fn identity(&mut self) -> Option<Arc<OidcIdentity>> {
         let raw = self.raw;
-        let Some((_, found)) = raw.values.iter().find(|(name, _)| name == "identity") else {
+        let Some(found) = raw.find("identity") else {
             self.error(&raw.origin, "has no identity: name one of [identities.NAME]");
             return None;
         };
@@ -191,9 +180,7 @@ impl Keys<'_> {
         example: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Option<T>> {
-        let Some((_, found)) = self.raw.values.iter().find(|(name, _)| name == key) else {
-            return Some(None);
-        };
+        let Some(found) = self.raw.find(key) else { return Some(None) };
         let text = self.report.check(&found.origin, found.value.text(key, example))?;
         self.report.check(&found.origin, parse(text)).map(Some)
     }
@@ -202,9 +189,7 @@ impl Keys<'_> {
     fn repositories(&mut self) -> Option<Vec<GithubRepository>> {
         const KEY: &str = "repositories";
         let raw = self.raw;
-        let Some((_, found)) = raw.values.iter().find(|(name, _)| name == KEY) else {
-            return Some(Vec::new());
-        };
+        let Some(found) = raw.find(KEY) else { return Some(Vec::new()) };
         let parse = |text: Sourced<String>| {
             let parsed = GithubRepository::parse(&text.value);
             parsed.map_err(|problem| vec![(text.origin, problem.to_string())])
