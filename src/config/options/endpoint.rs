@@ -2,18 +2,13 @@
 //! nothing here does any I/O.
 
 use core::net::SocketAddr;
-use std::collections::BTreeMap;
 
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::settings::MountSettings;
-use super::value::shown;
-use crate::model::{BaseCredentials, Role};
+use crate::config::values::shown;
 
 /// Where an endpoint listens. Its token and its keys go over the connection in clear, so it is the
 /// loopback interface; AWS SDKs take no other address without TLS either (AWS SDKs and Tools
 /// Reference Guide, "Container credential provider").
-pub(super) fn parse(key: &str, text: &str) -> Result<SocketAddr, String> {
+pub(in crate::config) fn parse(key: &str, text: &str) -> Result<SocketAddr, String> {
     let found = shown(text);
     let remedy = "write it as in 127.0.0.1:9911 or [::1]:9911";
     let address: SocketAddr = text
@@ -31,52 +26,6 @@ pub(super) fn parse(key: &str, text: &str) -> Result<SocketAddr, String> {
     }
     Ok(address)
 }
-
-/// Refuses mounts that would listen at one address.
-pub(super) fn check(endpoints: &[(&str, Sourced<SocketAddr>)], report: &mut Report) {
-    for (index, (name, endpoint)) in endpoints.iter().enumerate() {
-        let twin = endpoints[..index].iter().find(|(_, other)| other.value == endpoint.value);
-        let Some((other, _)) = twin else { continue };
-        report.error(
-            &endpoint.origin,
-            format!(
-                "endpoint {} of mount {} is that of mount {} too: choose another port",
-                endpoint.value,
-                shown(name),
-                shown(other)
-            ),
-        );
-    }
-}
-
-/// Refuses base credentials that a mount would have to get from its own endpoint.
-pub(super) fn check_source(
-    environment: &BTreeMap<String, String>,
-    mounts: &[MountSettings],
-    report: &mut Report,
-) {
-    let Some(uri) = environment.get(SOURCE) else { return };
-    let authority = uri.strip_prefix("http://").and_then(|rest| rest.split('/').next());
-    let authority = authority.map(|it| it.replace("localhost:", "127.0.0.1:"));
-    let Some(source) = authority.and_then(|it| it.parse::<SocketAddr>().ok()) else { return };
-    let asks = |role: &Role| {
-        matches!(role.chain.base, BaseCredentials::DefaultChain | BaseCredentials::EcsContainer)
-    };
-    if mounts.iter().any(|mount| mount.endpoint == Some(source))
-        && mounts.iter().flat_map(|mount| &mount.roles).any(asks)
-    {
-        report.error(
-            &Origin::variable(SOURCE),
-            format!(
-                "this names the endpoint {source} of credmount itself, which would ask itself for \
-                 base credentials: unset it where credmount runs, or name a source_profile"
-            ),
-        );
-    }
-}
-
-/// The variable by which AWS SDKs are sent to an endpoint.
-const SOURCE: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
 //! A value as a file, a variable or a flag gave it, with the place of each part. Knows what kinds
 //! of values there are, not what they mean.
 
-use super::error::Origin;
+use super::error::{Origin, Problems};
 use super::layer::Sourced;
-use super::value::{meant, shown};
+use super::text::{meant, shown};
 
 /// A value before anybody has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Raw {
+pub(in crate::config) enum Raw {
     Text(String),
     Integer(String),
     Boolean(bool),
@@ -18,18 +18,18 @@ pub(super) enum Raw {
     Other(&'static str),
 }
 
-/// What is wrong with the parts of one value, each with its place; at least one.
-pub(super) type Problems = Vec<(Origin, String)>;
-
 impl Raw {
     /// Texts that all have one place.
-    pub(super) fn list<'a>(texts: impl IntoIterator<Item = &'a str>, origin: &Origin) -> Self {
+    pub(in crate::config) fn list<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        origin: &Origin,
+    ) -> Self {
         let text = |text: &str| Sourced::new(Self::Text(text.to_owned()), origin.clone());
         Self::List(texts.into_iter().map(text).collect())
     }
 
     /// What it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(in crate::config) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
             Self::Integer(_) => "a number",
@@ -44,7 +44,7 @@ impl Raw {
     ///
     /// # Errors
     /// When it is not a text; `example` shows what is right.
-    pub(super) fn text(&self, key: &str, example: &str) -> Result<&str, String> {
+    pub(in crate::config) fn text(&self, key: &str, example: &str) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text),
             other => Err(format!(
@@ -60,7 +60,7 @@ impl Sourced<Raw> {
     ///
     /// # Errors
     /// Whatever is wrong with any of them; `example` is one that is right.
-    pub(super) fn texts<T>(
+    pub(in crate::config) fn texts<T>(
         &self,
         key: &str,
         example: &str,
@@ -88,7 +88,7 @@ impl Sourced<Raw> {
     ///
     /// # Errors
     /// Whatever is wrong with any of them.
-    pub(super) fn pairs<T>(
+    pub(in crate::config) fn pairs<T>(
         &self,
         key: &str,
         mut check: impl FnMut(&str, Sourced<String>) -> Result<T, Problems>,
@@ -114,35 +114,35 @@ impl Sourced<Raw> {
     }
 
     /// One problem, with the place of this value.
-    pub(super) fn problem(&self, message: impl Into<String>) -> Problems {
+    pub(in crate::config) fn problem(&self, message: impl Into<String>) -> Problems {
         vec![(self.origin.clone(), message.into())]
     }
 }
 
 /// A table `[what.NAME]`, or its like in a variable: every key is one that such tables have.
 #[derive(Debug)]
-pub(super) struct Table {
-    pub(super) name: String,
+pub(in crate::config) struct Table {
+    pub(in crate::config) name: String,
     /// Where it begins.
-    pub(super) origin: Origin,
+    pub(in crate::config) origin: Origin,
     /// Its keys, in order.
-    pub(super) values: Vec<(String, Sourced<Raw>)>,
+    pub(in crate::config) values: Vec<(String, Sourced<Raw>)>,
 }
 
 impl Table {
     /// The value of `key`, if it stands there.
-    pub(super) fn find(&self, key: &str) -> Option<&Sourced<Raw>> {
+    pub(in crate::config) fn find(&self, key: &str) -> Option<&Sourced<Raw>> {
         self.values.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// Whether `key` stands there.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(in crate::config) fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
 }
 
 /// All values, or everything that is wrong with any.
-pub(super) fn all<T>(
+pub(in crate::config) fn all<T>(
     results: impl IntoIterator<Item = Result<T, Problems>>,
 ) -> Result<Vec<T>, Problems> {
     let (mut values, mut problems) = (Vec::new(), Problems::new());
@@ -156,7 +156,7 @@ pub(super) fn all<T>(
 }
 
 /// The message about a key that is none of ours.
-pub(super) fn unknown_key<'a>(
+pub(in crate::config) fn unknown_key<'a>(
     key: &str,
     place: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,

@@ -1,22 +1,21 @@
 //! Which mounts there are: that of the command line, the tables below `[mounts]` and those added
 //! at run time. What is selected comes out; tables that are not selected are checked all the same.
 
+pub(in crate::config) mod endpoint;
+mod roles;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::chain::Chains;
-use super::error::{Origin, Report};
-use super::layer::{Layer, Sourced};
-use super::options::{AddedMount, OptionKey, Options, RawOptions, from_flags};
-use super::profiles::Profiles;
-use super::raw::Raw;
-use super::regions::Regions;
-use super::roles;
-use super::settings::MountSettings;
-use super::spec::Catalog;
-use super::tokens::TokenCatalog;
-use super::value::{listed, meant, shown};
-use super::{endpoint, environment, include, paths};
+use crate::config::aws::include;
+use crate::config::aws::profiles::Profiles;
+use crate::config::chains::Chains;
+use crate::config::chains::regions::Regions;
+use crate::config::chains::spec::Catalog;
+use crate::config::identities::tokens::TokenCatalog;
+use crate::config::options::{AddedMount, OptionKey, Options, RawOptions, from_flags};
+use crate::config::settings::MountSettings;
+use crate::config::values::{Layer, Origin, Raw, Report, Sourced, listed, meant, paths, shown};
 use crate::model::{MountName, ProfileName, RegionName, Role};
 
 /// Which mounts one invocation is about.
@@ -34,7 +33,7 @@ pub enum Selection<'a> {
 }
 
 /// The keys of `[mounts.NAME]` beside `path`, in the order in which messages list them.
-pub(super) const MOUNT_KEYS: [(&str, OptionKey); 17] = [
+pub(in crate::config) const MOUNT_KEYS: [(&str, OptionKey); 17] = [
     ("roles", OptionKey::Role),
     ("tokens", OptionKey::Token),
     ("default", OptionKey::Default),
@@ -56,41 +55,41 @@ pub(super) const MOUNT_KEYS: [(&str, OptionKey); 17] = [
 
 /// A table `[mounts.NAME]`: every key checked to be `path` or one of [`MOUNT_KEYS`].
 #[derive(Debug)]
-pub(super) struct RawMount {
-    pub(super) name: String,
+pub(in crate::config) struct RawMount {
+    pub(in crate::config) name: String,
     /// Where the table begins.
-    pub(super) origin: Origin,
-    pub(super) path: Option<Sourced<Raw>>,
-    pub(super) options: RawOptions,
+    pub(in crate::config) origin: Origin,
+    pub(in crate::config) path: Option<Sourced<Raw>>,
+    pub(in crate::config) options: RawOptions,
 }
 
 /// What all mounts have in common.
-pub(super) struct World<'a> {
-    pub(super) catalog: &'a Catalog,
-    pub(super) tokens: &'a TokenCatalog<'a>,
-    pub(super) profiles: &'a Profiles,
+pub(in crate::config) struct World<'a> {
+    pub(in crate::config) catalog: &'a Catalog,
+    pub(in crate::config) tokens: &'a TokenCatalog<'a>,
+    pub(in crate::config) profiles: &'a Profiles,
     /// Regions that the surroundings name.
-    pub(super) ambient: Vec<Sourced<RegionName>>,
+    pub(in crate::config) ambient: Vec<Sourced<RegionName>>,
     /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
-    pub(super) ambient_profile: &'a str,
+    pub(in crate::config) ambient_profile: &'a str,
     /// The default that other tools have for roles they share with us.
-    pub(super) compatible_default: Option<Sourced<String>>,
+    pub(in crate::config) compatible_default: Option<Sourced<String>>,
     /// What `~` stands for.
-    pub(super) home: Option<&'a str>,
+    pub(in crate::config) home: Option<&'a str>,
     /// Reads a file that `config_include` names.
-    pub(super) read: &'a dyn Fn(&Path) -> Result<Vec<u8>, String>,
+    pub(in crate::config) read: &'a dyn Fn(&Path) -> Result<Vec<u8>, String>,
 }
 
 /// What is said for all mounts, by layer.
-pub(super) struct Common {
-    pub(super) flags: RawOptions,
-    pub(super) variables: RawOptions,
-    pub(super) file: RawOptions,
+pub(in crate::config) struct Common {
+    pub(in crate::config) flags: RawOptions,
+    pub(in crate::config) variables: RawOptions,
+    pub(in crate::config) file: RawOptions,
 }
 
 impl Common {
     /// Everything, for the mount of the command line.
-    pub(super) fn all(&self) -> RawOptions {
+    pub(in crate::config) fn all(&self) -> RawOptions {
         [&self.flags[..], &self.variables, &self.file].concat()
     }
 
@@ -138,9 +137,9 @@ enum Place<'a> {
 /// What `{mount}` in session names is where nothing is mounted.
 const NO_MOUNT: &str = "check";
 
-/// The mounts to serve, as [`super::settings::Settings::mounts`] has them. `options` are those of
+/// The mounts to serve, as [`crate::config::Settings::mounts`] has them. `options` are those of
 /// the command line; `tables` is `None` where the file has no `[mounts]`.
-pub(super) fn served(
+pub(in crate::config) fn served(
     world: &World<'_>,
     common: &Common,
     options: &Options,
@@ -380,13 +379,4 @@ fn refuse_options_of_one(common: &Common, report: &mut Report) {
             report.warning(&raw.origin, "not used: the mounts of the file say it themselves");
         }
     }
-}
-
-/// The default of other tools, if a variable has one.
-pub(super) fn compatible_default(
-    variables: &std::collections::BTreeMap<String, String>,
-) -> Option<Sourced<String>> {
-    let name = environment::COMPATIBLE_DEFAULT;
-    let wish = variables.get(name).filter(|wish| !wish.is_empty())?;
-    Some(Sourced::new(wish.clone(), Origin::variable(name)))
 }

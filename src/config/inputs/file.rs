@@ -5,30 +5,27 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::SourceText;
-use super::error::{Origin, Report};
-use super::identities::IDENTITY_KEYS;
-use super::layer::Sourced;
-use super::mounts::{MOUNT_KEYS, RawMount};
-use super::options::{OptionKey, RawOptions};
-use super::raw::{Raw, Table, unknown_key};
-use super::spec::ROLE_KEYS;
-use super::tokens::GITHUB_KEYS;
-use super::value::shown;
+use crate::config::SourceText;
+use crate::config::chains::spec::ROLE_KEYS;
+use crate::config::identities::catalog::IDENTITY_KEYS;
+use crate::config::identities::tokens::GITHUB_KEYS;
+use crate::config::mounts::{MOUNT_KEYS, RawMount};
+use crate::config::options::{OptionKey, RawOptions};
+use crate::config::values::{Origin, Raw, Report, Sourced, Table, shown, unknown_key};
 
 /// What stands in the file.
 #[derive(Debug, Default)]
-pub(super) struct Content {
-    pub(super) options: RawOptions,
-    pub(super) roles: Vec<Table>,
-    pub(super) identities: Vec<Table>,
-    pub(super) github: Vec<Table>,
+pub(in crate::config) struct Content {
+    pub(in crate::config) options: RawOptions,
+    pub(in crate::config) roles: Vec<Table>,
+    pub(in crate::config) identities: Vec<Table>,
+    pub(in crate::config) github: Vec<Table>,
     /// The tables below `[mounts]`; `None` when there is no such table.
-    pub(super) mounts: Option<Vec<RawMount>>,
+    pub(in crate::config) mounts: Option<Vec<RawMount>>,
 }
 
 /// Reads all that can be read and reports everything else.
-pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
+pub(in crate::config) fn read(source: &SourceText, report: &mut Report) -> Content {
     let (document, errors) = DeTable::parse_recoverable(&source.text);
     let lines = Lines::new(source);
     for error in &errors {

@@ -6,23 +6,22 @@
 //! What was said about credmount's roles must belong to the partition of the role. The last four
 //! are about other things as well: where they do not belong, they are passed over.
 
-use super::error::{Origin, Report};
-use super::layer::{Layered, Sourced};
+use crate::config::values::{Layered, Origin, Report, Sourced};
 use crate::model::{Partition, RegionName};
 
 /// The regions that do not depend on the role.
 #[derive(Debug)]
-pub(super) struct Regions<'a> {
+pub(in crate::config) struct Regions<'a> {
     /// The option `region`.
-    pub(super) option: &'a Layered<RegionName>,
+    pub(in crate::config) option: &'a Layered<RegionName>,
     /// `AWS_REGION`, `AWS_DEFAULT_REGION` and the region of the profile that the standard chain
     /// looks at, in this order.
-    pub(super) ambient: Vec<Sourced<RegionName>>,
+    pub(in crate::config) ambient: Vec<Sourced<RegionName>>,
 }
 
 impl Regions<'_> {
     /// The region of credentials that are served as they are.
-    pub(super) fn of_base<'a>(
+    pub(in crate::config) fn of_base<'a>(
         &'a self,
         own: Option<&'a Sourced<RegionName>>,
     ) -> Option<&'a Sourced<RegionName>> {
@@ -30,7 +29,7 @@ impl Regions<'_> {
     }
 
     /// The first region that anything names.
-    pub(super) fn first<'a>(
+    pub(in crate::config) fn first<'a>(
         &'a self,
         own: Option<&'a Sourced<RegionName>>,
         source: Option<&'a Sourced<RegionName>>,
@@ -39,7 +38,7 @@ impl Regions<'_> {
     }
 
     /// The region of a role in `partition`; `None` when nothing names a fitting one.
-    pub(super) fn of_role(
+    pub(in crate::config) fn of_role(
         &self,
         subject: &str,
         partition: Partition,

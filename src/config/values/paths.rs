@@ -2,13 +2,17 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::value::shown;
+use super::text::shown;
 
 /// An absolute path; `~/` at the beginning stands for `home`.
 ///
 /// # Errors
 /// When the path is relative: a daemon is in no directory that one could mean.
-pub(super) fn absolute(key: &str, text: &str, home: Option<&str>) -> Result<PathBuf, String> {
+pub(in crate::config) fn absolute(
+    key: &str,
+    text: &str,
+    home: Option<&str>,
+) -> Result<PathBuf, String> {
     let found = shown(text);
     if text.chars().any(char::is_control) {
         return Err(format!("{key} {found} has control characters: write it without"));
@@ -30,7 +34,7 @@ pub(super) fn absolute(key: &str, text: &str, home: Option<&str>) -> Result<Path
 ///
 /// # Errors
 /// When it is relative or has `..` in it.
-pub(super) fn check(key: &str, path: &Path) -> Result<(), String> {
+pub(in crate::config) fn check(key: &str, path: &Path) -> Result<(), String> {
     let found = shown(&path.display().to_string());
     if !path.is_absolute() {
         return Err(format!("{key} {found} is not absolute: begin it with `/` or `~/`"));
@@ -42,7 +46,7 @@ pub(super) fn check(key: &str, path: &Path) -> Result<(), String> {
 }
 
 /// How the place of one mount is in the way of another, as a clause; `None` when it is not.
-pub(super) fn conflict(path: &Path, earlier: &Path) -> Option<&'static str> {
+pub(in crate::config) fn conflict(path: &Path, earlier: &Path) -> Option<&'static str> {
     if path == earlier {
         Some("is the path of")
     } else if path.starts_with(earlier) {

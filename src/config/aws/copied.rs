@@ -1,8 +1,7 @@
 //! Which settings of a source profile readers get in `config`, and in which form.
 
-use super::error::{Origin, Report};
 use super::profiles::Profile;
-use super::value::shown;
+use crate::config::values::{Origin, Report, shown};
 use crate::model::ProfileSetting;
 
 /// Settings about how to call AWS. Nothing here names credentials, a file of this machine, or
@@ -50,7 +49,7 @@ const LEFT_OUT: [(&str, &str); 2] = [
 ];
 
 /// The settings of `profile` that readers get. Warns about what is left out.
-pub(super) fn copied(profile: &Profile, report: &mut Report) -> Vec<ProfileSetting> {
+pub(in crate::config) fn copied(profile: &Profile, report: &mut Report) -> Vec<ProfileSetting> {
     let mut settings = Vec::new();
     for (origin, property) in profile.properties() {
         let key = property.key.as_str();

@@ -9,31 +9,31 @@ use super::error::Origin;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sourced<T> {
-    pub(super) value: T,
-    pub(super) origin: Origin,
+pub(in crate::config) struct Sourced<T> {
+    pub(in crate::config) value: T,
+    pub(in crate::config) origin: Origin,
 }
 
 impl<T> Sourced<T> {
-    pub(super) fn new(value: T, origin: Origin) -> Self {
+    pub(in crate::config) fn new(value: T, origin: Origin) -> Self {
         Self { value, origin }
     }
 }
 
 /// The layers; the first wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Layer {
+pub(in crate::config) enum Layer {
     Flags,
     Environment,
     File,
 }
 
 impl Layer {
-    pub(super) const ALL: [Self; 3] = [Self::Flags, Self::Environment, Self::File];
+    pub(in crate::config) const ALL: [Self; 3] = [Self::Flags, Self::Environment, Self::File];
 }
 
 impl Origin {
-    pub(super) fn layer(&self) -> Layer {
+    pub(in crate::config) fn layer(&self) -> Layer {
         match self {
             Self::Flag(_) => Layer::Flags,
             Self::Variable(name) if name.starts_with("CREDMOUNT_") => Layer::Environment,
@@ -44,7 +44,7 @@ impl Origin {
 
 /// The values of one option. Of two in one layer the first counts.
 #[derive(Debug, Clone)]
-pub(super) struct Layered<T> {
+pub(in crate::config) struct Layered<T> {
     /// What one mount says of itself.
     mount: Vec<Sourced<T>>,
     /// What is said for all.
@@ -52,17 +52,17 @@ pub(super) struct Layered<T> {
 }
 
 impl<T> Layered<T> {
-    pub(super) fn new(mount: Vec<Sourced<T>>, all: Vec<Sourced<T>>) -> Self {
+    pub(in crate::config) fn new(mount: Vec<Sourced<T>>, all: Vec<Sourced<T>>) -> Self {
         Self { mount, all }
     }
 
     /// The value that counts when no role has one of its own.
-    pub(super) fn first(&self) -> Option<&Sourced<T>> {
+    pub(in crate::config) fn first(&self) -> Option<&Sourced<T>> {
         self.for_role(None, true)
     }
 
     /// Its value alone.
-    pub(super) fn value(&self) -> Option<T>
+    pub(in crate::config) fn value(&self) -> Option<T>
     where
         T: Clone,
     {
@@ -70,7 +70,7 @@ impl<T> Layered<T> {
     }
 
     /// The value that counts for all mounts, whatever one of them says of itself.
-    pub(super) fn common(&self) -> Option<&Sourced<T>> {
+    pub(in crate::config) fn common(&self) -> Option<&Sourced<T>> {
         Layer::ALL
             .into_iter()
             .find_map(|layer| self.all.iter().find(|value| value.origin.layer() == layer))
@@ -80,7 +80,7 @@ impl<T> Layered<T> {
     ///
     /// Mounts, flags and variables are about the roles that are served, not about those that are
     /// only assumed on the way (`served` is false): there only files count.
-    pub(super) fn for_role<'a>(
+    pub(in crate::config) fn for_role<'a>(
         &'a self,
         own: Option<&'a Sourced<T>>,
         served: bool,

@@ -4,45 +4,45 @@
 //! INI crate tells the line of each key and goes on after an error. Values of `aws_*` keys are
 //! not kept: they may be secrets, and no message repeats a line.
 
-use super::SourceText;
+use crate::config::SourceText;
 
 /// A section, also one without any use for us.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(in crate::config) struct Section {
     /// What stands between the brackets, trimmed.
-    pub(super) header: String,
+    pub(in crate::config) header: String,
     /// The line of the header, from 1.
-    pub(super) line: usize,
+    pub(in crate::config) line: usize,
     /// Its keys, in order.
-    pub(super) properties: Vec<Property>,
+    pub(in crate::config) properties: Vec<Property>,
     /// Its broken lines.
-    pub(super) problems: Vec<Problem>,
+    pub(in crate::config) problems: Vec<Problem>,
 }
 
 /// One `key = value`, with the indented lines below it.
 #[derive(Debug, Clone)]
-pub(super) struct Property {
+pub(in crate::config) struct Property {
     /// The key, lower case.
-    pub(super) key: String,
+    pub(in crate::config) key: String,
     /// The value without comment and white space at its ends; empty for `aws_*` keys.
-    pub(super) value: String,
+    pub(in crate::config) value: String,
     /// The line, from 1.
-    pub(super) line: usize,
+    pub(in crate::config) line: usize,
     /// The pairs of a nested block such as `s3 =`.
-    pub(super) nested: Vec<(String, String)>,
+    pub(in crate::config) nested: Vec<(String, String)>,
 }
 
 /// A line that is no part of the format.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(in crate::config) struct Problem {
     /// The line, from 1.
-    pub(super) line: usize,
+    pub(in crate::config) line: usize,
     /// What is wrong with it; never its text.
-    pub(super) what: &'static str,
+    pub(in crate::config) what: &'static str,
 }
 
 /// The sections, and the broken lines outside of any.
-pub(super) fn parse(source: &SourceText) -> (Vec<Section>, Vec<Problem>) {
+pub(in crate::config) fn parse(source: &SourceText) -> (Vec<Section>, Vec<Problem>) {
     let mut sections: Vec<Section> = Vec::new();
     let mut problems = Vec::new();
     // After a broken header nobody knows whose keys follow: they are skipped.

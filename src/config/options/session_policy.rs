@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
-use super::value::shown;
+use crate::config::values::shown;
 
 /// The longest policy, in characters (STS API, `AssumeRole`, `Policy`).
 const LONGEST: usize = 2048;
@@ -16,7 +16,7 @@ const LONGEST: usize = 2048;
 ///
 /// # Errors
 /// When it is no JSON object with `Statement`, holds a key twice, or is too long for STS.
-pub(super) fn compact(key: &str, text: &str) -> Result<String, String> {
+pub(in crate::config) fn compact(key: &str, text: &str) -> Result<String, String> {
     let Unique(value) = serde_json::from_str(text).map_err(|error| {
         // Not its words beyond the place and the repeated key: the text may be long.
         let twice = error.to_string();

@@ -5,31 +5,16 @@
 //! 3. What the session is like follows from the device and the keys alone, never from the role or
 //!    the mount, unless these say something else: one code is to do for all roles behind a device.
 
-use std::time::Duration;
-
-use super::chain::{Built, Chains};
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::profiles::Profile;
-use super::settings::MountSettings;
-use super::value::{self, shown};
+use super::{Built, Chains};
+use crate::config::aws::profiles::Profile;
+use crate::config::options::mfa::{DEFAULT_DURATION, MfaSpec};
+use crate::config::settings::MountSettings;
+use crate::config::values::{Origin, Report, Sourced, shown};
 use crate::model::{BaseCredentials, MfaDevice, MfaSession, Partition, RegionName};
-
-/// The session with MFA when nothing says how long: as long as AWS gives it to an IAM user (AWS API
-/// Reference, GetSessionToken).
-const DEFAULT_DURATION: Duration = Duration::from_hours(36);
-
-/// What a role or a profile says of MFA.
-#[derive(Debug, Clone, Default)]
-pub(super) struct MfaSpec {
-    pub(super) serial: Option<Sourced<MfaDevice>>,
-    pub(super) process: Option<Sourced<String>>,
-    pub(super) session_duration: Option<Sourced<Duration>>,
-}
 
 impl MfaSpec {
     /// What an AWS profile says. `mfa_process` is a key that SDKs do not know, but other tools do.
-    pub(super) fn of_profile(profile: &Profile, report: &mut Report) -> Option<Self> {
+    pub(in crate::config) fn of_profile(profile: &Profile, report: &mut Report) -> Option<Self> {
         let Some(serial) = profile.value("mfa_serial") else { return Some(Self::default()) };
         let device = report.check(&serial.origin, MfaDevice::parse(&serial.value))?;
         let serial = Some(Sourced::new(device, serial.origin));
@@ -39,7 +24,7 @@ impl MfaSpec {
     /// The chain with a session that carries MFA in the place of its base credentials, if a device
     /// is named. A device that `built` has already is the one of the source: that of the role
     /// counts, as for other tools.
-    pub(super) fn apply(
+    pub(in crate::config) fn apply(
         &self,
         subject: &str,
         mut built: Built,
@@ -94,24 +79,8 @@ fn sts_region(
     known.find(fits).cloned().unwrap_or_else(|| partition.default_sts_region())
 }
 
-/// A command that prints codes.
-pub(super) fn process(key: &str, text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        return Err(format!("{key} is empty: write a command that prints an MFA code"));
-    }
-    if text.contains('\0') {
-        return Err(format!("{key} {} contains a NUL", shown(text)));
-    }
-    Ok(text.to_owned())
-}
-
-/// How long a session with MFA lasts.
-pub(super) fn session_duration(key: &str, text: &str) -> Result<Duration, String> {
-    value::session_within(key, text, DEFAULT_DURATION, "36h")
-}
-
 /// Warns of roles behind one device that do not share its session.
-pub(super) fn check_shared(mounts: &[MountSettings], report: &mut Report) {
+pub(in crate::config) fn check_shared(mounts: &[MountSettings], report: &mut Report) {
     let mut first: Vec<(&MfaSession, &str)> = Vec::new();
     for role in mounts.iter().flat_map(|mount| &mount.roles) {
         let Some(session) = role.chain.mfa() else { continue };

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::attributes::AttributeSpec;
-use super::chain::{Built, Chains};
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::settings::DEFAULT_SESSION_DURATION;
 use super::spec::Target;
+use super::{Built, Chains};
+use crate::config::options::attributes::AttributeSpec;
+use crate::config::settings::DEFAULT_SESSION_DURATION;
+use crate::config::values::{Origin, Report, Sourced};
 use crate::model::{
     BaseCredentials, ExternalId, RegionName, RoleArn, RoleHop, SessionAttributes,
     SessionNameTemplate,
@@ -18,25 +17,25 @@ const SHORT_SESSION: Duration = Duration::from_mins(30);
 
 /// What one AssumeRole call is made of, before defaults.
 #[derive(Debug)]
-pub(super) struct HopSpec<'a> {
+pub(in crate::config) struct HopSpec<'a> {
     /// What to call it in messages.
-    pub(super) subject: &'a str,
+    pub(in crate::config) subject: &'a str,
     /// What `{role}` in its session name stands for.
-    pub(super) name: &'a str,
-    pub(super) origin: &'a Origin,
-    pub(super) target: Target,
-    pub(super) region: Option<Sourced<RegionName>>,
-    pub(super) session_duration: Option<Sourced<Duration>>,
-    pub(super) external_id: Option<Sourced<ExternalId>>,
-    pub(super) session_name: Option<Sourced<SessionNameTemplate>>,
-    pub(super) attributes: AttributeSpec,
+    pub(in crate::config) name: &'a str,
+    pub(in crate::config) origin: &'a Origin,
+    pub(in crate::config) target: Target,
+    pub(in crate::config) region: Option<Sourced<RegionName>>,
+    pub(in crate::config) session_duration: Option<Sourced<Duration>>,
+    pub(in crate::config) external_id: Option<Sourced<ExternalId>>,
+    pub(in crate::config) session_name: Option<Sourced<SessionNameTemplate>>,
+    pub(in crate::config) attributes: AttributeSpec,
 }
 
 impl HopSpec<'_> {
     /// Adds one AssumeRole call to a chain.
     ///
     /// `served` tells the last call, whose session readers get, from those on the way.
-    pub(super) fn append_to(
+    pub(in crate::config) fn append_to(
         self,
         mut built: Built,
         chains: &Chains<'_>,

@@ -1,4 +1,4 @@
-//! Where the files are that [`super::resolve`] wants to be read. Only finds paths; reads nothing.
+//! Where the files are that [`crate::config::resolve`] wants to be read. Only finds paths; reads nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

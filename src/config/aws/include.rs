@@ -8,8 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::error::{Origin, Report};
-use super::value::shown;
+use crate::config::values::{Origin, Report, shown};
 use crate::model::ProfileName;
 
 /// The largest file, in bytes. It is rendered into each `config` anew.
@@ -24,16 +23,21 @@ const STATIC_KEYS: [&str; 4] =
 
 /// What the mount renders itself.
 #[derive(Debug)]
-pub(super) struct Taken<'a> {
+pub(in crate::config) struct Taken<'a> {
     /// The names of its profiles.
-    pub(super) profiles: &'a [&'a str],
+    pub(in crate::config) profiles: &'a [&'a str],
     /// Whether one of them is also `[default]`.
-    pub(super) default: bool,
+    pub(in crate::config) default: bool,
 }
 
 /// The sections in their one form, with a newline at the end; empty if something is wrong, which is
 /// in the report.
-pub(super) fn checked(path: &Path, bytes: &[u8], taken: &Taken<'_>, report: &mut Report) -> String {
+pub(in crate::config) fn checked(
+    path: &Path,
+    bytes: &[u8],
+    taken: &Taken<'_>,
+    report: &mut Report,
+) -> String {
     if bytes.len() > LARGEST {
         let message = "config_include has more than 64 KiB: leave out what readers do not need";
         report.error(&Origin::line(path, 1), message);

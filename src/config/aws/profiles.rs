@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::SourceText;
-use super::aws_file::{self, Property, Section};
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::value::{listed, meant, shown};
+use super::shared_file::{self, Property, Section};
+use crate::config::SourceText;
+use crate::config::values::{Origin, Report, Sourced, listed, meant, shown};
 
 /// All profiles by name.
 #[derive(Debug, Default)]
-pub(super) struct Profiles {
+pub(in crate::config) struct Profiles {
     by_name: BTreeMap<String, Profile>,
     /// Sections `[NAME]` of the config file, where SDKs want `[profile NAME]`.
     misplaced: BTreeMap<String, Origin>,
@@ -19,9 +17,9 @@ pub(super) struct Profiles {
 
 /// One profile.
 #[derive(Debug)]
-pub(super) struct Profile {
-    pub(super) name: String,
-    pub(super) origin: Origin,
+pub(in crate::config) struct Profile {
+    pub(in crate::config) name: String,
+    pub(in crate::config) origin: Origin,
     properties: Vec<(Origin, Property)>,
     problems: Vec<(Origin, &'static str)>,
 }
@@ -40,18 +38,18 @@ const CREDENTIAL_KEYS: [&str; 8] = [
 
 impl Profile {
     /// The value of `key`, if it is not empty.
-    pub(super) fn value(&self, key: &str) -> Option<Sourced<String>> {
+    pub(in crate::config) fn value(&self, key: &str) -> Option<Sourced<String>> {
         let (origin, property) = self.property(key)?;
         (!property.value.is_empty()).then(|| Sourced::new(property.value.clone(), origin.clone()))
     }
 
     /// Where `key` stands, whatever its value.
-    pub(super) fn property(&self, key: &str) -> Option<&(Origin, Property)> {
+    pub(in crate::config) fn property(&self, key: &str) -> Option<&(Origin, Property)> {
         self.properties.iter().rev().find(|(_, property)| property.key == key)
     }
 
     /// Every key, as the last of its name says it.
-    pub(super) fn properties(&self) -> impl Iterator<Item = &(Origin, Property)> {
+    pub(in crate::config) fn properties(&self) -> impl Iterator<Item = &(Origin, Property)> {
         self.properties.iter().enumerate().filter_map(|(index, found)| {
             let later = &self.properties[index + 1..];
             (!later.iter().any(|(_, other)| other.key == found.1.key)).then_some(found)
@@ -59,18 +57,18 @@ impl Profile {
     }
 
     /// Whether it says where its credentials come from.
-    pub(super) fn has_credentials(&self) -> bool {
+    pub(in crate::config) fn has_credentials(&self) -> bool {
         CREDENTIAL_KEYS.iter().any(|key| self.property(key).is_some())
     }
 
     /// Whether its own credentials are those of a role: web identity or IAM Identity Center.
     /// What is assumed with them is chained, for which AWS gives at most one hour.
-    pub(super) fn is_role_session(&self) -> bool {
+    pub(in crate::config) fn is_role_session(&self) -> bool {
         ["role_arn", "sso_session", "sso_start_url"].iter().any(|key| self.property(key).is_some())
     }
 
     /// Reports its broken lines, because somebody needs it. Whether there were none.
-    pub(super) fn check_lines(&self, report: &mut Report) -> bool {
+    pub(in crate::config) fn check_lines(&self, report: &mut Report) -> bool {
         for (origin, what) in &self.problems {
             report.error(
                 origin,
@@ -84,7 +82,7 @@ impl Profile {
 impl Profiles {
     /// Takes both files together. What is broken becomes a warning here and an error once a role
     /// needs it.
-    pub(super) fn read(
+    pub(in crate::config) fn read(
         config: Option<&SourceText>,
         credentials: Option<&SourceText>,
         report: &mut Report,
@@ -92,7 +90,7 @@ impl Profiles {
         let mut profiles = Self::default();
         for (source, is_config) in [(config, true), (credentials, false)] {
             let Some(source) = source else { continue };
-            let (sections, problems) = aws_file::parse(source);
+            let (sections, problems) = shared_file::parse(source);
             for problem in problems {
                 warn(report, &Origin::line(&source.path, problem.line), problem.what);
             }
@@ -128,24 +126,24 @@ impl Profiles {
     }
 
     /// The profile of this name.
-    pub(super) fn find(&self, name: &str) -> Option<&Profile> {
+    pub(in crate::config) fn find(&self, name: &str) -> Option<&Profile> {
         self.by_name.get(name)
     }
 
     /// All names, sorted.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::config) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
 
     /// What to do when the config file has `[NAME]` where SDKs want `[profile NAME]`.
-    pub(super) fn misplaced(&self, name: &str) -> Option<String> {
+    pub(in crate::config) fn misplaced(&self, name: &str) -> Option<String> {
         let origin = self.misplaced.get(name)?;
         let name = name.escape_debug();
         Some(format!("{origin} has [{name}] where SDKs want [profile {name}]: rename the section"))
     }
 
     /// Why `find` found nothing, and what to do.
-    pub(super) fn missing(&self, name: &str) -> String {
+    pub(in crate::config) fn missing(&self, name: &str) -> String {
         let found = shown(name);
         if let Some(advice) = self.misplaced(name) {
             return advice;

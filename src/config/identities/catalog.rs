@@ -4,21 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chain::{Built, Chains};
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::paths;
-use super::profiles::Profile;
-use super::raw::Table;
-use super::value::{listed, meant, shown};
-use crate::model::{BaseCredentials, OidcIdentity, RoleChain, ServiceUrl, TokenSource};
+use crate::config::values::{Origin, Report, Sourced, Table, listed, meant, paths, shown};
+use crate::model::{OidcIdentity, ServiceUrl, TokenSource};
 
 /// The keys of `[identities.NAME]`, in the order in which messages list them.
-pub(super) const IDENTITY_KEYS: [&str; 6] =
+pub(in crate::config) const IDENTITY_KEYS: [&str; 6] =
     ["type", "issuer", "client_id", "scope", "audience", "token_url"];
 
 /// The keys of a role that name a token.
-pub(super) const TOKEN_KEYS: [&str; 3] =
+pub(in crate::config) const TOKEN_KEYS: [&str; 3] =
     ["web_identity_token_file", "web_identity_process", "identity"];
 
 /// What is asked for where `scope` says nothing: an ID token.
@@ -34,7 +28,7 @@ const VOUCH_GITHUB_PATH: &str = "/v1/credentials/github/token";
 const VOUCH_ROLE: &str = "AWS_ROLE_ARN";
 
 /// All identities by name, and what tokens need to know of their surroundings.
-pub(super) struct IdentityCatalog<'a> {
+pub(in crate::config) struct IdentityCatalog<'a> {
     identities: Vec<(Arc<OidcIdentity>, Kind)>,
     /// The names of those that cannot be used, whose errors are in the report.
     broken: Vec<String>,
@@ -51,7 +45,7 @@ enum Kind {
 
 impl<'a> IdentityCatalog<'a> {
     /// Checks all.
-    pub(super) fn check(
+    pub(in crate::config) fn check(
         raw: &[Table],
         environment: &'a BTreeMap<String, String>,
         home: Option<&'a str>,
@@ -74,7 +68,11 @@ impl<'a> IdentityCatalog<'a> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn token(&self, key: &str, text: &str) -> Result<Option<TokenSource>, String> {
+    pub(in crate::config) fn token(
+        &self,
+        key: &str,
+        text: &str,
+    ) -> Result<Option<TokenSource>, String> {
         match key {
             "web_identity_token_file" => {
                 paths::absolute(key, text, self.home).map(|path| Some(TokenSource::File(path)))
@@ -91,7 +89,10 @@ impl<'a> IdentityCatalog<'a> {
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn named(&self, name: &str) -> Result<Option<&Arc<OidcIdentity>>, String> {
+    pub(in crate::config) fn named(
+        &self,
+        name: &str,
+    ) -> Result<Option<&Arc<OidcIdentity>>, String> {
         match self.find(name) {
             Some((identity, _)) => Ok(Some(identity)),
             None if self.is_broken(name) => Ok(None),
@@ -100,26 +101,26 @@ impl<'a> IdentityCatalog<'a> {
     }
 
     /// Where an identity is given tokens for GitHub when nothing says so.
-    pub(super) fn github_url(&self, identity: &OidcIdentity) -> Option<ServiceUrl> {
+    pub(in crate::config) fn github_url(&self, identity: &OidcIdentity) -> Option<ServiceUrl> {
         let (identity, kind) = self.find(&identity.name)?;
         (*kind == Kind::Vouch).then(|| identity.issuer.join(VOUCH_GITHUB_PATH))
     }
 
     /// The first identity that the variables of Vouch are about.
-    pub(super) fn of_vouch(&self) -> Option<&Arc<OidcIdentity>> {
+    pub(in crate::config) fn of_vouch(&self) -> Option<&Arc<OidcIdentity>> {
         let found = self.identities.iter().find(|(_, kind)| *kind == Kind::Vouch);
         found.map(|(identity, _)| identity)
     }
 
     /// The role that one assumes with an identity when nothing names another.
-    pub(super) fn role_of(&self, name: &str) -> Option<Sourced<String>> {
+    pub(in crate::config) fn role_of(&self, name: &str) -> Option<Sourced<String>> {
         let (_, kind) = self.find(name)?;
         let arn = self.environment.get(VOUCH_ROLE).filter(|_| *kind == Kind::Vouch)?;
         Some(Sourced::new(arn.clone(), Origin::variable(VOUCH_ROLE)))
     }
 
     /// Whether an identity of this name is configured, but wrong.
-    pub(super) fn is_broken(&self, name: &str) -> bool {
+    pub(in crate::config) fn is_broken(&self, name: &str) -> bool {
         self.broken.iter().any(|broken| broken == name)
     }
 
@@ -135,42 +136,6 @@ impl<'a> IdentityCatalog<'a> {
             None => "write [identities.NAME] with its type and issuer".to_owned(),
         };
         format!("identity {} is not configured: {advice}", shown(name))
-    }
-}
-
-impl Chains<'_> {
-    /// The token that an AWS profile with `role_arn` is assumed with.
-    pub(super) fn token_file(
-        &self,
-        profile: &Profile,
-        file: &Sourced<String>,
-        source: Option<&Sourced<String>>,
-        report: &mut Report,
-    ) -> Option<Built> {
-        const KEY: &str = "web_identity_token_file";
-        let other = profile.value("credential_source").map(|_| "credential_source");
-        if let Some(other) = source.map(|_| "source_profile").or(other) {
-            let subject = shown(&profile.name);
-            let message = format!("profile {subject} has both {KEY} and {other}: keep one");
-            report.error(&file.origin, message);
-            return None;
-        }
-        let path = paths::absolute(KEY, &file.value, self.home);
-        Some(Built::token(TokenSource::File(report.check(&file.origin, path)?)))
-    }
-}
-
-impl Built {
-    /// A token, which is of no profile. The first role is not chained: it may last 12 h.
-    pub(super) fn token(token: TokenSource) -> Self {
-        let chain = RoleChain { base: BaseCredentials::WebIdentity(token), hops: Vec::new() };
-        Self {
-            chain,
-            region: None,
-            settings_profile: None,
-            base_is_role: false,
-            source_region: None,
-        }
     }
 }
 

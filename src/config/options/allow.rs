@@ -2,10 +2,9 @@
 
 use glob::Pattern;
 
-use super::error::{Origin, Report};
-use super::layer::{Layer, Sourced};
-use super::raw::{Problems, Raw, all, unknown_key};
-use super::value::{listed, meant, shown};
+use crate::config::values::{
+    Layer, Origin, Problems, Raw, Report, Sourced, all, listed, meant, shown, unknown_key,
+};
 use crate::model::Role;
 use crate::policy::AllowRule;
 
@@ -20,7 +19,7 @@ const WHOLE_ID: usize = 64;
 
 /// A rule whose roles are not looked up yet.
 #[derive(Debug, Clone)]
-pub(super) struct RuleSpec {
+pub(in crate::config) struct RuleSpec {
     /// Everything but the roles.
     rule: AllowRule,
     roles: Option<Vec<Sourced<String>>>,
@@ -30,7 +29,7 @@ pub(super) struct RuleSpec {
 ///
 /// # Errors
 /// Whatever is wrong in any of them.
-pub(super) fn rules(raw: &Sourced<Raw>) -> Result<Vec<RuleSpec>, Problems> {
+pub(in crate::config) fn rules(raw: &Sourced<Raw>) -> Result<Vec<RuleSpec>, Problems> {
     let items = match &raw.value {
         Raw::List(items) => items.as_slice(),
         Raw::Text(_) => std::slice::from_ref(raw),
@@ -128,7 +127,12 @@ impl RuleSpec {
 
     /// The rule with its roles looked up among those of its mount, which were picked on the layer
     /// `picked`. Where that is a higher one, a role that is not served is no mistake of the rule.
-    pub(super) fn resolve(&self, roles: &[Role], picked: Layer, report: &mut Report) -> AllowRule {
+    pub(in crate::config) fn resolve(
+        &self,
+        roles: &[Role],
+        picked: Layer,
+        report: &mut Report,
+    ) -> AllowRule {
         let find = |name: &Sourced<String>, report: &mut Report| {
             let found = roles.iter().find(|role| role.profile.as_str() == name.value);
             // With a role that could not be made, that it is missing is no news.

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::raw::Problems;
-
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -25,7 +23,7 @@ pub enum Origin {
 
 impl Origin {
     /// An environment variable, by its name.
-    pub(super) fn variable(name: &str) -> Self {
+    pub(in crate::config) fn variable(name: &str) -> Self {
         Self::Variable(name.to_owned())
     }
 
@@ -40,7 +38,7 @@ impl Origin {
     }
 
     /// A line of a file.
-    pub(super) fn line(path: &Path, line: usize) -> Self {
+    pub(in crate::config) fn line(path: &Path, line: usize) -> Self {
         Self::Line { path: path.to_owned(), line }
     }
 }
@@ -65,6 +63,9 @@ pub struct ConfigError {
     pub message: String,
 }
 
+/// What is wrong with the parts of one value, each with its place; at least one.
+pub(in crate::config) type Problems = Vec<(Origin, String)>;
+
 /// Everything that is wrong, at least one: flags, variables, then each file
 /// from top to bottom. `Display` prints one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,14 +88,14 @@ impl std::error::Error for ConfigErrors {}
 /// Collects errors and warnings while the whole configuration is gone through. A value that
 /// several roles use is reported once.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(in crate::config) struct Report {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
 }
 
 impl Report {
     /// Notes an error.
-    pub(super) fn error(&mut self, origin: &Origin, message: impl Into<String>) {
+    pub(in crate::config) fn error(&mut self, origin: &Origin, message: impl Into<String>) {
         let error = ConfigError { origin: origin.clone(), message: message.into() };
         if !self.errors.contains(&error) {
             self.errors.push(error);
@@ -102,7 +103,7 @@ impl Report {
     }
 
     /// Notes something that works but is likely not meant.
-    pub(super) fn warning(&mut self, origin: &Origin, message: impl fmt::Display) {
+    pub(in crate::config) fn warning(&mut self, origin: &Origin, message: impl fmt::Display) {
         let warning = format!("{origin}: {message}");
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
@@ -110,7 +111,7 @@ impl Report {
     }
 
     /// The value, or `None` with its error noted.
-    pub(super) fn check<T, E: fmt::Display>(
+    pub(in crate::config) fn check<T, E: fmt::Display>(
         &mut self,
         origin: &Origin,
         result: Result<T, E>,
@@ -119,7 +120,7 @@ impl Report {
     }
 
     /// The value, or `None` with everything noted that is wrong with its parts.
-    pub(super) fn accept<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+    pub(in crate::config) fn accept<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
         let problems = match result {
             Ok(value) => return Some(value),
             Err(problems) => problems,
@@ -131,20 +132,20 @@ impl Report {
     }
 
     /// Takes over the errors of a part whose warnings are of no interest.
-    pub(super) fn adopt(&mut self, other: Self) {
+    pub(in crate::config) fn adopt(&mut self, other: Self) {
         for error in other.errors {
             self.error(&error.origin, error.message);
         }
     }
 
     /// Whether nothing is wrong so far.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(in crate::config) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
 
     /// The warnings when nothing is wrong, else the errors: flags, variables, then each file
     /// from top to bottom.
-    pub(super) fn finish(mut self) -> Result<Vec<String>, ConfigErrors> {
+    pub(in crate::config) fn finish(mut self) -> Result<Vec<String>, ConfigErrors> {
         self.errors.sort_by(|left, right| left.origin.place().cmp(&right.origin.place()));
         if self.errors.is_empty() { Ok(self.warnings) } else { Err(ConfigErrors(self.errors)) }
     }

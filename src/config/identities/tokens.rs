@@ -10,18 +10,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::error::{Origin, Report};
-use super::identities::IdentityCatalog;
-use super::layer::Sourced;
-use super::options::Options;
-use super::raw::Table;
-use super::value::{listed, meant, shown};
+use super::catalog::IdentityCatalog;
+use crate::config::options::Options;
+use crate::config::values::{Origin, Report, Sourced, Table, listed, meant, shown};
 use crate::model::{
     GithubGrant, GithubOwner, GithubRepository, HostName, OidcIdentity, ServiceUrl, TokenGrant,
 };
 
 /// The keys of `[github.OWNER]`, in the order in which messages list them.
-pub(super) const GITHUB_KEYS: [&str; 4] = ["identity", "repositories", "token_url", "host"];
+pub(in crate::config) const GITHUB_KEYS: [&str; 4] =
+    ["identity", "repositories", "token_url", "host"];
 
 /// What users of Vouch are told to set, in place of a table.
 const OWNER_VARIABLE: &str = "GITHUB_OWNER";
@@ -33,7 +31,7 @@ const DEFAULT_HOST: &str = "github.com";
 const WEB_IDENTITY: &str = "web-identity/";
 
 /// All tokens that mounts may show.
-pub(super) struct TokenCatalog<'a> {
+pub(in crate::config) struct TokenCatalog<'a> {
     github: Vec<Arc<TokenGrant>>,
     /// The names of those that cannot be used, whose errors are in the report.
     broken: Vec<String>,
@@ -42,7 +40,7 @@ pub(super) struct TokenCatalog<'a> {
 
 impl<'a> TokenCatalog<'a> {
     /// Checks all.
-    pub(super) fn check(
+    pub(in crate::config) fn check(
         raw: &[Table],
         identities: &'a IdentityCatalog<'a>,
         environment: &BTreeMap<String, String>,
@@ -68,7 +66,11 @@ impl<'a> TokenCatalog<'a> {
     }
 
     /// What a mount with these options shows.
-    pub(super) fn served(&self, options: &Options, report: &mut Report) -> Vec<Arc<TokenGrant>> {
+    pub(in crate::config) fn served(
+        &self,
+        options: &Options,
+        report: &mut Report,
+    ) -> Vec<Arc<TokenGrant>> {
         let Some(asked) = &options.tokens else {
             let all = options.roles.is_empty();
             return if all { self.github.clone() } else { Vec::new() };

@@ -32,12 +32,12 @@ pub(crate) fn duration(key: &str, text: &str) -> Result<Duration, String> {
 }
 
 /// What AssumeRole takes as `DurationSeconds`.
-pub(super) fn session_duration(key: &str, text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn session_duration(key: &str, text: &str) -> Result<Duration, String> {
     session_within(key, text, LONGEST_SESSION, "12h")
 }
 
 /// What STS takes as `DurationSeconds`, up to `longest`, as people write it.
-pub(super) fn session_within(
+pub(in crate::config) fn session_within(
     key: &str,
     text: &str,
     longest: Duration,
@@ -58,7 +58,7 @@ pub(super) fn session_within(
 }
 
 /// `duration_seconds` of an AWS profile.
-pub(super) fn duration_seconds(text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn duration_seconds(text: &str) -> Result<Duration, String> {
     let found = shown(text);
     let seconds = text.parse().map_err(|_| {
         format!("duration_seconds {found} is no number of seconds: write it as in 3600")
@@ -71,7 +71,7 @@ pub(super) fn duration_seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// How long a reader waits.
-pub(super) fn open_deadline(key: &str, text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn open_deadline(key: &str, text: &str) -> Result<Duration, String> {
     let deadline = duration(key, text)?;
     let (shortest, longest) = OPEN_DEADLINES;
     if (shortest..=longest).contains(&deadline) {
@@ -81,14 +81,14 @@ pub(super) fn open_deadline(key: &str, text: &str) -> Result<Duration, String> {
 }
 
 /// How many opens may wait at a time: at least one, and no more than any machine has readers.
-pub(super) fn waiting_opens(key: &str, text: &str) -> Result<usize, String> {
+pub(in crate::config) fn waiting_opens(key: &str, text: &str) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| (1..=1_000_000).contains(number));
     number.ok_or_else(|| format!("{key} is {}: write a number, 1 to 1000000", shown(text)))
 }
 
 /// A directory as a reader sees it. It stands in `credential_process` lines, which some SDKs
 /// split at spaces without knowing quotes, others give to a shell, and PHP cuts at `;`.
-pub(super) fn reader_path(key: &str, text: &str) -> Result<String, String> {
+pub(in crate::config) fn reader_path(key: &str, text: &str) -> Result<String, String> {
     let found = shown(text);
     if !text.starts_with('/') {
         return Err(format!("{key} {found} is not absolute: write it as in /root/.aws"));
@@ -107,7 +107,7 @@ pub(super) fn reader_path(key: &str, text: &str) -> Result<String, String> {
 }
 
 /// A switch.
-pub(super) fn boolean(key: &str, text: &str) -> Result<bool, String> {
+pub(in crate::config) fn boolean(key: &str, text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
@@ -116,18 +116,18 @@ pub(super) fn boolean(key: &str, text: &str) -> Result<bool, String> {
 }
 
 /// A small count.
-pub(super) fn count(key: &str, text: &str) -> Result<u8, String> {
+pub(in crate::config) fn count(key: &str, text: &str) -> Result<u8, String> {
     text.trim().parse().map_err(|_| format!("{key} is {}: write a number, 0 to 3", shown(text)))
 }
 
 /// A limit of calls: 1 to 100.
-pub(super) fn calls_per_second(key: &str, text: &str) -> Result<NonZeroU8, String> {
+pub(in crate::config) fn calls_per_second(key: &str, text: &str) -> Result<NonZeroU8, String> {
     let number = text.trim().parse().ok().filter(|number: &NonZeroU8| number.get() <= 100);
     number.ok_or_else(|| format!("{key} is {}: write a number, 1 to 100", shown(text)))
 }
 
 /// `text` in quotes, cut where it is long and with control characters escaped.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::config) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
         shown.push('…');
@@ -136,7 +136,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The names as a message lists them; long lists are cut.
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(in crate::config) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let shown = names.iter().take(20).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
     if names.len() > 20 { format!("{shown} and {} more", names.len() - 20) } else { shown }

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::attributes::AttributeSpec;
-use super::chain::{Built, Chains};
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::profile_settings;
-use super::value::{listed, meant, shown};
+use crate::config::aws::copied;
+use crate::config::chains::{Built, Chains};
+use crate::config::options::attributes::AttributeSpec;
+use crate::config::values::{Origin, Report, Sourced, listed, meant, shown};
 use crate::model::{ProfileName, Role, RoleArn};
 
 /// What makes a text an ARN, so that it has no `NAME=` in front.
@@ -17,7 +15,11 @@ const ARN_PREFIX: &str = "arn:";
 /// The roles asked for, or all configured ones when none is.
 ///
 /// `origin` is the mount that serves them.
-pub(super) fn served(chains: &Chains<'_>, origin: &Origin, report: &mut Report) -> Vec<Role> {
+pub(in crate::config) fn served(
+    chains: &Chains<'_>,
+    origin: &Origin,
+    report: &mut Report,
+) -> Vec<Role> {
     let asked = &chains.options.roles;
     let all: Vec<Sourced<String>> = if asked.is_empty() {
         chains
@@ -68,7 +70,7 @@ pub(super) fn served(chains: &Chains<'_>, origin: &Origin, report: &mut Report) 
         let Built { chain, region, settings_profile, .. } = built;
         let settings = settings_profile
             .and_then(|name| chains.profiles.find(&name))
-            .map(|profile| profile_settings::copied(profile, report))
+            .map(|profile| copied::copied(profile, report))
             .unwrap_or_default();
         roles.push(Role { profile, chain: Arc::new(chain), region, settings });
     }
@@ -167,7 +169,7 @@ fn profile_name(
 }
 
 /// Which role is also `[default]`. `compatible` is what other tools are told; it counts least.
-pub(super) fn default(
+pub(in crate::config) fn default(
     chains: &Chains<'_>,
     compatible: Option<&Sourced<String>>,
     roles: &[Role],

@@ -1,23 +1,12 @@
-//! Roles and profiles that refer to one another → flat chains: base credentials and hops.
-//!
-//! 1. A configured role is assumed with its `source_role`, else its `source_profile`, else the
-//!    `source_profile` for all, else the standard chain; or, in place of all these, with a web
-//!    identity token.
-//! 2. An AWS profile with `role_arn` is assumed with its `web_identity_token_file`,
-//!    `source_profile` or `credential_source`; any other profile is base credentials, which the AWS SDK resolves. So is a profile that is
-//!    its own `source_profile`: only the SDK may read the static keys that stand in it.
-//! 3. What AWS calls chained, a role assumed with a role session, lasts one hour at most.
+//! From the role that is served back to where its first credentials come from.
 
-use super::attributes::AttributeSpec;
-use super::error::{Origin, Report};
 use super::hop::HopSpec;
-use super::layer::Sourced;
-use super::mfa::MfaSpec;
-use super::options::Options;
-use super::profiles::{Profile, Profiles};
-use super::regions::Regions;
-use super::spec::{Catalog, RoleSpec, Target};
-use super::value::{self, listed, meant, shown};
+use super::spec::{RoleSpec, Target};
+use super::{Built, Chains};
+use crate::config::aws::profiles::Profile;
+use crate::config::options::attributes::AttributeSpec;
+use crate::config::options::mfa::MfaSpec;
+use crate::config::values::{Origin, Report, Sourced, listed, meant, shown, text};
 use crate::model::{
     BaseCredentials, ExternalId, RegionName, RoleArn, RoleChain, RoleSessionName,
     SessionNameTemplate,
@@ -26,51 +15,26 @@ use crate::model::{
 /// The longest chain. AWS has no limit; people have.
 const MOST_HOPS: usize = 16;
 
-/// Everything a chain may refer to.
-#[derive(Debug)]
-pub(super) struct Chains<'a> {
-    pub(super) options: &'a Options,
-    pub(super) catalog: &'a Catalog,
-    pub(super) profiles: &'a Profiles,
-    pub(super) regions: Regions<'a>,
-    /// The profile that the standard chain looks at: `AWS_PROFILE`, else `default`.
-    pub(super) ambient_profile: &'a str,
-    /// What `{mount}` in session names stands for.
-    pub(super) mount: &'a str,
-    /// What `~` stands for.
-    pub(super) home: Option<&'a str>,
-}
-
-/// A chain with what its roles need to know.
-#[derive(Debug)]
-pub(super) struct Built {
-    pub(super) chain: RoleChain,
-    /// The region for `config`.
-    pub(super) region: Option<RegionName>,
-    /// The AWS profile whose settings readers get.
-    pub(super) settings_profile: Option<String>,
-    /// Whether the base credentials are known to be a role session.
-    pub(super) base_is_role: bool,
-    /// The region of the profile that assumes, for the next hop.
-    pub(super) source_region: Option<Sourced<RegionName>>,
-}
-
 /// The way from the role that is served to the one looked at, to find loops.
 type Trail = Vec<String>;
 
 impl Chains<'_> {
     /// The chain of a configured role that is served.
-    pub(super) fn of_role(&self, spec: &RoleSpec, report: &mut Report) -> Option<Built> {
+    pub(in crate::config) fn of_role(&self, spec: &RoleSpec, report: &mut Report) -> Option<Built> {
         self.role(spec, &mut Trail::new(), report)
     }
 
     /// The chain of an AWS profile that is served.
-    pub(super) fn of_profile(&self, profile: &Profile, report: &mut Report) -> Option<Built> {
+    pub(in crate::config) fn of_profile(
+        &self,
+        profile: &Profile,
+        report: &mut Report,
+    ) -> Option<Built> {
         self.profile(profile, &mut Trail::new(), report)
     }
 
     /// The chain of a bare ARN that is served.
-    pub(super) fn of_arn(
+    pub(in crate::config) fn of_arn(
         &self,
         arn: &RoleArn,
         origin: &Origin,
@@ -179,8 +143,7 @@ impl Chains<'_> {
         };
         // All of it before the first `?`, so that every wrong key is reported.
         let arn = report.check(&role_arn.origin, RoleArn::parse(&role_arn.value));
-        let session_duration =
-            checked(profile, "duration_seconds", report, value::duration_seconds);
+        let session_duration = checked(profile, "duration_seconds", report, text::duration_seconds);
         let external_id = checked(profile, "external_id", report, ExternalId::parse);
         // Other programs read it too, and know no placeholders.
         let literal = |text: &str| RoleSessionName::parse(text).map(SessionNameTemplate::from);

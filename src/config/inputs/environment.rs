@@ -7,23 +7,23 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::error::{Origin, Report};
-use super::layer::Sourced;
-use super::raw::{Raw, Table, unknown_key};
-use super::spec::ROLE_KEYS;
-use super::value::{listed, shown};
+use crate::config::chains::spec::ROLE_KEYS;
+use crate::config::values::{Origin, Raw, Report, Sourced, Table, listed, shown, unknown_key};
 
 /// Our own variable: the keys of a role are those of the file.
-pub(super) const OWN: &str = "CREDMOUNT_ROLES";
+pub(in crate::config) const OWN: &str = "CREDMOUNT_ROLES";
 
 /// The variable of existing deployments, with keys of its own.
-pub(super) const COMPATIBLE: &str = "AWS_AUTH_ROLES";
+pub(in crate::config) const COMPATIBLE: &str = "AWS_AUTH_ROLES";
 
 /// The role that existing deployments serve as `[default]`.
-pub(super) const COMPATIBLE_DEFAULT: &str = "AWS_AUTH_DEFAULT_ROLE";
+pub(in crate::config) const COMPATIBLE_DEFAULT: &str = "AWS_AUTH_DEFAULT_ROLE";
 
 /// The roles of `CREDMOUNT_ROLES`.
-pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -> Vec<Table> {
+pub(in crate::config) fn own(
+    environment: &BTreeMap<String, String>,
+    report: &mut Report,
+) -> Vec<Table> {
     let origin = Origin::variable(OWN);
     roles(environment.get(OWN), &origin, report, |name, key, value, report| {
         if ROLE_KEYS.contains(&key) {
@@ -35,7 +35,7 @@ pub(super) fn own(environment: &BTreeMap<String, String>, report: &mut Report) -
 }
 
 /// The roles of `AWS_AUTH_ROLES`. Keys that only other programs know are no error.
-pub(super) fn compatible(
+pub(in crate::config) fn compatible(
     environment: &BTreeMap<String, String>,
     report: &mut Report,
 ) -> Vec<Table> {
@@ -57,6 +57,15 @@ pub(super) fn compatible(
             None
         }
     })
+}
+
+/// The default of other tools, if a variable has one.
+pub(in crate::config) fn compatible_default(
+    variables: &BTreeMap<String, String>,
+) -> Option<Sourced<String>> {
+    let name = COMPATIBLE_DEFAULT;
+    let wish = variables.get(name).filter(|wish| !wish.is_empty())?;
+    Some(Sourced::new(wish.clone(), Origin::variable(name)))
 }
 
 /// Goes through the JSON; `accept` translates each key or reports it.

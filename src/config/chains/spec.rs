@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use super::attributes::{self, AttributeSpec};
-use super::error::{Origin, Report};
-use super::identities::{IdentityCatalog, TOKEN_KEYS};
-use super::layer::Sourced;
-use super::mfa::{self, MfaSpec};
-use super::raw::{Problems, Raw, Table};
-use super::value;
+use crate::config::identities::catalog::{IdentityCatalog, TOKEN_KEYS};
+use crate::config::options::attributes::{self, AttributeSpec};
+use crate::config::options::mfa::{self, MfaSpec};
+use crate::config::values::{Origin, Problems, Raw, Report, Sourced, Table, text};
 use crate::model::{
     AccountId, ExternalId, MfaDevice, NameError, Partition, RegionName, RoleArn,
     SessionNameTemplate, TokenSource,
 };
 
 /// The keys of a role, in the order in which messages list them.
-pub(super) const ROLE_KEYS: [&str; 20] = [
+pub(in crate::config) const ROLE_KEYS: [&str; 20] = [
     "role_arn",
     "account_id",
     "role_name",
@@ -40,25 +37,25 @@ pub(super) const ROLE_KEYS: [&str; 20] = [
 
 /// A configured role, checked for itself; what it refers to is looked up later.
 #[derive(Debug, Clone)]
-pub(super) struct RoleSpec {
-    pub(super) name: String,
-    pub(super) origin: Origin,
-    pub(super) target: Target,
-    pub(super) region: Option<Sourced<RegionName>>,
-    pub(super) session_duration: Option<Sourced<Duration>>,
-    pub(super) external_id: Option<Sourced<ExternalId>>,
-    pub(super) session_name: Option<Sourced<SessionNameTemplate>>,
-    pub(super) attributes: AttributeSpec,
-    pub(super) source_profile: Option<Sourced<String>>,
-    pub(super) source_role: Option<Sourced<String>>,
-    pub(super) mfa: MfaSpec,
+pub(in crate::config) struct RoleSpec {
+    pub(in crate::config) name: String,
+    pub(in crate::config) origin: Origin,
+    pub(in crate::config) target: Target,
+    pub(in crate::config) region: Option<Sourced<RegionName>>,
+    pub(in crate::config) session_duration: Option<Sourced<Duration>>,
+    pub(in crate::config) external_id: Option<Sourced<ExternalId>>,
+    pub(in crate::config) session_name: Option<Sourced<SessionNameTemplate>>,
+    pub(in crate::config) attributes: AttributeSpec,
+    pub(in crate::config) source_profile: Option<Sourced<String>>,
+    pub(in crate::config) source_role: Option<Sourced<String>>,
+    pub(in crate::config) mfa: MfaSpec,
     /// The token it is assumed with, in place of credentials.
-    pub(super) token: Option<TokenSource>,
+    pub(in crate::config) token: Option<TokenSource>,
 }
 
 /// Which role is meant.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(in crate::config) enum Target {
     /// By its ARN.
     Arn(RoleArn),
     /// By account and name; the partition follows from the region.
@@ -67,7 +64,7 @@ pub(super) enum Target {
 
 impl Target {
     /// The ARN, once the region is known.
-    pub(super) fn arn(&self, region: Option<&RegionName>) -> RoleArn {
+    pub(in crate::config) fn arn(&self, region: Option<&RegionName>) -> RoleArn {
         match self {
             Self::Arn(arn) => arn.clone(),
             Self::Account(account_id, role_name) => {
@@ -85,7 +82,7 @@ fn arn(partition: Partition, account_id: &AccountId, role_name: &str) -> RoleArn
 
 impl RoleSpec {
     /// Checks every key. `None` when one is wrong; the errors are in the report.
-    pub(super) fn check(
+    pub(in crate::config) fn check(
         raw: &Table,
         identities: &IdentityCatalog<'_>,
         report: &mut Report,
@@ -94,7 +91,7 @@ impl RoleSpec {
         let token = keys.token(identities);
         let target = keys.target(identities);
         let region = keys.parsed("region", |_, text| RegionName::parse(text));
-        let session_duration = keys.parsed("session_duration", value::session_duration);
+        let session_duration = keys.parsed("session_duration", text::session_duration);
         let external_id = keys.parsed("external_id", |_, text| ExternalId::parse(text));
         let session_name = keys.parsed("session_name", |_, text| SessionNameTemplate::parse(text));
         let attributes = AttributeSpec {
@@ -131,9 +128,9 @@ impl RoleSpec {
 
 /// All configured roles by name.
 #[derive(Debug, Default)]
-pub(super) struct Catalog {
+pub(in crate::config) struct Catalog {
     /// The roles that can be used, in order.
-    pub(super) roles: Vec<RoleSpec>,
+    pub(in crate::config) roles: Vec<RoleSpec>,
     /// The names of those that cannot, whose errors are in the report.
     broken: Vec<String>,
 }
@@ -142,7 +139,7 @@ impl Catalog {
     /// Checks all. Of two with one name the first counts, as the caller orders them:
     /// `CREDMOUNT_ROLES`, file, `AWS_AUTH_ROLES`. The other is checked too: a mistake does not
     /// become right by being unused.
-    pub(super) fn check(
+    pub(in crate::config) fn check(
         raw: &[Table],
         identities: &IdentityCatalog<'_>,
         report: &mut Report,
@@ -159,17 +156,17 @@ impl Catalog {
     }
 
     /// The role of this name.
-    pub(super) fn find(&self, name: &str) -> Option<&RoleSpec> {
+    pub(in crate::config) fn find(&self, name: &str) -> Option<&RoleSpec> {
         self.roles.iter().find(|spec| spec.name == name)
     }
 
     /// Whether a role of this name is configured, but wrong.
-    pub(super) fn is_broken(&self, name: &str) -> bool {
+    pub(in crate::config) fn is_broken(&self, name: &str) -> bool {
         self.broken.iter().any(|broken| broken == name)
     }
 
     /// The names of the roles that can be used, in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::config) fn names(&self) -> impl Iterator<Item = &str> {
         self.roles.iter().map(|spec| spec.name.as_str())
     }
 }
@@ -184,7 +181,7 @@ struct Keys<'a> {
 impl Keys<'_> {
     fn error(&mut self, origin: &Origin, problem: impl std::fmt::Display) {
         self.clean = false;
-        self.report.error(origin, format!("role {} {problem}", value::shown(&self.raw.name)));
+        self.report.error(origin, format!("role {} {problem}", text::shown(&self.raw.name)));
     }
 
     /// The text of `key`, if it stands there.
@@ -303,7 +300,7 @@ impl Keys<'_> {
             let agrees =
                 |name: &str| name == arn.role_name() || name.trim_start_matches('/') == &path[1..];
             if let Some(role_name) = role_name.filter(|found| !agrees(&found.value)) {
-                let (wrong, right) = (value::shown(&role_name.value), arn.role_name());
+                let (wrong, right) = (text::shown(&role_name.value), arn.role_name());
                 self.error(
                     &role_name.origin,
                     format!(

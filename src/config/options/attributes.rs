@@ -7,37 +7,34 @@
 //! 2. A value replaces that of a lower layer as a whole: tags are not merged.
 //! 3. What cannot take effect is an error: a policy that nobody applies protects nothing.
 
-use super::error::{Origin, Report};
-use super::layer::{Layered, Sourced};
-use super::options::OptionKey;
-use super::raw::{Problems, Raw};
+use super::OptionKey;
 use super::session_policy;
-use super::value::shown;
+use crate::config::values::{Layered, Origin, Problems, Raw, Report, Sourced, shown};
 use crate::model::{PolicyArn, RoleHop, SessionAttributes, SessionTag, SourceIdentity};
 
 /// What one role says of its sessions.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AttributeSpec {
-    pub(super) source_identity: Option<Sourced<SourceIdentity>>,
-    pub(super) tags: Option<Sourced<Vec<SessionTag>>>,
-    pub(super) transitive_tag_keys: Option<Sourced<Vec<Sourced<String>>>>,
-    pub(super) policy: Option<Sourced<String>>,
-    pub(super) policy_arns: Option<Sourced<Vec<Sourced<PolicyArn>>>>,
+pub(in crate::config) struct AttributeSpec {
+    pub(in crate::config) source_identity: Option<Sourced<SourceIdentity>>,
+    pub(in crate::config) tags: Option<Sourced<Vec<SessionTag>>>,
+    pub(in crate::config) transitive_tag_keys: Option<Sourced<Vec<Sourced<String>>>>,
+    pub(in crate::config) policy: Option<Sourced<String>>,
+    pub(in crate::config) policy_arns: Option<Sourced<Vec<Sourced<PolicyArn>>>>,
 }
 
 /// The same options from all layers.
 #[derive(Debug)]
-pub(super) struct LayeredAttributes {
-    pub(super) source_identity: Layered<SourceIdentity>,
-    pub(super) tags: Layered<Vec<SessionTag>>,
-    pub(super) transitive_tag_keys: Layered<Vec<Sourced<String>>>,
-    pub(super) policy: Layered<String>,
-    pub(super) policy_arns: Layered<Vec<Sourced<PolicyArn>>>,
+pub(in crate::config) struct LayeredAttributes {
+    pub(in crate::config) source_identity: Layered<SourceIdentity>,
+    pub(in crate::config) tags: Layered<Vec<SessionTag>>,
+    pub(in crate::config) transitive_tag_keys: Layered<Vec<Sourced<String>>>,
+    pub(in crate::config) policy: Layered<String>,
+    pub(in crate::config) policy_arns: Layered<Vec<Sourced<PolicyArn>>>,
 }
 
 impl LayeredAttributes {
     /// The attributes of one call in which a role is assumed that says `own`.
-    pub(super) fn for_role(&self, own: &AttributeSpec, served: bool) -> AttributeSpec {
+    pub(in crate::config) fn for_role(&self, own: &AttributeSpec, served: bool) -> AttributeSpec {
         fn pick<T: Clone>(
             layered: &Layered<T>,
             own: Option<&Sourced<T>>,
@@ -61,7 +58,7 @@ impl LayeredAttributes {
 
 impl AttributeSpec {
     /// Refuses attributes where there is no call to carry them.
-    pub(super) fn refuse(&self, subject: &str, report: &mut Report) {
+    pub(in crate::config) fn refuse(&self, subject: &str, report: &mut Report) {
         // An empty list takes effect everywhere: it takes away what is said for all.
         let tags = self.tags.as_ref().filter(|tags| !tags.value.is_empty());
         let arns = self.policy_arns.as_ref().filter(|arns| !arns.value.is_empty());
@@ -85,7 +82,7 @@ impl AttributeSpec {
     }
 
     /// Refuses what AssumeRoleWithWebIdentity has no parameter for (STS API).
-    pub(super) fn refuse_with_token(
+    pub(in crate::config) fn refuse_with_token(
         &self,
         subject: &str,
         external_id: Option<&Origin>,
@@ -120,7 +117,7 @@ impl AttributeSpec {
 
     /// The attributes of one call, checked together with its role. `earlier` are the calls before
     /// it.
-    pub(super) fn session(
+    pub(in crate::config) fn session(
         &self,
         subject: &str,
         earlier: &[RoleHop],
@@ -212,12 +209,12 @@ impl AttributeSpec {
 
 // One option each: what was written → what is meant.
 
-pub(super) fn source_identity(raw: &Sourced<Raw>) -> Result<SourceIdentity, Problems> {
+pub(in crate::config) fn source_identity(raw: &Sourced<Raw>) -> Result<SourceIdentity, Problems> {
     let text = text(OptionKey::SourceIdentity, raw)?;
     SourceIdentity::parse(text).map_err(|error| raw.problem(error.to_string()))
 }
 
-pub(super) fn policy(raw: &Sourced<Raw>) -> Result<String, Problems> {
+pub(in crate::config) fn policy(raw: &Sourced<Raw>) -> Result<String, Problems> {
     let text = text(OptionKey::Policy, raw)?;
     session_policy::compact("policy", text).map_err(|error| raw.problem(error))
 }
@@ -226,7 +223,7 @@ fn text(key: OptionKey, raw: &Sourced<Raw>) -> Result<&str, Problems> {
     raw.value.text(key.name(), key.example()).map_err(|message| raw.problem(message))
 }
 
-pub(super) fn tags(raw: &Sourced<Raw>) -> Result<Vec<SessionTag>, Problems> {
+pub(in crate::config) fn tags(raw: &Sourced<Raw>) -> Result<Vec<SessionTag>, Problems> {
     let mut keys: Vec<String> = Vec::new();
     let tags = raw.pairs(OptionKey::Tags.name(), |key, value| {
         let problem = |message: String| vec![(value.origin.clone(), message)];
@@ -246,7 +243,9 @@ pub(super) fn tags(raw: &Sourced<Raw>) -> Result<Vec<SessionTag>, Problems> {
     Ok(tags)
 }
 
-pub(super) fn transitive_tag_keys(raw: &Sourced<Raw>) -> Result<Vec<Sourced<String>>, Problems> {
+pub(in crate::config) fn transitive_tag_keys(
+    raw: &Sourced<Raw>,
+) -> Result<Vec<Sourced<String>>, Problems> {
     let option = OptionKey::TransitiveTagKeys;
     let keys = raw.texts(option.name(), option.example(), |key| {
         SessionTag::check_key(&key.value)
@@ -257,7 +256,9 @@ pub(super) fn transitive_tag_keys(raw: &Sourced<Raw>) -> Result<Vec<Sourced<Stri
     Ok(keys)
 }
 
-pub(super) fn policy_arns(raw: &Sourced<Raw>) -> Result<Vec<Sourced<PolicyArn>>, Problems> {
+pub(in crate::config) fn policy_arns(
+    raw: &Sourced<Raw>,
+) -> Result<Vec<Sourced<PolicyArn>>, Problems> {
     let option = OptionKey::PolicyArns;
     let arns = raw.texts(option.name(), option.example(), |text| {
         let arn = PolicyArn::parse(&text.value)
