@@ -131,6 +131,12 @@ impl Options {
     pub(super) fn picked(&self) -> Layer {
         self.roles.first().map_or(Layer::File, |role| role.origin.layer())
     }
+
+    /// The layer that picked the tokens, be it by picking roles without any.
+    pub(in crate::config) fn tokens_picked(&self) -> Layer {
+        let first = self.tokens.iter().flatten().next();
+        first.map_or_else(|| self.picked(), |token| token.origin.layer())
+    }
 }
 
 /// The raw options while they are checked. Messages call an option as the file calls it.
