@@ -60,7 +60,7 @@ const TABLE: [Row; 48] = [
         MOAT,
         "duration of 15 min to 12 h; negative and zero refused",
         &[
-            "value::session_durations_are_15_minutes_to_12_hours",
+            "text::session_durations_are_15_minutes_to_12_hours",
             "cli::a_negative_duration_reaches_the_configuration",
         ],
     ),
