@@ -5,6 +5,7 @@
 
 mod broken;
 mod control;
+mod keep;
 mod lease;
 mod live;
 mod mfa;
@@ -33,6 +34,7 @@ use tokio::task::JoinSet;
 use super::blueprint::Blueprint;
 use super::lifeline::{Lifeline, names};
 use super::mfa::{Codes, notify};
+use super::safe::{KeptSessions, Safe};
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::Broker;
 use crate::clock::{Clock, CorrectedClock};
@@ -89,6 +91,10 @@ struct Shared {
     codes: Arc<Codes>,
     /// Who is logged in at issuers.
     logins: Arc<Logins>,
+    /// Where logins lie for a later daemon.
+    safe: Arc<Safe>,
+    /// Whether they are to.
+    keeps_logins: bool,
 }
 
 impl Shared {
@@ -164,11 +170,11 @@ struct Daemon {
 }
 
 /// Where MFA codes come from, with those that are asked for on the terminal.
-fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>) -> Arc<Codes> {
+fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>, safe: &Safe) -> Arc<Codes> {
     let without = Settings::default();
     let settings = settings.unwrap_or(&without);
     let codes = Codes::new(settings, clock.clone());
-    codes.ask_on_terminal(settings);
+    codes.ask_on_terminal(settings, |session| safe.holds(session));
     codes
 }
 
@@ -186,12 +192,15 @@ pub(super) async fn run(
     ready: impl FnOnce(),
 ) -> Result<Ended> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    // Before signals are ours: whoever is asked may end the program.
-    let codes = asked_codes(settings.as_ref().ok(), &clock);
-    let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let state_file = blueprint.state_file(&runtime_dir);
     let earlier = DaemonState::read(&state_file);
+    // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
+    let locked = earlier.locked && lifeline.is_in_use();
+    let safe = keep::safe(&state_file, &clock, settings.as_ref().ok(), locked);
+    // Before signals are ours: whoever is asked may end the program.
+    let codes = asked_codes(settings.as_ref().ok(), &clock, &safe);
+    let mut signals = Signals::install()?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
     let kept = KeptMounts { lifeline: &lifeline, runtime_dir: &runtime_dir };
@@ -199,9 +208,14 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
+    if broken.is_none() {
+        safe.retain(&needs::identities_of(&settings), &needs::mfa_of(&settings));
+    }
+    let logins = Logins::new(Arc::new(OidcClient::default()), clock.clone());
+    let logins = Arc::new(logins.keeping(safe.clone()));
     let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
     let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
+    let source = KeptSessions::new(source, safe.clone());
     let (broker, tokens) = needs::brokers(&settings, source, &clock, &logins);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
@@ -212,8 +226,7 @@ pub(super) async fn run(
         runtime_dir,
         socket,
         log_file,
-        // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
-        locked: earlier.locked && lifeline.is_in_use(),
+        locked,
         broken,
         recorder: recorder.clone(),
         calls: calls.clone(),
@@ -222,6 +235,8 @@ pub(super) async fn run(
         traffic: Traffic::new(settings.max_waiting_opens),
         codes,
         logins,
+        safe,
+        keeps_logins: keep::wanted(&settings),
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -231,6 +246,7 @@ pub(super) async fn run(
     start::discard(&shared, &mut lifeline);
     if remaining == 0 && (wanted > 0 || shared.broken.is_some()) {
         DaemonState::default().keep(&state_file);
+        shared.safe.set_open(false);
         return Ok(Ended::Stopped);
     }
     let needs = Needs::of(mounts.iter().map(|(plan, _)| plan));
@@ -239,7 +255,10 @@ pub(super) async fn run(
     if !takes_over && !shared.locked {
         tokio::select! {
             () = needs.fetch(&shared, settings.open_deadline) => {}
-            _ = signals.stop() => return Ok(Ended::Stopped),
+            _ = signals.stop() => {
+                shared.safe.set_open(false);
+                return Ok(Ended::Stopped);
+            }
         }
         start::some_role(&broker, &*clock, &needs.chains)?;
     }
@@ -301,6 +320,10 @@ impl Daemon {
         } else {
             Needs::of(self.mounts.iter().map(|it| &it.mount.plan)).and(&self.expected)
         };
+        if self.shared.broken.is_none() {
+            let sessions: Vec<_> = needs.chains.iter().filter_map(|chain| chain.mfa()).collect();
+            self.shared.safe.retain_sessions(&sessions);
+        }
         self.keepers.keep(needs);
         let broken = self.shared.broken.as_ref().map(|broken| broken.told.clone());
         self.roster.set(self.shared.locked, broken, &self.mounts);

@@ -18,7 +18,7 @@ use super::layer::{Layer, Layered, Sourced};
 use super::mfa;
 use super::paths;
 use super::raw::{Problems, Raw};
-use super::settings::{LogFormat, MfaPrompt, OnAuditFailure};
+use super::settings::{KeepLogins, LogFormat, MfaPrompt, OnAuditFailure};
 use super::value;
 use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
@@ -67,6 +67,7 @@ pub(super) struct Options {
     pub(super) mfa_session_duration: Layered<Duration>,
     pub(super) mfa_prompt: Layered<MfaPrompt>,
     pub(super) notify: Layered<bool>,
+    pub(super) keep_logins: Layered<KeepLogins>,
 }
 
 impl Options {
@@ -125,6 +126,7 @@ impl Options {
             mfa_session_duration: options.text(Key::MfaSessionDuration, mfa::session_duration),
             mfa_prompt: options.text(Key::MfaPrompt, MfaPrompt::parse),
             notify: options.switch(Key::Notify),
+            keep_logins: options.text(Key::KeepLogins, KeepLogins::parse),
         }
     }
 
