@@ -110,7 +110,7 @@ fn a_session_with_mfa_outlives_crash_and_restart_and_ends_with_the_mount() {
     let args = [&["--role", "prod", "--role", "staging"], &KEPT[..]].concat();
     let daemon = scene.mount(&args);
     let (status, text) = give(&scene, &scene.emulator.mfa_code(DEVICE));
-    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(status, Some(0), "{text}\n{}", daemon.log());
     let expires = daemon.status()["roles"][0]["mfa"]["expires"].clone();
     assert!(expires.is_string());
     assert_eq!(kept.names(), [format!("mfa:{DEVICE}")]);

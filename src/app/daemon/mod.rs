@@ -208,6 +208,9 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
+    // What is wanted cannot be known while the configuration is broken.
+    let keeps_logins =
+        if broken.is_some() { earlier.keeps_logins } else { keep::wanted(&settings) };
     if broken.is_none() {
         safe.retain(&needs::identities_of(&settings), &needs::mfa_of(&settings));
     }
@@ -236,7 +239,7 @@ pub(super) async fn run(
         codes,
         logins,
         safe,
-        keeps_logins: keep::wanted(&settings),
+        keeps_logins,
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
