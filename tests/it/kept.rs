@@ -1,17 +1,19 @@
 //! Logins and sessions with MFA that outlive their daemon, in the keyring of the kernel.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use credmount::fnv::fnv1a;
 use credmount::os::keyring::{KeyringError, Keys};
 use credmount::os::paths::mount_stem;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::emulator::{RoleRules, WebIdentityTrust};
 use crate::identity::login::{cause, has_keys, key, logged_in, mounted};
+use crate::leaks::{Evidence, Secrets};
 use crate::mfa::{DEVICE, codes_sent, give, is_live};
-use crate::support::{Daemon, Scene, eventually, skipped, wait_for};
+use crate::support::daemon::is_mounted;
+use crate::support::{Daemon, Scene, arn, eventually, skipped, wait_for};
 
 const KEPT: [&str; 3] = ["--supervise", "--keep-logins", "keyring"];
 
@@ -177,7 +179,7 @@ fn what_others_have_put_there_is_told_and_not_used() {
     logged_in(&other);
     has_keys(&elsewhere);
     let login = kept_by_other.0.get("login:corp").unwrap().unwrap();
-    let mut daemon = mounted(&scene, "vouch", &KEPT);
+    let daemon = mounted(&scene, "vouch", &KEPT);
     for planted in [&b"garbage"[..], &login] {
         kept.0.put("login:corp", planted, Duration::from_hours(1)).unwrap();
         crash(&daemon);
@@ -185,16 +187,97 @@ fn what_others_have_put_there_is_told_and_not_used() {
         assert_eq!(cause(&daemon), "LoginNeeded");
         assert!(daemon.log().contains("what an earlier daemon has kept is not used"));
     }
-    // Of a login of before, nothing is left.
+}
+
+#[test]
+fn a_daemon_that_is_started_anew_begins_without_a_login() {
+    let Some(scene) = scene() else { return };
+    let kept = Kept::of(&scene);
+    let daemon = mounted(&scene, "vouch", &KEPT);
     logged_in(&scene);
     has_keys(&daemon);
-    let (before, mountpoint) = (daemon.pid(), daemon.mountpoint.clone());
-    assert!(before > 0 && mountpoint == Path::new(daemon.argument()));
-    daemon = {
-        drop(daemon);
-        mounted(&scene, "vouch", &KEPT)
-    };
+    drop(daemon);
+    assert_eq!(kept.names(), [""; 0]);
+    let daemon = mounted(&scene, "vouch", &KEPT);
     assert_eq!(cause(&daemon), "LoginNeeded");
+}
+
+#[test]
+fn the_end_of_a_supervisor_that_gives_up_ends_the_login() {
+    let Some(scene) = scene() else { return };
+    let kept = Kept::of(&scene);
+    let daemon = mounted(&scene, "vouch", &KEPT);
+    logged_in(&scene);
+    has_keys(&daemon);
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    let supervisor = Pid::from_raw(parent.trim().parse().unwrap()).unwrap();
+    // In the pause between two daemons, or else passed on to the next one.
+    daemon.signal(Signal::KILL);
+    kill_process(supervisor, Signal::TERM).unwrap();
+    eventually("the mount to go", || !is_mounted(&daemon.mountpoint));
+    assert_eq!(kept.names(), [""; 0]);
+}
+
+#[test]
+fn what_is_kept_is_in_the_kernel_only() {
+    let Some(scene) = crate::mfa::scene().filter(|_| keyring_available()) else { return };
+    let kept = Kept::of(&scene);
+    let trust = WebIdentityTrust { issuer: Some(scene.emulator.issuer()), ..Default::default() };
+    scene.emulator.set_role("web", RoleRules { web_identity: Some(trust), ..Default::default() });
+    let config = format!(
+        "region = \"eu-west-1\"\nkeep_logins = \"keyring\"\nsupervise = true\n[identities.corp]\n\
+         type = \"vouch\"\nissuer = \"{}\"\nclient_id = \"credmount\"\n[roles.web]\n\
+         role_arn = \"{}\"\nidentity = \"corp\"\n",
+        scene.emulator.issuer(),
+        arn("web")
+    );
+    let file = scene.path("config.toml");
+    fs::write(&file, config).unwrap();
+    let args = ["-vvv", "--config", file.to_str().unwrap(), "--role", "prod", "--role", "web"];
+    let daemon = scene.mount(&args);
+    assert_eq!(give(&scene, &scene.emulator.mfa_code(DEVICE)).0, Some(0));
+    logged_in(&scene);
+    eventually("keys", || is_live(&daemon, "prod") && is_live(&daemon, "web"));
+    assert_eq!(kept.names().len(), 2);
+    let mut evidence = Evidence::default();
+    let look = |evidence: &mut Evidence| {
+        for args in [&["status"][..], &["status", "--json"]] {
+            assert_eq!(evidence.run(&scene, args), 0);
+        }
+        let proc = format!("/proc/{}", daemon.pid());
+        evidence.add("cmdline", fs::read(format!("{proc}/cmdline")).unwrap());
+        evidence.add("keys", fs::read("/proc/keys").unwrap());
+        evidence.add("log", daemon.log());
+        evidence.files(&scene.path("run"));
+    };
+    crash(&daemon);
+    eventually("keys", || is_live(&daemon, "prod") && is_live(&daemon, "web"));
+    look(&mut evidence);
+    evidence.assert_said("logged in already, before this start");
+    evidence.assert_said("the session with MFA of before this start goes on");
+    evidence.assert_said("login:corp");
+    evidence.assert_said("logins: kept in the keyring of the kernel");
+    // One that cannot be read is told of, but not repeated.
+    for name in kept.names() {
+        let mut planted = kept.0.get(&name).unwrap().unwrap();
+        let end = planted.len() - 1;
+        planted[end] = b' ';
+        kept.0.put(&name, &planted, Duration::from_hours(1)).unwrap();
+    }
+    crash(&daemon);
+    eventually("it to be looked at", || kept.names().is_empty());
+    look(&mut evidence);
+    evidence.assert_said("it is not of the form that this version keeps");
+    let mut secrets = Secrets::of(&scene);
+    for (number, secret) in scene.emulator.issuer_secrets().iter().enumerate() {
+        // All JWTs of one header begin alike, which is no secret.
+        let rest = secret.rsplit('.').next().unwrap();
+        if rest.len() >= 36 {
+            secrets.add(&format!("secret {number} of the issuer"), rest);
+        }
+    }
+    evidence.assert_clean(&secrets);
 }
 
 #[test]

@@ -1,29 +1,30 @@
 //! What of the sessions and logins of the daemon lies in the safe for the one that follows.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use super::{Clock, Daemon, Safe};
+use super::{Clock, Daemon, Safe, Shared, needs};
 use crate::config::{KeepLogins, Settings};
+use crate::identity::Logins;
+use crate::sts::OidcClient;
 
 /// Whether logins are to outlive the daemon.
 pub(super) fn wanted(settings: &Settings) -> bool {
     settings.keep_logins == KeepLogins::Keyring
 }
 
-/// The safe of the daemon with this state file. While it is not known what is wanted, because the
-/// settings are wrong, what is in it stays.
-pub(super) fn safe(
-    state_file: &Path,
-    clock: &Arc<dyn Clock>,
-    settings: Option<&Settings>,
-    locked: bool,
-) -> Arc<Safe> {
-    let safe = Safe::of(state_file, clock.clone());
-    if let Some(settings) = settings {
-        safe.set_open(wanted(settings) && !locked);
+/// Nobody is logged in yet but those whose login lies in the safe.
+pub(super) fn logins(safe: &Arc<Safe>, clock: &Arc<dyn Clock>) -> Arc<Logins> {
+    let logins = Logins::new(Arc::new(OidcClient::default()), clock.clone());
+    Arc::new(logins.keeping(safe.clone()))
+}
+
+/// Opens the safe of a daemon that has its mounts, so that no other one has the same safe; takes out
+/// what is not wanted. While the configuration is broken all that is in it stays.
+pub(super) fn begin(shared: &Shared, settings: &Settings) {
+    if shared.broken.is_none() {
+        shared.safe.set_open(shared.keeps_logins && !shared.locked);
+        shared.safe.retain(&needs::identities_of(settings), &needs::mfa_of(settings));
     }
-    Arc::new(safe)
 }
 
 impl Daemon {

@@ -47,7 +47,6 @@ use crate::model::TokenGrant;
 use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
-use crate::sts::OidcClient;
 
 use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
@@ -121,6 +120,12 @@ impl Shared {
         }
     }
 
+    /// That the daemon ends for good before it has served.
+    fn over(&self) -> Ended {
+        self.safe.set_open(false);
+        Ended::Stopped
+    }
+
     /// Tells the service manager, if there is one. One that does not listen cannot be helped.
     fn tell(&self, state: &str) {
         let _ = self.manager.as_ref().map(|manager| manager.tell(state));
@@ -174,7 +179,7 @@ fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>, safe: &Safe)
     let without = Settings::default();
     let settings = settings.unwrap_or(&without);
     let codes = Codes::new(settings, clock.clone());
-    codes.ask_on_terminal(settings, |session| safe.holds(session));
+    codes.ask_on_terminal(settings, |session| keep::wanted(settings) && safe.holds(session));
     codes
 }
 
@@ -195,9 +200,7 @@ pub(super) async fn run(
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let state_file = blueprint.state_file(&runtime_dir);
     let earlier = DaemonState::read(&state_file);
-    // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
-    let locked = earlier.locked && lifeline.is_in_use();
-    let safe = keep::safe(&state_file, &clock, settings.as_ref().ok(), locked);
+    let safe = Arc::new(Safe::of(&state_file, clock.clone()));
     // Before signals are ours: whoever is asked may end the program.
     let codes = asked_codes(settings.as_ref().ok(), &clock, &safe);
     let mut signals = Signals::install()?;
@@ -208,14 +211,7 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    // What is wanted cannot be known while the configuration is broken.
-    let keeps_logins =
-        if broken.is_some() { earlier.keeps_logins } else { keep::wanted(&settings) };
-    if broken.is_none() {
-        safe.retain(&needs::identities_of(&settings), &needs::mfa_of(&settings));
-    }
-    let logins = Logins::new(Arc::new(OidcClient::default()), clock.clone());
-    let logins = Arc::new(logins.keeping(safe.clone()));
+    let logins = keep::logins(&safe, &clock);
     let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
     let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
     let source = KeptSessions::new(source, safe.clone());
@@ -229,7 +225,10 @@ pub(super) async fn run(
         runtime_dir,
         socket,
         log_file,
-        locked,
+        // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
+        locked: earlier.locked && lifeline.is_in_use(),
+        // What is wanted cannot be known while the configuration is broken.
+        keeps_logins: broken.as_ref().map_or(keep::wanted(&settings), |_| earlier.keeps_logins),
         broken,
         recorder: recorder.clone(),
         calls: calls.clone(),
@@ -239,7 +238,6 @@ pub(super) async fn run(
         codes,
         logins,
         safe,
-        keeps_logins,
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -247,10 +245,10 @@ pub(super) async fn run(
     let remaining = plans.len();
     let mounts = start::prepare_or_hold(plans, &mut shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
+    keep::begin(&shared, &settings);
     if remaining == 0 && (wanted > 0 || shared.broken.is_some()) {
         DaemonState::default().keep(&state_file);
-        shared.safe.set_open(false);
-        return Ok(Ended::Stopped);
+        return Ok(shared.over());
     }
     let needs = Needs::of(mounts.iter().map(|(plan, _)| plan));
     let takes_over = start::any_kept(&mounts);
@@ -258,10 +256,7 @@ pub(super) async fn run(
     if !takes_over && !shared.locked {
         tokio::select! {
             () = needs.fetch(&shared, settings.open_deadline) => {}
-            _ = signals.stop() => {
-                shared.safe.set_open(false);
-                return Ok(Ended::Stopped);
-            }
+            _ = signals.stop() => return Ok(shared.over()),
         }
         start::some_role(&broker, &*clock, &needs.chains)?;
     }
@@ -270,7 +265,7 @@ pub(super) async fn run(
         .with_context(|| format!("binding {}", shared.socket.display()))?;
     let (happen, happenings) = mpsc::unbounded_channel();
     let config = blueprint.config_file();
-    let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
+    let roster = Arc::new(Roster::new(config, &shared));
     let keepers = Keepers::of(&shared);
     let mut daemon = Daemon {
         blueprint,

@@ -24,11 +24,12 @@ use parking_lot::Mutex;
 pub(super) use sessions::KeptSessions;
 
 use self::payload::{Bytes, Now, Unusable};
-use crate::clock::{Clock, Machine, SystemClock};
+use crate::clock::{Clock, CorrectedClock, Machine, SystemClock};
 use crate::fnv::fnv1a;
 use crate::identity::{KeepLogins, KeptLogin};
 use crate::model::{MfaSession, OidcIdentity, StsSession};
 use crate::os::keyring::{KeyringError, Keys, LARGEST};
+use crate::render::KeepStatus;
 
 /// See the module documentation.
 #[derive(Debug)]
@@ -104,8 +105,11 @@ impl Safe {
 
     /// The session that an earlier daemon has left, the first time that it is asked for.
     fn session(&self, mfa: &MfaSession) -> Option<StsSession> {
-        if !self.state.lock().looked_for.insert(mfa.clone()) {
-            return None;
+        {
+            let mut state = self.state.lock();
+            if !state.is_open || !state.looked_for.insert(mfa.clone()) {
+                return None;
+            }
         }
         let session = self.usable(&name_of_session(mfa), self.look_for(mfa)?)?;
         let device = mfa.device.as_str();
@@ -131,13 +135,16 @@ impl Safe {
         self.put(&name_of_session(mfa), bytes, session.remaining(now.wall));
     }
 
-    /// Why what was to be kept is not; `None` while it is.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.state.lock().trouble.map(|error| error.to_string())
+    /// For `status`; `None` while nothing is to be kept.
+    pub(super) fn status(&self) -> Option<KeepStatus> {
+        let state = self.state.lock();
+        let trouble = state.trouble.map(|error| error.to_string());
+        state.is_open.then(|| KeepStatus { place: "keyring".to_owned(), trouble })
     }
 
     fn now(&self) -> Now {
-        let reading = self.clock.corrected().map_or_else(|| SystemClock.read(), |it| it.read());
+        let reading =
+            self.clock.corrected().map_or_else(|| SystemClock.read(), CorrectedClock::read);
         Now { wall: self.clock.now(), boot: reading.boot }
     }
 
@@ -156,9 +163,6 @@ impl Safe {
     }
 
     fn find(&self, name: &str) -> Option<Bytes> {
-        if !self.state.lock().is_open {
-            return None;
-        }
         let found = self.keys.get(name);
         found.unwrap_or_else(|error| {
             tracing::debug!(name, %error, "what an earlier daemon has kept cannot be looked for");
@@ -206,6 +210,9 @@ impl KeepLogins for Safe {
     }
 
     fn kept(&self, identity: &OidcIdentity) -> Option<KeptLogin> {
+        if !self.state.lock().is_open {
+            return None;
+        }
         let name = name_of_login(identity);
         let bytes = self.find(&name)?;
         let of = payload::of_login(&self.scope, identity);

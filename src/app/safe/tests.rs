@@ -10,13 +10,14 @@ struct Opened(Arc<Safe>, Arc<TestClock>);
 
 impl Opened {
     /// `None`, said loudly, where there are no keyrings.
+    #[expect(clippy::print_stderr, reason = "that nothing was tested has to be said")]
     fn of(test: &str) -> Option<Self> {
         let clock = Arc::new(TestClock::new());
         let path = format!("/test/{}/{test}", std::process::id());
         let safe = Safe::of(Path::new(&path), clock.clone());
         assert!(safe.set_open(true) && !safe.set_open(true));
-        if let Some(trouble) = safe.trouble() {
-            println!("SKIPPED: {trouble}");
+        if let Some(trouble) = safe.status().unwrap().trouble {
+            eprintln!("SKIPPED: {trouble}");
             return None;
         }
         Some(Self(Arc::new(safe), clock))
