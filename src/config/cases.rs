@@ -132,6 +132,7 @@ fn described(settings: &Settings) -> String {
         verbosity: Verbosity::Normal,
         mfa_prompt: MfaPrompt::Terminal,
         notify: false,
+        keep_logins: KeepLogins::Memory,
         warnings: Vec::new(),
     };
     let others = Settings { mounts: Vec::new(), warnings: Vec::new(), ..settings.clone() };

@@ -1,5 +1,5 @@
 //! Identities other than keys: tokens of issuers, and logins.
 
-mod login;
+pub(crate) mod login;
 mod tokens;
 mod web_identity;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use self::allow::RuleSpec;
 use self::attributes::LayeredAttributes;
-use super::settings::{LogFormat, MfaPrompt, OnAuditFailure};
+use super::settings::{KeepLogins, LogFormat, MfaPrompt, OnAuditFailure};
 use super::values::{Layer, Layered, Origin, Problems, Raw, Report, Sourced, paths, text};
 use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
@@ -66,6 +66,7 @@ pub(super) struct Options {
     pub(super) mfa_session_duration: Layered<Duration>,
     pub(super) mfa_prompt: Layered<MfaPrompt>,
     pub(super) notify: Layered<bool>,
+    pub(super) keep_logins: Layered<KeepLogins>,
 }
 
 impl Options {
@@ -124,6 +125,7 @@ impl Options {
             mfa_session_duration: options.text(Key::MfaSessionDuration, mfa::session_duration),
             mfa_prompt: options.text(Key::MfaPrompt, MfaPrompt::parse),
             notify: options.switch(Key::Notify),
+            keep_logins: options.text(Key::KeepLogins, KeepLogins::parse),
         }
     }
 
