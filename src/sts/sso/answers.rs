@@ -40,10 +40,11 @@ impl IdentityCenter {
                     profile.login_needed(subject, "AWS no longer accepts it")
                 }
                 Some("ForbiddenException" | "ResourceNotFoundException") => {
-                    let detail = format!("{why}: {}", words(&error, self.now()));
+                    let detail =
+                        format!("{why}: {}", words(&error, Signer::Token(token), self.now()));
                     SessionError::new(subject, Cause::NotAssigned, &detail)
                 }
-                _ => self.other(subject, session, "portal", &error),
+                _ => self.other(subject, session, "portal", Signer::Token(token), &error),
             }
         })?;
         let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
@@ -86,7 +87,10 @@ impl IdentityCenter {
                 | "ExpiredTokenException"
                 | "AccessDeniedException",
             ) => profile.login_needed(subject, "AWS does not renew it any more"),
-            _ => self.other(subject, session, "OIDC service", &error),
+            _ => {
+                let sent = [&refresh.client.secret, &refresh.token];
+                self.other(subject, session, "OIDC service", Signer::Secrets(&sent), &error)
+            }
         })?;
         let next = answer.refresh_token().map(Secret::new);
         let refresh =
@@ -97,18 +101,19 @@ impl IdentityCenter {
         Ok(Token { access, expires_at, refresh: Some(refresh) })
     }
 
-    /// A failure that has no more to do with tokens than with STS.
+    /// A failure that has no more to do with tokens than with STS, of a call that `sent` secrets.
     pub(super) fn other<E>(
         &self,
         subject: &str,
         session: &SsoSession,
         service: &str,
+        sent: Signer<'_>,
         error: &SdkError<E, HttpResponse>,
     ) -> SessionError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let call = Call { subject, region: None, signed_by: Signer::Nobody, now: self.now() };
+        let call = Call { subject, region: None, signed_by: sent, now: self.now() };
         let failed = sts_error(call, error);
         let words = failed.detail.strip_prefix(": ").unwrap_or_default();
         let detail = format!("{service} of IAM Identity Center in {}: {words}", session.region);
@@ -137,11 +142,11 @@ pub(super) fn registered(
     Some(Registration { id: id?.to_owned(), secret: Secret::new(secret?), expires_at })
 }
 
-/// The code and the message of an answer.
-fn words<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> String
+/// The code and the message of an answer, without what was sent.
+fn words<E>(error: &SdkError<E, HttpResponse>, signed_by: Signer<'_>, now: SystemTime) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let told = sts_error(Call { subject: "", region: None, signed_by: Signer::Nobody, now }, error);
+    let told = sts_error(Call { subject: "", region: None, signed_by, now }, error);
     told.detail.strip_prefix(": ").unwrap_or_default().to_owned()
 }
