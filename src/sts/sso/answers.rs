@@ -21,6 +21,17 @@ use crate::sts::detail::Signer;
 /// token is one attempt, since each may be good only once.
 const ATTEMPTS: u32 = 3;
 
+/// Refusals of a refresh token after which a person has to sign in.
+const ENDS_SIGN_IN: [&str; 7] = [
+    "InvalidGrantException",
+    "InvalidClientException",
+    "UnauthorizedClientException",
+    "UnsupportedGrantTypeException",
+    "InvalidRequestException",
+    "ExpiredTokenException",
+    "AccessDeniedException",
+];
+
 impl IdentityCenter {
     /// `GetRoleCredentials`. AWS API Reference, "IAM Identity Center Portal".
     pub(super) async fn role_credentials(
@@ -77,20 +88,12 @@ impl IdentityCenter {
             .client_id(&refresh.client.id)
             .client_secret(refresh.client.secret.expose())
             .refresh_token(refresh.token.expose());
-        let answer = request.send().await.map_err(|error| match code(&error).as_deref() {
-            Some(
-                "InvalidGrantException"
-                | "InvalidClientException"
-                | "UnauthorizedClientException"
-                | "UnsupportedGrantTypeException"
-                | "InvalidRequestException"
-                | "ExpiredTokenException"
-                | "AccessDeniedException",
-            ) => profile.login_needed(subject, "AWS does not renew it any more"),
-            _ => {
-                let sent = [&refresh.client.secret, &refresh.token];
-                self.other(subject, session, "OIDC service", Signer::Secrets(&sent), &error)
+        let answer = request.send().await.map_err(|error| {
+            if code(&error).is_some_and(|code| ENDS_SIGN_IN.contains(&code.as_str())) {
+                return profile.login_needed(subject, "AWS does not renew it any more");
             }
+            let sent = [&refresh.client.secret, &refresh.token];
+            self.other(subject, session, "OIDC service", Signer::Secrets(&sent), &error)
         })?;
         let next = answer.refresh_token().map(Secret::new);
         let refresh =
