@@ -56,6 +56,11 @@ install_base() {
     fi
 }
 
+# What shows what the daemon writes; tests say that they see less without it.
+install_strace() {
+    if ! command -v strace >/dev/null; then install_packages strace; fi
+}
+
 # What reads the man page and the completions; tests without their reader are skipped.
 install_readers() {
     local missing=()

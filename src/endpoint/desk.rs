@@ -73,7 +73,8 @@ impl Desk {
                 answer::failing(&reason, retry)
             }
             Requested::Unknown => {
-                tracing::warn!(profile, peer = %from, "a profile was asked for that is not there");
+                // Not which: whoever mixes up path and header has put the token there.
+                tracing::warn!(peer = %from, "a profile was asked for that is not there");
                 answer::refusal(Refusal::UnknownRole)
             }
             Requested::Unrecorded => answer::refusal(Refusal::Unrecorded),

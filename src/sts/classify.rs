@@ -226,9 +226,24 @@ fn provider_error(error: &CredentialsError) -> (Cause, String) {
         CredentialsError::CredentialsNotLoaded(_) => {
             (Cause::NoBaseCredentials, not_loaded_text(&source_text()))
         }
-        CredentialsError::InvalidConfiguration(_) => (Cause::Misconfigured, source_text()),
+        CredentialsError::InvalidConfiguration(_) => {
+            (Cause::Misconfigured, configuration_text(source_text()))
+        }
         CredentialsError::ProviderTimedOut(_) => (Cause::TimedOut, error.to_string()),
         _ => failed_source(error),
+    }
+}
+
+/// What is wrong in the configuration; of the instance metadata service its code alone, for it may
+/// repeat the token that it was sent.
+fn configuration_text(text: String) -> String {
+    let of_instance = text.strip_prefix("Incorrect IMDS/IAM configuration: [");
+    match of_instance.and_then(|rest| rest.split(']').next()) {
+        Some(code) => format!(
+            "the instance metadata service answered {code}: the role of the instance has to trust \
+             ec2.amazonaws.com"
+        ),
+        None => text,
     }
 }
 
@@ -254,10 +269,14 @@ fn failed_source(error: &CredentialsError) -> (Cause, String) {
             return (Cause::BaseSourceFailed, error.to_string());
         }
         let text = source.to_string();
-        for (mark, cause, known) in KNOWN_TEXTS {
+        for (mark, cause, known, repeated) in KNOWN_TEXTS {
             if let Some(from) = text.find(mark) {
                 let rest = text[from + mark.len()..].split(". Stderr:").next().unwrap_or_default();
-                let rest = if known.ends_with(' ') { rest.trim() } else { "" };
+                let rest = match repeated {
+                    Repeated::Nothing => "",
+                    Repeated::Word => rest.split_whitespace().next().unwrap_or_default(),
+                    Repeated::Rest => rest.trim(),
+                };
                 return (*cause, format!("{known}{rest}"));
             }
         }
@@ -265,28 +284,50 @@ fn failed_source(error: &CredentialsError) -> (Cause, String) {
     (Cause::BaseSourceFailed, String::new())
 }
 
-/// What aws-config says, what it means, how we say it. Where our text ends with a space, the
-/// rest of the original follows.
-const KNOWN_TEXTS: &[(&str, Cause, &str)] = &[
+/// How much of the original follows what we say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    Nothing,
+    /// The code, without the message behind it: whoever answers may repeat the token that it was
+    /// sent, which is known to aws-config alone.
+    Word,
+    Rest,
+}
+
+/// What aws-config says, what it means, how we say it.
+const KNOWN_TEXTS: &[(&str, Cause, &str, Repeated)] = &[
     (
         "external process exited with code",
         Cause::BaseSourceFailed,
         "its credential_process ended with ",
+        Repeated::Rest,
     ),
     (
         "external process, could not parse response",
         Cause::BaseSourceFailed,
         "its credential_process printed no credential JSON with Version 1",
+        Repeated::Nothing,
     ),
-    ("external process: ", Cause::BaseSourceFailed, "its credential_process: "),
-    ("SSO token has expired", Cause::BaseExpired, "the SSO sign-in is expired"),
-    ("cached SSO token", Cause::BaseExpired, "there is no usable SSO sign-in"),
-    ("UnauthorizedException", Cause::BaseExpired, "the SSO sign-in is no longer accepted"),
-    ("credentials from IMDS: ", Cause::BaseSourceFailed, "the instance metadata service answered "),
+    ("external process: ", Cause::BaseSourceFailed, "its credential_process: ", Repeated::Rest),
+    ("SSO token has expired", Cause::BaseExpired, "the SSO sign-in is expired", Repeated::Nothing),
+    ("cached SSO token", Cause::BaseExpired, "there is no usable SSO sign-in", Repeated::Nothing),
+    (
+        "UnauthorizedException",
+        Cause::BaseExpired,
+        "the SSO sign-in is no longer accepted",
+        Repeated::Nothing,
+    ),
+    (
+        "credentials from IMDS: ",
+        Cause::BaseSourceFailed,
+        "the instance metadata service answered ",
+        Repeated::Word,
+    ),
     (
         "failed to load IMDS session token",
         Cause::BaseSourceFailed,
         "the instance metadata service gave no token",
+        Repeated::Nothing,
     ),
 ];
 

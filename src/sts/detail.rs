@@ -22,19 +22,23 @@ pub(super) enum Signer<'a> {
     Session(&'a StsSession),
     /// It brought along a web identity token.
     Token(&'a Secret),
+    /// It brought along all of these.
+    Secrets(&'a [&'a Secret]),
 }
 
 impl<'a> Signer<'a> {
     fn secrets(self) -> impl Iterator<Item = &'a str> {
-        let (session, token) = match self {
-            Self::Nobody => (None, None),
-            Self::Session(session) => (Some(session), None),
-            Self::Token(token) => (None, Some(token)),
+        let (session, token, secrets) = match self {
+            Self::Nobody => (None, None, &[][..]),
+            Self::Session(session) => (Some(session), None, &[][..]),
+            Self::Token(token) => (None, Some(token), &[][..]),
+            Self::Secrets(secrets) => (None, None, secrets),
         };
         let of_session = |session: &'a StsSession| {
             std::iter::once(&session.secret_access_key).chain(&session.session_token)
         };
-        session.into_iter().flat_map(of_session).chain(token).map(Secret::expose)
+        let given = token.into_iter().chain(secrets.iter().copied());
+        session.into_iter().flat_map(of_session).chain(given).map(Secret::expose)
     }
 }
 
@@ -111,6 +115,14 @@ mod tests {
         let token = Secret::new("eyJhbGciOi.eyJpc3Mi.c2lnbmF0dXJl");
         let message = format!("no: {}", token.expose());
         assert_eq!(sanitised(&message, Signer::Token(&token)), "no: [redacted]");
+    }
+
+    #[test]
+    fn each_of_several_secrets_is_redacted() {
+        let (client, refresh) = (Secret::new("client-secret"), Secret::new("refresh-token"));
+        let secrets = [&client, &refresh];
+        let message = "no: refresh-token of client-secret";
+        assert_eq!(sanitised(message, Signer::Secrets(&secrets)), "no: [redacted] of [redacted]");
     }
 
     #[test]

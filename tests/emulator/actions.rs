@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::answer::{ApiError, Success, element, parent};
 use super::attributes::SessionAttributes;
 use super::clock;
+use super::echo;
 use super::faults::Fault;
 use super::keys::{Principal, PrincipalKind};
 use super::params::{ApiRequest, Params};
@@ -41,13 +42,14 @@ pub(crate) fn perform(
         return Err(ApiError::bad_request("InvalidAction", message));
     }
     if action == WEB_IDENTITY {
-        refuse(fault, web_identity_denied)?;
+        refuse(fault, request, web_identity_denied)?;
         return assume_role_with_web_identity(state, params, fault);
     }
 
     let now = state.now();
     let caller = authenticate(request, &state.keys, now)?;
-    refuse(fault, || ApiError::access_denied(&caller.arn, action, params.get("RoleArn")))?;
+    let denial = || ApiError::access_denied(&caller.arn, action, params.get("RoleArn"));
+    refuse(fault, request, denial)?;
     match action {
         "AssumeRole" => assume_role(state, params, &caller, fault),
         "GetSessionToken" => session_token(state, params, caller, fault),
@@ -63,8 +65,13 @@ fn web_identity_denied() -> ApiError {
 }
 
 /// The refusal that `fault` asks for.
-fn refuse(fault: Option<&Fault>, denial: impl FnOnce() -> ApiError) -> Result<(), ApiError> {
+fn refuse(
+    fault: Option<&Fault>,
+    request: &ApiRequest,
+    denial: impl FnOnce() -> ApiError,
+) -> Result<(), ApiError> {
     match fault {
+        Some(Fault::Echo) => Err(ApiError::forbidden("AccessDenied", echo::of(request))),
         Some(Fault::Deny) => Err(denial()),
         Some(Fault::Throttle) => Err(ApiError::throttling(None)),
         Some(Fault::ThrottleRetryAfter { seconds }) => Err(ApiError::throttling(Some(*seconds))),

@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     HugeAnswer { bytes: u64 },
     /// A session whose expiration is already a minute ago.
     ExpiredSession,
+    /// A refusal that repeats every secret of the request; see [`super::echo`].
+    Echo,
 }
 
 impl Fault {
@@ -78,7 +80,8 @@ impl Fault {
             | Self::WrongDate { .. }
             | Self::Hang
             | Self::Slow { .. }
-            | Self::ExpiredSession => None,
+            | Self::ExpiredSession
+            | Self::Echo => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::Emulator;
 use super::body::AnswerBody;
 use super::clock;
 use super::device::{Decision, Devices, Poll};
+use super::echo;
 use super::params::ApiRequest;
 use super::random;
 use super::state::Shared;
@@ -19,6 +20,8 @@ use super::web_identity::jwt;
 
 /// Below which path it answers.
 pub(crate) const PATH: &str = "/oidc";
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 /// The only client.
 pub(crate) const CLIENT: &str = "credmount";
@@ -28,6 +31,7 @@ pub(crate) const SUBJECT: &str = "jane";
 
 /// What can be set at any time.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub(crate) struct IssuerSettings {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) code_lifetime: Duration,
@@ -39,6 +43,8 @@ pub(crate) struct IssuerSettings {
     pub(crate) denies_github: bool,
     /// Whether it answers everything with 503.
     pub(crate) is_down: bool,
+    /// Whether it refuses everything but discovery and repeats what it was sent.
+    pub(crate) echoes: bool,
 }
 
 impl Default for IssuerSettings {
@@ -51,6 +57,7 @@ impl Default for IssuerSettings {
             github_token_lifetime: Duration::from_hours(1),
             denies_github: false,
             is_down: false,
+            echoes: false,
         }
     }
 }
@@ -88,7 +95,7 @@ impl Issuer {
         let issuer = format!("http://{host}{PATH}");
         let sent = |name: &str| request.params.get(name).unwrap_or_default();
         match (&request.method, path) {
-            (&Method::GET, "/.well-known/openid-configuration") => Ok(json!({
+            (&Method::GET, DISCOVERY) => Ok(json!({
                 "issuer": issuer,
                 "device_authorization_endpoint": format!("{issuer}/device"),
                 "token_endpoint": format!("{issuer}/token"),
@@ -232,14 +239,18 @@ pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Resp
     let mut state = shared.state.lock();
     let now = state.now();
     state.issuer.calls.push(path.to_owned());
+    let mut description = "no".to_owned();
     let answer = if state.issuer.settings.is_down {
         Err((StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"))
+    } else if state.issuer.settings.echoes && path != DISCOVERY {
+        description = echo::of(request);
+        Err((StatusCode::BAD_REQUEST, "invalid_scope"))
     } else {
         state.issuer.perform(request, path, host, now)
     };
     let (status, json) = match answer {
         Ok(json) => (StatusCode::OK, json),
-        Err((status, code)) => (status, json!({ "error": code, "error_description": "no" })),
+        Err((status, code)) => (status, json!({ "error": code, "error_description": description })),
     };
     let mut response = Response::new(AnswerBody::whole(json.to_string()));
     *response.status_mut() = status;

@@ -79,7 +79,7 @@
 //! `{"server-error": {"status": 503}}`, `{"unavailable-retry-after": {"seconds": 1}}`,
 //! `expire-caller`, `hang`, `{"slow": {"delay_ms": 500}}`, `drop-connection`, `drop-mid-answer`,
 //! `hang-mid-answer`, `{"wrong-date": {"seconds": -600}}`, `malformed-xml`, `truncated-xml`,
-//! `{"huge-answer": {"bytes": 50000000}}`, `expired-session`; each is explained at [`Fault`].
+//! `{"huge-answer": {"bytes": 50000000}}`, `expired-session`, `echo`; each is explained at [`Fault`].
 
 #![allow(
     dead_code,
@@ -96,6 +96,7 @@ mod calls;
 mod clock;
 mod control;
 mod device;
+mod echo;
 mod faults;
 mod issuer;
 mod keys;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::body::AnswerBody;
 use super::clock;
+use super::echo;
 use super::faults::Fault;
 use super::keys::{Principal, PrincipalKind};
 use super::params::ApiRequest;
@@ -115,6 +116,9 @@ pub(crate) fn respond(
     if let Some(Fault::ServerError { status }) = fault {
         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return refused(status, "ServerError");
+    }
+    if fault == Some(&Fault::Echo) {
+        return echoed(request, asked);
     }
     if asked == Asked::ContainerKeys {
         return container(state, request, fault);
@@ -240,6 +244,18 @@ fn json_answer(value: &Value, result: &'static str, access_key_id: Option<String
     let json = HeaderValue::from_static("application/json");
     answer.response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     Answer { result, access_key_id, ..answer }
+}
+
+/// A refusal that repeats the request; the metadata service answers it with status 200.
+fn echoed(request: &ApiRequest, asked: Asked) -> Answer {
+    let message = echo::of(request);
+    let key = if asked == Asked::ContainerKeys { "code" } else { "Code" };
+    let mut answer =
+        json_answer(&json!({ key: "Echo", "message": message, "Message": message }), "Echo", None);
+    if asked == Asked::ContainerKeys {
+        *answer.response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    answer
 }
 
 fn refused(status: StatusCode, result: &'static str) -> Answer {

@@ -13,6 +13,7 @@ mod tokens;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::echo;
 use super::faults::Fault;
 use super::params::ApiRequest;
 use super::state::State;
@@ -94,7 +95,7 @@ impl Refusal {
     }
 
     /// What `fault` makes the services answer; `None` for faults of the transport.
-    fn by_fault(operation: Operation, fault: Option<&Fault>) -> Option<Self> {
+    fn by_fault(operation: Operation, request: &ApiRequest, fault: Option<&Fault>) -> Option<Self> {
         let is_portal = operation == Operation::GetRoleCredentials;
         let throttled = |retry_after_seconds| {
             let message = "HTTP 429 Unknown Code";
@@ -109,6 +110,14 @@ impl Refusal {
             Some(Self { retry_after_seconds, ..refusal })
         };
         match fault? {
+            Fault::Echo if is_portal => {
+                let message = echo::of(request);
+                Some(Self::portal(StatusCode::BAD_REQUEST, "InvalidRequestException", &message))
+            }
+            Fault::Echo => {
+                let description = echo::of(request);
+                Some(Self::oidc("InvalidScopeException", "invalid_scope", &description))
+            }
             Fault::Deny if is_portal => Some(portal::no_access()),
             Fault::Deny => Some(oidc::invalid_grant()),
             Fault::ExpireCaller => Some(portal::unauthorized()),
@@ -137,7 +146,7 @@ pub(crate) fn perform(
     endpoint: &str,
     fault: Option<&Fault>,
 ) -> Result<Granted, Refusal> {
-    if let Some(refusal) = Refusal::by_fault(operation, fault) {
+    if let Some(refusal) = Refusal::by_fault(operation, request, fault) {
         return Err(refusal);
     }
     if operation == Operation::GetRoleCredentials {

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::emulator::{RoleRules, WebIdentityTrust};
 use crate::identity::login::{cause, has_keys, key, logged_in, mounted};
-use crate::leaks::{Evidence, Secrets};
+use crate::leaks::search::{Evidence, Secrets};
 use crate::mfa::{DEVICE, codes_sent, give, is_live};
 use crate::support::daemon::is_mounted;
 use crate::support::{Daemon, Scene, arn, eventually, skipped, wait_for};

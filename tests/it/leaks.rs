@@ -2,196 +2,24 @@
 //! said is provoked at the loudest log level, all of it is gathered, and searched for each secret
 //! in each form it may take.
 
-mod mfa;
+mod cores;
+mod flows;
+mod life;
+mod places;
+pub(crate) mod search;
+mod trace;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
+use self::search::{Evidence, PLANTED, Secrets, converse, tree};
 use crate::emulator::Fault;
 use crate::endpoint;
 use crate::support::daemon::arn;
 use crate::support::{Scene, eventually, fuse_available};
-
-/// Keys that stand in files and variables, where nobody expects them to be repeated.
-const PLANTED: [(&str, &str); 2] = [
-    ("the planted secret key", "Zq7RkT2mXv9LwPb4Hs8YcN1dFg6JeU3aVo5KxQ0i"),
-    ("the planted session token", "IQoPlanted7Hk2Wm9Rt4Yx8Bz1Lc6Vn3Qd5Fs0Gj7Ua2Ei4Ow"),
-];
-
-/// Texts to look for, by what they are.
-#[derive(Default)]
-pub(crate) struct Secrets(Vec<(String, String)>);
-
-impl Secrets {
-    fn planted() -> Self {
-        let mut secrets = Self::default();
-        for (name, text) in PLANTED {
-            secrets.add(name, text);
-        }
-        secrets
-    }
-
-    /// The planted ones, the base key, and all that the emulator issued so far, answered or not.
-    pub(crate) fn of(scene: &Scene) -> Self {
-        let mut secrets = Self::planted();
-        secrets.add("the base secret key", scene.emulator.base_secret_access_key());
-        for (number, session) in scene.emulator.issued_sessions().iter().enumerate() {
-            let arn = &session.arn;
-            secrets.add(&format!("secret key {number} ({arn})"), &session.secret_access_key);
-            secrets.add(&format!("token {number} ({arn})"), &session.session_token);
-        }
-        for (number, secret) in scene.emulator.sso_secrets().iter().enumerate() {
-            secrets.add(&format!("secret {number} of IAM Identity Center"), secret);
-        }
-        secrets
-    }
-
-    pub(crate) fn add(&mut self, name: &str, secret: &str) {
-        assert!(secret.len() >= 36 && secret.is_ascii(), "{name} is long enough to search for");
-        let mut form = |form: &str, text: String| self.0.push((format!("{name}{form}"), text));
-        form("", secret.to_owned());
-        form(", its begin", secret[..12].to_owned());
-        form(", its end", secret[secret.len() - 12..].to_owned());
-        let escaped: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        form(", escaped for a URL", escaped);
-        for shift in 0..3 {
-            // One of the three stands in the base64 of any text that holds the secret.
-            let whole_groups = aws_smithy_types::base64::encode(&secret[shift..shift + 30]);
-            form(", in base64", whole_groups);
-        }
-        let mut hex = String::new();
-        for byte in secret.bytes().take(16) {
-            write!(hex, "{byte:02x}").unwrap();
-        }
-        form(", in hexadecimal", hex);
-    }
-}
-
-/// What was said and where.
-#[derive(Default)]
-pub(crate) struct Evidence(Vec<(String, Vec<u8>)>);
-
-impl Evidence {
-    pub(crate) fn add(&mut self, place: impl Into<String>, bytes: impl Into<Vec<u8>>) {
-        self.0.push((place.into(), bytes.into()));
-    }
-
-    pub(crate) fn output(&mut self, args: &[&str], output: &Output) {
-        self.add(format!("stdout of {args:?}"), output.stdout.clone());
-        self.add(format!("stderr of {args:?}"), output.stderr.clone());
-    }
-
-    /// Runs a command whose output holds no keys.
-    pub(crate) fn run(&mut self, scene: &Scene, args: &[&str]) -> i32 {
-        let output = scene.run(args);
-        self.output(args, &output);
-        output.status.code().expect("no signal ends it")
-    }
-
-    /// All files below a directory.
-    pub(crate) fn files(&mut self, dir: &Path) {
-        for path in tree(dir) {
-            if path.is_file() {
-                self.add(path.display().to_string(), fs::read(&path).unwrap());
-            }
-        }
-    }
-
-    /// What the endpoint of a mount answers to one who shows this.
-    fn asked(&mut self, address: SocketAddr, path: &str, shown: &str, when: &str) {
-        let request = endpoint::request(address, path, shown, &[]);
-        let answer = endpoint::converse(address, &request).unwrap();
-        self.add(format!("the endpoint's answer {when}"), answer.whole);
-    }
-
-    /// The same for those who guess. What they tried must not be written down either: it may be
-    /// another secret.
-    fn guesses(&mut self, address: SocketAddr, token: &str, when: &str) {
-        let guess = PLANTED[0].1;
-        self.asked(address, "/role/prod", guess, when);
-        self.asked(address, &format!("/{guess}"), token, when);
-        self.asked(address, "/role/nobody", token, when);
-    }
-
-    fn leaks(&self, secrets: &Secrets) -> Vec<String> {
-        let mut leaks = BTreeSet::new();
-        for (place, bytes) in &self.0 {
-            let said = String::from_utf8_lossy(bytes);
-            for (name, secret) in &secrets.0 {
-                if said.contains(secret.as_str()) {
-                    leaks.insert(format!("{name}: {place}"));
-                }
-            }
-        }
-        leaks.into_iter().collect()
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_clean(&self, secrets: &Secrets) {
-        let leaks = self.leaks(secrets);
-        assert!(leaks.is_empty(), "secrets were found:\n{}", leaks.join("\n"));
-    }
-
-    /// Whether a text was said anywhere: that something was provoked is not taken for granted.
-    #[track_caller]
-    pub(crate) fn assert_said(&self, words: &str) {
-        let said = self.0.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains(words));
-        assert!(said, "nobody said {words:?}");
-    }
-}
-
-/// Everything below a directory, without going through mounts or symlinks.
-fn tree(dir: &Path) -> Vec<PathBuf> {
-    let device = fs::metadata(dir).unwrap().dev();
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
-        if meta.is_dir() && meta.dev() == device {
-            found.extend(tree(&path));
-        }
-        found.push(path);
-    }
-    found
-}
-
-/// What a socket answers.
-fn converse(socket: &Path, request: &[u8]) -> Vec<u8> {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.write_all(request).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = Vec::new();
-    BufReader::new(stream).read_until(b'\n', &mut answer).unwrap();
-    answer
-}
-
-#[test]
-fn the_search_finds_every_form_of_a_secret() {
-    let (_, secret) = PLANTED[0];
-    let hidden = |text: String| {
-        let mut evidence = Evidence::default();
-        evidence.add("stderr", text);
-        !evidence.leaks(&Secrets::planted()).is_empty()
-    };
-    assert!(hidden(format!("key={secret}")));
-    assert!(hidden(format!("key={}…", &secret[..12])));
-    assert!(hidden(format!("…{}", &secret[28..])));
-    for before in ["", "x", "xy"] {
-        assert!(
-            hidden(aws_smithy_types::base64::encode(format!("{before}{secret}"))),
-            "{before:?}"
-        );
-    }
-    assert!(!hidden(format!("key={}", &secret[14..25])));
-}
 
 /// All faults, each for a role of its own, by the role's name.
 fn faults() -> [(&'static str, Fault); 12] {
@@ -339,62 +167,6 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     evidence.assert_said("InvalidToken");
     let mut secrets = Secrets::of(&scene);
     secrets.add("the token of the endpoint", &token);
-    evidence.assert_clean(&secrets);
-}
-
-/// Keys and tokens of the services that instances and containers have.
-#[test]
-fn sources_of_base_credentials_leave_no_secret_behind() {
-    let Some(scene) = Scene::mountable() else { return };
-    let token = "LetMeIn-9fXw2Lk7Qz4Rb8Tn1Vc6Hs3Yp5Dj0GaEu";
-    scene.emulator.configure(|settings| settings.container_token = Some(token.to_owned()));
-    fs::create_dir(scene.path("home/.aws")).unwrap();
-    let config = ["Ec2InstanceMetadata", "EcsContainer"].map(|source| {
-        let arn = arn(source);
-        format!("[profile {source}]\nrole_arn = {arn}\ncredential_source = {source}\n")
-    });
-    fs::write(scene.path("home/.aws/config"), config.concat()).unwrap();
-    let place = |command: &mut Command| {
-        command
-            .env("AWS_EC2_METADATA_DISABLED", "false")
-            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", scene.emulator.endpoint())
-            .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", scene.emulator.container_uri())
-            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", token);
-    };
-    let roles = ["--role", "Ec2InstanceMetadata", "--role", "EcsContainer"];
-    let daemon = scene.mount_with(&[&["-vv"], &roles[..]].concat(), place);
-    let mut evidence = Evidence::default();
-    let look = |evidence: &mut Evidence| {
-        daemon.credentials();
-        evidence.run(&scene, &["status", "--json"]);
-        evidence.files(&scene.path("run"));
-        for role in ["Ec2InstanceMetadata", "EcsContainer"] {
-            let path = daemon.file(&format!("credmount/errors/{role}"));
-            evidence.add(format!("errors/{role}"), fs::read(path).unwrap());
-        }
-        let mut check = scene.credmount(&[&["check", "-vv"], &roles[..]].concat());
-        place(&mut check);
-        evidence.output(&["check"], &check.output().unwrap());
-    };
-    look(&mut evidence);
-    // The services refuse, fail and hand out keys that are over.
-    let refresh = ["refresh", daemon.argument()];
-    scene.emulator.configure(|settings| settings.container_token = Some("another".to_owned()));
-    scene.emulator.set_fault(Fault::Deny.for_action("InstanceCredentials").times(2));
-    evidence.run(&scene, &refresh);
-    look(&mut evidence);
-    scene.emulator.clear_faults();
-    scene.emulator.set_fault(Fault::ExpiredSession.for_action("InstanceCredentials"));
-    evidence.run(&scene, &refresh);
-    look(&mut evidence);
-    for words in ["session received", "AssumeRoleUnauthorizedAccess", "they expired at"] {
-        evidence.assert_said(words);
-    }
-    let mut secrets = Secrets::of(&scene);
-    secrets.add("the token of the container", token);
-    for token in scene.emulator.instance_tokens() {
-        secrets.add("a token of the metadata service", &token);
-    }
     evidence.assert_clean(&secrets);
 }
 
@@ -550,51 +322,4 @@ fn errors_about_files_do_not_quote_the_keys_in_them() {
     evidence.assert_said("not TOML");
     evidence.assert_said("not JSON of roles, at line 1");
     evidence.assert_clean(&Secrets::planted());
-}
-
-#[test]
-fn no_core_can_be_dumped_and_no_neighbour_can_look() {
-    let scene = Scene::new();
-    scene.emulator.set_fault(Fault::Hang);
-    // As another user where root runs the tests: what is root's own anyway proves nothing.
-    let nobody = 65_534;
-    let root = rustix::process::geteuid().is_root();
-    let (run, live) = (scene.path("run"), scene.path("live"));
-    let program = scene.path("credmount");
-    let mut command: Command = scene.credmount(&["--role", &arn("prod"), live.to_str().unwrap()]);
-    if root {
-        fs::create_dir(&live).unwrap();
-        fs::set_permissions(&live, fs::Permissions::from_mode(0o700)).unwrap();
-        for path in [&run, &live] {
-            chown(path, Some(nobody), Some(nobody)).unwrap();
-        }
-        fs::set_permissions(scene.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-        // The target directory may be closed to others.
-        if fs::hard_link(env!("CARGO_BIN_EXE_credmount"), &program).is_err() {
-            fs::copy(env!("CARGO_BIN_EXE_credmount"), &program).unwrap();
-        }
-        let mut other = Command::new(&program);
-        other.args(command.get_args()).env_clear().stdin(Stdio::null());
-        for (name, value) in command.get_envs() {
-            other.env(name, value.unwrap_or_default());
-        }
-        other.uid(nobody).gid(nobody);
-        command = other;
-    }
-    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-    let ended = |child: &mut std::process::Child| child.try_wait().unwrap();
-    eventually("the call for a session", || {
-        assert_eq!(ended(&mut child), None, "it waits for its session");
-        scene.emulator.call_count("AssumeRole", "prod") > 0
-    });
-    let proc = PathBuf::from(format!("/proc/{}", child.id()));
-    let limits = fs::read_to_string(proc.join("limits")).unwrap();
-    let owner = fs::metadata(proc.join("environ")).unwrap().uid();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    let values: Vec<&str> = core.split_whitespace().skip(4).collect();
-    assert_eq!(values, ["0", "0", "bytes"]);
-    // proc(5): the files of a process that cannot be dumped belong to root.
-    assert_eq!(owner, 0, "the files of the process are those of its user");
 }

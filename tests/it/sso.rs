@@ -1,7 +1,6 @@
 //! IAM Identity Center: profiles that sign in, served live; and `credmount login`.
 
 mod login;
-mod secrets;
 mod states;
 
 use std::fs;
@@ -14,7 +13,7 @@ use crate::emulator::SignIn;
 use crate::support::{Daemon, Scene, ini_value};
 
 /// The stems of the files of the sign-ins `corp` and [`START_URL`]: their SHA-1.
-const CORP: &str = "ee0bfd2552fbd840c02cc48b6e823320543c450f";
+pub(crate) const CORP: &str = "ee0bfd2552fbd840c02cc48b6e823320543c450f";
 const LEGACY: &str = "e8be5486177c5b5392bd9aa76563515b29358e6e";
 
 const START_URL: &str = "https://example.awsapps.com/start";
@@ -22,7 +21,7 @@ const START_URL: &str = "https://example.awsapps.com/start";
 const ACCOUNT: &str = "123456789012";
 
 /// A session of its own and a profile that has it all in itself; a role behind the first.
-fn write_profiles(scene: &Scene) {
+pub(crate) fn write_profiles(scene: &Scene) {
     let aws = scene.path("home/.aws");
     fs::create_dir_all(&aws).unwrap();
     let of_role = format!("sso_account_id = {ACCOUNT}\nsso_role_name = Admin\n");
@@ -36,12 +35,12 @@ fn write_profiles(scene: &Scene) {
     fs::write(aws.join("config"), config).unwrap();
 }
 
-fn cache_file(scene: &Scene, stem: &str) -> PathBuf {
+pub(crate) fn cache_file(scene: &Scene, stem: &str) -> PathBuf {
     scene.path("home/.aws/sso/cache").join(stem).with_extension("json")
 }
 
 /// Writes a sign-in as the AWS CLI does.
-fn write_sign_in(scene: &Scene, stem: &str, sign_in: &SignIn, refreshable: bool) {
+pub(crate) fn write_sign_in(scene: &Scene, stem: &str, sign_in: &SignIn, refreshable: bool) {
     let time = |at| humantime::format_rfc3339_seconds(at).to_string();
     let mut token = json!({
         "startUrl": START_URL,

@@ -14,6 +14,7 @@ use crate::cli::MfaArgs;
 use crate::config::{ConfigError, ConfigErrors, MfaPrompt, Origin, Settings};
 use crate::control::{DaemonStatus, Request, Response, ask};
 use crate::model::{MfaCode, MfaDevice};
+use crate::os::hardening;
 
 /// A device that roles of one daemon need.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ struct Target {
 
 /// `credmount mfa [ROLE] [CODE]`.
 pub(in crate::app) fn run(args: &MfaArgs) -> Result<ExitCode> {
+    hardening::harden().context("forbidding core dumps")?;
     let (role, code) = typed(args)?;
     let runtime_dir = runtime_dir()?;
     let daemons = if let Some(mountpoint) = &args.daemon.mountpoint {

@@ -173,3 +173,26 @@ fn unknown_words_of_a_provider_are_not_repeated() {
     let error = base_error(BASE, &CredentialsError::unhandled("SecretAccessKey: abc"));
     assert_eq!(error.detail, "");
 }
+
+#[test]
+fn of_the_instance_metadata_service_only_the_code_is_repeated() {
+    let told = "EC2 cannot assume the role. You sent the token AQAEAKlonger-than-a-word==";
+    for (error, code) in [
+        (
+            CredentialsError::invalid_configuration(format!(
+                "Incorrect IMDS/IAM configuration: [AssumeRoleUnauthorizedAccess] {told}. Hint: x"
+            )),
+            "AssumeRoleUnauthorizedAccess",
+        ),
+        (
+            CredentialsError::provider_error(format!(
+                "Error retrieving credentials from IMDS: Failed {told}"
+            )),
+            "Failed",
+        ),
+    ] {
+        let detail = base_error(BASE, &error).detail;
+        assert!(detail.contains(&format!("metadata service answered {code}")), "{detail}");
+        assert!(!detail.contains("AQAEAK") && !detail.contains("You sent"), "{detail}");
+    }
+}

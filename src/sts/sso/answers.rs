@@ -21,6 +21,17 @@ use crate::sts::detail::Signer;
 /// token is one attempt, since each may be good only once.
 const ATTEMPTS: u32 = 3;
 
+/// Refusals of a refresh token after which a person has to sign in.
+const ENDS_SIGN_IN: [&str; 7] = [
+    "InvalidGrantException",
+    "InvalidClientException",
+    "UnauthorizedClientException",
+    "UnsupportedGrantTypeException",
+    "InvalidRequestException",
+    "ExpiredTokenException",
+    "AccessDeniedException",
+];
+
 impl IdentityCenter {
     /// `GetRoleCredentials`. AWS API Reference, "IAM Identity Center Portal".
     pub(super) async fn role_credentials(
@@ -40,10 +51,11 @@ impl IdentityCenter {
                     profile.login_needed(subject, "AWS no longer accepts it")
                 }
                 Some("ForbiddenException" | "ResourceNotFoundException") => {
-                    let detail = format!("{why}: {}", words(&error, self.now()));
+                    let detail =
+                        format!("{why}: {}", words(&error, Signer::Token(token), self.now()));
                     SessionError::new(subject, Cause::NotAssigned, &detail)
                 }
-                _ => self.other(subject, session, "portal", &error),
+                _ => self.other(subject, session, "portal", Signer::Token(token), &error),
             }
         })?;
         let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
@@ -76,17 +88,12 @@ impl IdentityCenter {
             .client_id(&refresh.client.id)
             .client_secret(refresh.client.secret.expose())
             .refresh_token(refresh.token.expose());
-        let answer = request.send().await.map_err(|error| match code(&error).as_deref() {
-            Some(
-                "InvalidGrantException"
-                | "InvalidClientException"
-                | "UnauthorizedClientException"
-                | "UnsupportedGrantTypeException"
-                | "InvalidRequestException"
-                | "ExpiredTokenException"
-                | "AccessDeniedException",
-            ) => profile.login_needed(subject, "AWS does not renew it any more"),
-            _ => self.other(subject, session, "OIDC service", &error),
+        let answer = request.send().await.map_err(|error| {
+            if code(&error).is_some_and(|code| ENDS_SIGN_IN.contains(&code.as_str())) {
+                return profile.login_needed(subject, "AWS does not renew it any more");
+            }
+            let sent = [&refresh.client.secret, &refresh.token];
+            self.other(subject, session, "OIDC service", Signer::Secrets(&sent), &error)
         })?;
         let next = answer.refresh_token().map(Secret::new);
         let refresh =
@@ -97,18 +104,19 @@ impl IdentityCenter {
         Ok(Token { access, expires_at, refresh: Some(refresh) })
     }
 
-    /// A failure that has no more to do with tokens than with STS.
+    /// A failure that has no more to do with tokens than with STS, of a call that `sent` secrets.
     pub(super) fn other<E>(
         &self,
         subject: &str,
         session: &SsoSession,
         service: &str,
+        sent: Signer<'_>,
         error: &SdkError<E, HttpResponse>,
     ) -> SessionError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let call = Call { subject, region: None, signed_by: Signer::Nobody, now: self.now() };
+        let call = Call { subject, region: None, signed_by: sent, now: self.now() };
         let failed = sts_error(call, error);
         let words = failed.detail.strip_prefix(": ").unwrap_or_default();
         let detail = format!("{service} of IAM Identity Center in {}: {words}", session.region);
@@ -137,11 +145,11 @@ pub(super) fn registered(
     Some(Registration { id: id?.to_owned(), secret: Secret::new(secret?), expires_at })
 }
 
-/// The code and the message of an answer.
-fn words<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> String
+/// The code and the message of an answer, without what was sent.
+fn words<E>(error: &SdkError<E, HttpResponse>, signed_by: Signer<'_>, now: SystemTime) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let told = sts_error(Call { subject: "", region: None, signed_by: Signer::Nobody, now }, error);
+    let told = sts_error(Call { subject: "", region: None, signed_by, now }, error);
     told.detail.strip_prefix(": ").unwrap_or_default().to_owned()
 }

@@ -10,6 +10,7 @@ use super::{IdentityCenter, base};
 use crate::broker::{Cause, SessionError};
 use crate::model::Secret;
 use crate::sts::classify::code;
+use crate::sts::detail::Signer;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -111,7 +112,11 @@ impl IdentityCenter {
                     }
                     Some("ExpiredTokenException") => Ok(Polled::Expired),
                     Some("AccessDeniedException") => Ok(Polled::Denied),
-                    _ => Err(self.other(&subject, session, "OIDC service", &error)),
+                    _ => {
+                        let sent = [&codes.client.secret, &codes.device_code];
+                        let sent = Signer::Secrets(&sent);
+                        Err(self.other(&subject, session, "OIDC service", sent, &error))
+                    }
                 };
             }
         };
@@ -148,8 +153,9 @@ impl IdentityCenter {
             .client_type("public")
             .set_scopes(scopes);
         let answer = request.send().await;
-        let answer =
-            answer.map_err(|error| self.other(subject, session, "OIDC service", &error))?;
+        let answer = answer.map_err(|error| {
+            self.other(subject, session, "OIDC service", Signer::Nobody, &error)
+        })?;
         let ends = answer.client_secret_expires_at();
         let client = registered(answer.client_id(), answer.client_secret(), ends);
         let client = client
@@ -177,8 +183,9 @@ impl IdentityCenter {
             .client_secret(client.secret.expose())
             .start_url(&session.start_url);
         let answer = request.send().await;
-        let answer =
-            answer.map_err(|error| self.other(subject, session, "OIDC service", &error))?;
+        let answer = answer.map_err(|error| {
+            self.other(subject, session, "OIDC service", Signer::Token(&client.secret), &error)
+        })?;
         let bad = || SessionError::new(subject, Cause::BadAnswer, "it lacks a code or a page");
         let plain_uri = answer.verification_uri().ok_or_else(bad)?;
         let seconds = |seconds: i32| u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);

@@ -33,6 +33,19 @@ async fn deny_refuses_one_role_for_some_calls() {
 }
 
 #[tokio::test]
+async fn echo_repeats_the_secrets_of_a_request_and_not_its_signature() {
+    let sts = start();
+    let session = prod_session(&sts).await;
+    let token = session.session_token().expect("a token").to_owned();
+    let secret = session.secret_access_key();
+    let caller = client(&sts, keys(session.access_key_id(), secret, Some(&token)));
+    sts.set_fault(Fault::Echo);
+    let (status, code, message) = refusal(assume_prod(&caller).send().await);
+    assert_eq!((status, code.as_str()), (403, "AccessDenied"));
+    assert_eq!(message, format!("refused: x-amz-security-token {token}"));
+}
+
+#[tokio::test]
 async fn deny_still_verifies_the_signature_first() {
     let sts = start();
     sts.set_fault(Fault::Deny);

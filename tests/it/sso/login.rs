@@ -46,11 +46,6 @@ impl Login {
         assert!(scene.emulator.decide(&self.code, decision), "the code is under way");
     }
 
-    /// Its process id.
-    pub(super) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Its exit code, and what it said after the code, on both ways.
     pub(super) fn end(mut self) -> (Option<i32>, String) {
         let mut text = String::new();

@@ -1,0 +1,30 @@
+//! Tokens of services other than AWS: for GitHub, as a file and for git, and the token of an identity.
+
+use super::logins::{identity, login, vex};
+use crate::emulator::Decision;
+use crate::leaks::life::Life;
+
+pub(super) fn of_other_services(life: &mut Life<'_>) {
+    let emulator = &life.scene.emulator;
+    let text = identity(life, "vouch") + "[github.acme]\nidentity = \"corp\"\n";
+    life.configure(&text);
+    life.keys();
+    let tokens = ["--token", "github/acme", "--token", "web-identity/corp"];
+    life.mount(&[&["--role", "keys"], &tokens[..]].concat());
+    assert_eq!(login(life, Decision::Approve), Some(0));
+    let token = life.shows("credmount/github/acme/token");
+    assert!(token.starts_with("ghs_"), "{token}");
+    life.shows("credmount/github/acme/git-credentials");
+    let token = life.shows("credmount/web-identity/corp/token");
+    assert_eq!(token.split('.').count(), 3, "{token}");
+    vex(life);
+    emulator.set_issuer(|issuer| issuer.denies_github = true);
+    life.refresh("while GitHub is denied");
+    emulator.set_issuer(|issuer| issuer.denies_github = false);
+    life.refresh("when all is well again");
+    emulator.revoke_logins(true);
+    life.refresh("at the end of the login");
+    for words in ["TokenDenied", "LoginNeeded", "[redacted]"] {
+        life.expect_said(words);
+    }
+}
