@@ -13,7 +13,7 @@ use super::mounts::{MOUNT_KEYS, RawMount};
 use super::options::{OptionKey, RawOptions};
 use super::raw::Raw;
 use super::spec::{ROLE_KEYS, RawRole, unknown_key};
-use super::tokens::{GITHUB_KEYS, RawGithub};
+use super::tokens::{RawToken, TokenKind};
 use super::value::shown;
 
 /// What stands in the file.
@@ -22,7 +22,7 @@ pub(super) struct Content {
     pub(super) options: RawOptions,
     pub(super) roles: Vec<RawRole>,
     pub(super) identities: Vec<RawIdentity>,
-    pub(super) github: Vec<RawGithub>,
+    pub(super) tokens: Vec<RawToken>,
     /// The tables below `[mounts]`; `None` when there is no such table.
     pub(super) mounts: Option<Vec<RawMount>>,
 }
@@ -55,10 +55,11 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
             }
             "github" => {
                 let tables = tables("github", "owner", &value, report);
-                content.github = tables
-                    .into_iter()
-                    .map(|(owner, origin, keys)| github(owner, origin, keys, report))
-                    .collect();
+                content.tokens.extend(tokens(TokenKind::Github, tables, report));
+            }
+            "ssh" => {
+                let tables = tables("ssh", "certificate", &value, report);
+                content.tokens.extend(tokens(TokenKind::Ssh, tables, report));
             }
             "mounts" => {
                 let tables = tables("mounts", "mount", &value, report);
@@ -70,8 +71,7 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
             _ => {
                 let Some(key) = OptionKey::parse(&name) else {
                     let known = OptionKey::ALL.map(OptionKey::name);
-                    let known =
-                        known.into_iter().chain(["roles", "identities", "github", "mounts"]);
+                    let known = known.into_iter().chain(TABLES);
                     report.error(&value.origin, unknown_key(&name, "at top level", known));
                     continue;
                 };
@@ -81,6 +81,9 @@ pub(super) fn read(source: &SourceText, report: &mut Report) -> Content {
     }
     content
 }
+
+/// What is a table and no option.
+const TABLES: [&str; 5] = ["roles", "identities", "github", "ssh", "mounts"];
 
 /// The entries of a table.
 type Entries = Vec<(String, Sourced<Raw>)>;
@@ -139,17 +142,25 @@ fn identity(name: String, origin: Origin, keys: Entries, report: &mut Report) ->
     RawIdentity { name, origin, values }
 }
 
-fn github(owner: String, origin: Origin, keys: Entries, report: &mut Report) -> RawGithub {
-    let mut values = Vec::new();
-    for (key, value) in keys {
-        if GITHUB_KEYS.contains(&key.as_str()) {
-            values.push((key, value));
-        } else {
-            let place = format!("in GitHub owner {}", shown(&owner));
-            report.error(&value.origin, unknown_key(&key, &place, GITHUB_KEYS));
+fn tokens(
+    kind: TokenKind,
+    tables: Vec<(String, Origin, Entries)>,
+    report: &mut Report,
+) -> Vec<RawToken> {
+    let table = |(name, origin, keys): (String, Origin, Entries)| {
+        let mut values = Vec::new();
+        for (key, value) in keys {
+            if kind.keys().contains(&key.as_str()) {
+                values.push((key, value));
+            } else {
+                let place = format!("in {} {}", kind.what(), shown(&name));
+                let known = kind.keys().iter().copied();
+                report.error(&value.origin, unknown_key(&key, &place, known));
+            }
         }
-    }
-    RawGithub { owner, origin, values }
+        RawToken { kind, name, origin, values }
+    };
+    tables.into_iter().map(table).collect()
 }
 
 fn mount(name: String, origin: Origin, keys: Entries, report: &mut Report) -> RawMount {

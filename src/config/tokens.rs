@@ -1,9 +1,9 @@
-//! `[github.OWNER]`, and which tokens a mount shows: `tokens`, as names of their directories below
-//! `credmount/`.
+//! `[github.OWNER]` and `[ssh.NAME]`, and which of these tokens a mount shows: `tokens`, as names of
+//! their directories below `credmount/`.
 //!
 //! 1. A mount that says `tokens` shows these.
-//! 2. One that says nothing of tokens and nothing of roles shows all of `[github.OWNER]`, as it
-//!    serves all configured roles.
+//! 2. One that says nothing of tokens and nothing of roles shows all of these tables, as it serves
+//!    all configured roles.
 //! 3. One that says which roles it serves, but nothing of tokens, shows none: who has picked what
 //!    readers get is not given more.
 
@@ -17,11 +17,15 @@ use super::options::Options;
 use super::raw::Raw;
 use super::value::{listed, meant, shown};
 use crate::model::{
-    GithubGrant, GithubOwner, GithubRepository, HostName, OidcIdentity, ServiceUrl, TokenGrant,
+    GithubGrant, GithubOwner, GithubRepository, HostName, OidcIdentity, ServiceUrl, SshGrant,
+    SshName, TokenGrant,
 };
 
 /// The keys of `[github.OWNER]`, in the order in which messages list them.
-pub(super) const GITHUB_KEYS: [&str; 4] = ["identity", "repositories", "token_url", "host"];
+const GITHUB_KEYS: [&str; 4] = ["identity", "repositories", "token_url", "host"];
+
+/// The keys of `[ssh.NAME]`, in the order in which messages list them.
+const SSH_KEYS: [&str; 2] = ["identity", "certificate_url"];
 
 /// What users of Vouch are told to set, in place of a table.
 const OWNER_VARIABLE: &str = "GITHUB_OWNER";
@@ -32,20 +36,56 @@ const DEFAULT_HOST: &str = "github.com";
 /// What stands before the name of an identity whose own token is to be shown.
 const WEB_IDENTITY: &str = "web-identity/";
 
-/// A table `[github.OWNER]`: every key checked to be one of [`GITHUB_KEYS`].
+/// A table `[github.OWNER]` or `[ssh.NAME]`: every key checked to be one of its kind's.
 #[derive(Debug)]
-pub(super) struct RawGithub {
-    /// The OWNER.
-    pub(super) owner: String,
+pub(super) struct RawToken {
+    /// What it is about.
+    pub(super) kind: TokenKind,
+    /// The OWNER or NAME.
+    pub(super) name: String,
     /// Where the table begins.
     pub(super) origin: Origin,
     /// Its keys, in order.
     pub(super) values: Vec<(String, Sourced<Raw>)>,
 }
 
+/// The tables of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    Github,
+    Ssh,
+}
+
+impl TokenKind {
+    /// The keys of its tables.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &GITHUB_KEYS,
+            Self::Ssh => &SSH_KEYS,
+        }
+    }
+
+    /// What messages call one.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Github => "GitHub owner",
+            Self::Ssh => "ssh certificate",
+        }
+    }
+
+    /// Its directory below `credmount/`.
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Ssh => "ssh",
+        }
+    }
+}
+
 /// All tokens that mounts may show.
 pub(super) struct TokenCatalog<'a> {
-    github: Vec<Arc<TokenGrant>>,
+    /// Those that have a table, or a variable.
+    configured: Vec<Arc<TokenGrant>>,
     /// The names of those that cannot be used, whose errors are in the report.
     broken: Vec<String>,
     identities: &'a IdentityCatalog<'a>,
@@ -54,25 +94,25 @@ pub(super) struct TokenCatalog<'a> {
 impl<'a> TokenCatalog<'a> {
     /// Checks all.
     pub(super) fn check(
-        raw: &[RawGithub],
+        raw: &[RawToken],
         identities: &'a IdentityCatalog<'a>,
         environment: &BTreeMap<String, String>,
         report: &mut Report,
     ) -> Self {
-        let mut catalog = Self { github: Vec::new(), broken: Vec::new(), identities };
+        let mut catalog = Self { configured: Vec::new(), broken: Vec::new(), identities };
         for table in raw {
             match (Keys { raw: table, identities, report }).grant() {
-                Some(grant) => catalog.github.push(Arc::new(TokenGrant::Github(grant))),
-                None => catalog.broken.push(format!("github/{}", table.owner)),
+                Some(grant) => catalog.configured.push(Arc::new(grant)),
+                None => catalog.broken.push(format!("{}/{}", table.kind.directory(), table.name)),
             }
         }
         let owner = environment.get(OWNER_VARIABLE).filter(|owner| !owner.is_empty());
-        if let (true, Some(owner), Some(identity)) = (raw.is_empty(), owner, identities.of_vouch())
-        {
+        let has_owner = raw.iter().any(|table| table.kind == TokenKind::Github);
+        if let (false, Some(owner), Some(identity)) = (has_owner, owner, identities.of_vouch()) {
             let origin = Origin::variable(OWNER_VARIABLE);
             if let Some(owner) = report.check(&origin, GithubOwner::parse(owner)) {
                 let grant = of_owner(owner, identity, identities);
-                catalog.github.extend(grant.map(|it| Arc::new(TokenGrant::Github(it))));
+                catalog.configured.extend(grant.map(|it| Arc::new(TokenGrant::Github(it))));
             }
         }
         catalog
@@ -82,7 +122,7 @@ impl<'a> TokenCatalog<'a> {
     pub(super) fn served(&self, options: &Options, report: &mut Report) -> Vec<Arc<TokenGrant>> {
         let Some(asked) = &options.tokens else {
             let all = options.roles.is_empty();
-            return if all { self.github.clone() } else { Vec::new() };
+            return if all { self.configured.clone() } else { Vec::new() };
         };
         let mut served: Vec<Arc<TokenGrant>> = Vec::new();
         for name in asked {
@@ -101,19 +141,19 @@ impl<'a> TokenCatalog<'a> {
             let identity = self.identities.named(identity)?;
             return Ok(identity.map(|it| Arc::new(TokenGrant::WebIdentity(it.clone()))));
         }
-        let found = self.github.iter().find(|grant| grant.name() == name);
+        let found = self.configured.iter().find(|grant| grant.name() == name);
         if found.is_some() || self.broken.iter().any(|broken| broken == name) {
             return Ok(found.cloned());
         }
-        let names: Vec<String> = self.github.iter().map(|grant| grant.name()).collect();
+        let names: Vec<String> = self.configured.iter().map(|grant| grant.name()).collect();
         let names = || names.iter().map(String::as_str);
         let advice = match meant(name, names()) {
             Some(name) => format!("did you mean {}?", shown(name)),
             None if names().next().is_some() => {
                 format!("there are {} and web-identity/NAME of an identity", listed(names()))
             }
-            None => "write github/OWNER and a table [github.OWNER], or web-identity/NAME of an \
-                     identity"
+            None => "write github/OWNER and a table [github.OWNER], ssh/NAME and a table [ssh.NAME], or \
+                     web-identity/NAME of an identity"
                 .to_owned(),
         };
         Err(format!("there is no token {}: {advice}", shown(name)))
@@ -137,29 +177,29 @@ fn of_owner(
 
 /// The keys of one table while they are checked.
 struct Keys<'a> {
-    raw: &'a RawGithub,
+    raw: &'a RawToken,
     identities: &'a IdentityCatalog<'a>,
     report: &'a mut Report,
 }
 
 impl Keys<'_> {
     /// The grant, or what is wrong in the report.
-    fn grant(&mut self) -> Option<GithubGrant> {
-        let owner = self.report.check(&self.raw.origin, GithubOwner::parse(&self.raw.owner));
+    fn grant(&mut self) -> Option<TokenGrant> {
+        match self.raw.kind {
+            TokenKind::Github => self.github().map(TokenGrant::Github),
+            TokenKind::Ssh => self.ssh().map(TokenGrant::Ssh),
+        }
+    }
+
+    fn github(&mut self) -> Option<GithubGrant> {
+        let owner = self.report.check(&self.raw.origin, GithubOwner::parse(&self.raw.name));
         let identity = self.identity();
         let token_url = self.checked("token_url", "https://…", ServiceUrl::parse);
         let host = self.checked("host", DEFAULT_HOST, HostName::parse);
         let repositories = self.repositories();
         let identity = identity?;
-        let token_url = match token_url? {
-            Some(url) => Some(url),
-            None => self.identities.github_url(&identity).or_else(|| {
-                let problem = "has no token_url: only identities of type \"vouch\" know where to \
-                               ask for a token";
-                self.error(&self.raw.origin, problem);
-                None
-            }),
-        };
+        let own = self.identities.github_url(&identity);
+        let token_url = token_url.and_then(|it| self.url("token_url", "token", it.or(own)));
         Some(GithubGrant {
             identity,
             owner: owner?,
@@ -169,8 +209,30 @@ impl Keys<'_> {
         })
     }
 
+    fn ssh(&mut self) -> Option<SshGrant> {
+        let name = self.report.check(&self.raw.origin, SshName::parse(&self.raw.name));
+        let identity = self.identity();
+        let url = self.checked("certificate_url", "https://…", ServiceUrl::parse);
+        let identity = identity?;
+        let own = self.identities.ssh_url(&identity);
+        let url = url.and_then(|it| self.url("certificate_url", "certificate", it.or(own)));
+        Some(SshGrant { identity, name: name?, certificate_url: url? })
+    }
+
+    /// Where to ask, which only some identities know.
+    fn url(&mut self, key: &str, what: &str, found: Option<ServiceUrl>) -> Option<ServiceUrl> {
+        if found.is_none() {
+            let problem = format!(
+                "has no {key}: only identities of type \"vouch\" know where to ask for a {what}"
+            );
+            self.error(&self.raw.origin, problem);
+        }
+        found
+    }
+
     fn error(&mut self, origin: &Origin, problem: impl std::fmt::Display) {
-        self.report.error(origin, format!("GitHub owner {} {problem}", shown(&self.raw.owner)));
+        let (what, name) = (self.raw.kind.what(), shown(&self.raw.name));
+        self.report.error(origin, format!("{what} {name} {problem}"));
     }
 
     fn identity(&mut self) -> Option<Arc<OidcIdentity>> {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::ssh_keys::SshKeys;
 use super::{
     DeviceGrant, IdToken, Issuer, IssuerError, LoginEnd, LoginPrompt, Next, Polling, Tokens,
 };
@@ -45,6 +46,7 @@ pub struct Logins {
     issuer: Arc<dyn Issuer>,
     clock: Arc<dyn Clock>,
     entries: Mutex<HashMap<Arc<OidcIdentity>, Arc<Entry>>>,
+    ssh_keys: SshKeys,
 }
 
 impl fmt::Debug for Logins {
@@ -74,7 +76,7 @@ struct Held {
 impl Logins {
     /// No logins yet, at `issuer`.
     pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, clock, entries: Mutex::default() }
+        Self { issuer, clock, entries: Mutex::default(), ssh_keys: SshKeys::default() }
     }
 
     /// Begins a login, or joins the one under way; returns what the person needs to know.
@@ -172,6 +174,11 @@ impl Logins {
     /// Who gives tokens, and what the time is.
     pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock) {
         (&*self.issuer, &*self.clock)
+    }
+
+    /// The key pairs of ssh certificates.
+    pub(super) fn ssh_keys(&self) -> &SshKeys {
+        &self.ssh_keys
     }
 
     /// The ID token of the login, renewed if it is about to end.

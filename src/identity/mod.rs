@@ -9,6 +9,8 @@
 //!    call at a time.
 //! 5. A login that the issuer no longer accepts is forgotten: until the next one nobody is asked.
 //!    An issuer that cannot be reached ends no login.
+//! 6. Key pairs for ssh are made here and never leave the process but in their files: issuers are sent
+//!    the public half.
 
 #![forbid(unsafe_code)]
 
@@ -16,11 +18,13 @@ mod giver;
 mod grant;
 mod logins;
 mod port;
+mod ssh_keys;
 #[cfg(test)]
 mod tests;
 
 pub use grant::{LoginEnd, Next, Polling};
 pub use logins::{Login, Logins, TokenError};
 pub use port::{
-    DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, LoginPrompt, PollAnswer, Tokens,
+    DeviceGrant, GivenCertificate, GivenToken, IdToken, Issuer, IssuerError, LoginPrompt,
+    PollAnswer, Tokens,
 };

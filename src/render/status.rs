@@ -108,7 +108,7 @@ pub struct RoleStatus {
 /// One token of a mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenStatus {
-    /// Its directory below `credmount/`: `github/OWNER`, `web-identity/NAME`.
+    /// Its directory below `credmount/`: `github/OWNER`, `ssh/NAME`, `web-identity/NAME`.
     pub name: String,
     /// The identity that asks for it.
     pub identity: String,
@@ -117,8 +117,11 @@ pub struct TokenStatus {
     pub repositories: Vec<String>,
     /// As [`RoleStatus::state`].
     pub state: String,
-    /// The SHA-256 of the token held, in base64. Not secret.
+    /// The SHA-256 of the token held, in base64. Not secret; absent for a certificate.
     pub hash: Option<String>,
+    /// Of the certificate held; absent for other tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
     /// When the token was received, RFC 3339.
     pub issued: Option<String>,
     /// When it is accepted no more, RFC 3339.
@@ -138,6 +141,17 @@ pub struct TokenStatus {
     pub renewals: u64,
     /// Attempts that failed so far.
     pub failures: u64,
+}
+
+/// A certificate for ssh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// What servers log it by, beside its serial number.
+    pub key_id: String,
+    /// Its serial number.
+    pub serial: u64,
+    /// The names that one may log in by.
+    pub principals: Vec<String>,
 }
 
 /// A session with MFA, which all roles behind one device share.
@@ -228,11 +242,20 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
             all if all.is_empty() => String::new(),
             repositories => format!(", for {repositories} only"),
         };
+        let certificate = token.certificate.as_ref();
+        let (what, limit) = match certificate {
+            Some(it) => ("certificate", format!(", for {}", it.principals.join(", "))),
+            None if token.name.starts_with("ssh/") => ("certificate", String::new()),
+            None => ("token", limit),
+        };
         let (name, state) = (&token.name, &token.state);
-        let _ = writeln!(text, "  {name}: {state}  token of {}{limit}", token.identity);
+        let _ = writeln!(text, "  {name}: {state}  {what} of {}{limit}", token.identity);
+        let id = certificate.map(|it| format!("{} (serial {})", it.key_id, it.serial));
+        let label = if id.is_some() { "certificate" } else { "SHA-256" };
+        let id = id.or_else(|| token.hash.clone());
         let kept = Kept {
-            what: ("SHA-256", "token"),
-            held: (&token.hash, &token.issued, &token.expires, token.remaining_seconds),
+            what: (label, what),
+            held: (&id, &token.issued, &token.expires, token.remaining_seconds),
             failure: (&token.last_error, &token.last_error_at),
             next_attempt: &token.next_attempt,
             mfa: None,
