@@ -121,6 +121,8 @@ fn instant(seconds: u64) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::wire::put_string;
     use super::super::{new_key, public_key};
     use super::*;
@@ -221,6 +223,22 @@ mod tests {
         let texts = ["", CERTIFICATE_TYPE, &public_key(&key), "ssh-rsa AAAA", &long];
         for text in texts {
             assert_eq!(certificate(text, &key), Err(unreadable), "{text:.80}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_changed_is_refused_or_understood(at in 0_usize..200, to: u8, cut: bool) {
+            let key = SshKey::new([0; 32].into(), [7; 32]);
+            let mut blob = Draft::of(&key).blob();
+            let at = at % blob.len();
+            blob[at] = to;
+            blob.truncate(if cut { at } else { blob.len() });
+            let text = text_of(&blob);
+            if let Ok(found) = certificate(&text, &key) {
+                prop_assert_eq!(found.line, text);
+                prop_assert!(!found.principals.is_empty() && !found.key_id.contains('\n'));
+            }
         }
     }
 

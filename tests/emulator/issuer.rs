@@ -29,6 +29,7 @@ pub(crate) const SUBJECT: &str = "jane";
 
 /// What can be set at any time.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct IssuerSettings {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) code_lifetime: Duration,

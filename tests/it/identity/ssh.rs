@@ -1,6 +1,7 @@
 //! Key pairs and certificates for ssh on a real mount, with ssh, ssh-keygen and an sshd that trusts the
 //! authority of the emulator.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _};
 use std::net::TcpListener;
@@ -75,6 +76,22 @@ fn user() -> String {
     text(&Command::new("id").arg("-un").output().unwrap().stdout).trim().to_owned()
 }
 
+/// Why sshd would let this user run nothing, whoever asks.
+fn without_shell(user: &str) -> Option<&'static str> {
+    let entry = |file: &str| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{user}:")));
+        line.unwrap_or_default().to_owned()
+    };
+    if entry("/etc/passwd").ends_with("/nologin") || entry("/etc/passwd").ends_with("/false") {
+        Some("the user who runs the tests has no shell to log in to")
+    } else if entry("/etc/shadow").starts_with('!') {
+        Some("the user who runs the tests is locked, so sshd lets nobody log in by that name")
+    } else {
+        None
+    }
+}
+
 /// An sshd that trusts the authority of the emulator and nothing else.
 struct SshServer {
     process: Child,
@@ -87,6 +104,10 @@ impl SshServer {
     fn start(scene: &Scene) -> Option<Self> {
         if !Path::new(SSHD).exists() {
             skipped("sshd is not installed");
+            return None;
+        }
+        if let Some(reason) = without_shell(&user()) {
+            skipped(reason);
             return None;
         }
         if geteuid().is_root() {
@@ -407,7 +428,10 @@ fn a_key_is_in_its_file_only_and_its_reads_are_recorded_by_the_words_of_sshd() {
             fs::File::open(path).unwrap().read_to_end(told.last_mut().unwrap()).unwrap();
         }
     }
-    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = String::new();
+    for byte in &seed {
+        write!(hex, "{byte:02x}").unwrap();
+    }
     let lines = key.lines().filter(|line| line.len() >= 40 && !line.starts_with('-'));
     // The first three hold the public half only.
     let mut secrets: Vec<Vec<u8>> = lines.skip(3).map(|line| line.as_bytes().to_vec()).collect();
