@@ -17,7 +17,7 @@ pub struct TokenStatus {
     /// The repositories it is limited to; none if it is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repositories: Vec<String>,
-    /// As [`RoleStatus::state`].
+    /// As [`RoleStatus::state`](super::RoleStatus::state).
     pub state: String,
     /// The SHA-256 of the token held, in base64. Not secret; absent for a certificate.
     pub hash: Option<String>,
