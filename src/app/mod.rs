@@ -12,6 +12,7 @@ mod login;
 mod mfa;
 mod mount;
 mod plan;
+mod safe;
 mod service;
 mod sessions;
 mod supervise;

@@ -11,6 +11,7 @@ use super::blueprint::{Blueprint, Wanted};
 use super::daemon::{self, Ended, NoRole, with_advice};
 use super::lifeline::Lifeline;
 use super::plan::refuse_served;
+use super::safe::Safe;
 use super::supervise::{self, RESTART};
 use super::surroundings::{Surroundings, runtime, start_logging};
 use super::{background, exit_code, identity_login, mfa, report};
@@ -122,7 +123,10 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
         if detached {
             background::detach()?;
         }
-        return supervise::run(&background::own_path()?, &daemon_args(typed.command), detached);
+        let (program, args) = (background::own_path()?, daemon_args(typed.command));
+        let state_file = blueprint.state_file(&runtime_dir);
+        let given_up = || Safe::empty(&state_file);
+        return supervise::run(&program, &args, detached, &given_up);
     }
     tracing::debug!(?memory, "process hardened");
     if !detached {

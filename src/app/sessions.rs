@@ -28,7 +28,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let checks = runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
         let codes = Codes::new(&settings, clock.clone());
-        codes.ask_on_terminal(&settings);
+        codes.ask_on_terminal(&settings, |_| false);
         let sts = surroundings.sts(&settings, clock.clone(), packed.clone(), codes, None).await;
         let sts = Arc::new(sts);
         let region = fallback_region(&settings);
@@ -124,7 +124,7 @@ async fn sessions(
 ) -> Result<Vec<Arc<StsSession>>> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
     let codes = Codes::new(settings, clock.clone());
-    codes.ask_on_terminal(settings);
+    codes.ask_on_terminal(settings, |_| false);
     let sts = Arc::new(surroundings.sts(settings, clock.clone(), nobody(), codes, None).await);
     let broker = Broker::new(sts, clock.clone(), None, || Jitter::NONE);
     broker.limit_calls(settings.sts_calls_per_second);

@@ -252,6 +252,10 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "ACTION", help_heading = AUDIT)]
     pub on_audit_failure: Option<String>,
 
+    /// Keep logins and MFA sessions in `memory` (default) or the kernel's `keyring`, for restarts
+    #[arg(long, value_name = "WHERE", help_heading = MFA, display_order = AFTER_COMMON)]
+    pub keep_logins: Option<String>,
+
     /// Tell the desktop when an MFA code is needed
     #[arg(long, help_heading = MFA, display_order = AFTER_COMMON)]
     pub notify: bool,
@@ -269,6 +273,7 @@ impl DaemonArgs {
             audit_log: self.audit_log.clone(),
             audit_journal: self.audit_journal,
             on_audit_failure: self.on_audit_failure.clone(),
+            keep_logins: self.keep_logins.clone(),
             notify: self.notify,
             ..others
         }

@@ -32,6 +32,7 @@ pub(super) fn settings(
         verbosity: verbosity(options),
         mfa_prompt: options.mfa_prompt.value().unwrap_or_default(),
         notify: options.notify.value().unwrap_or_default(),
+        keep_logins: options.keep_logins.value().unwrap_or_default(),
         warnings: Vec::new(),
     }
 }

@@ -38,8 +38,8 @@ pub use self::inputs::Locations;
 pub use self::mounts::Selection;
 pub use self::options::{AddedMount, Flags};
 pub use self::settings::{
-    DEFAULT_MAX_WAITING_OPENS, DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, LogFormat,
-    MfaPrompt, MountSettings, OnAuditFailure, Settings, Verbosity,
+    DEFAULT_MAX_WAITING_OPENS, DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, KeepLogins,
+    LogFormat, MfaPrompt, MountSettings, OnAuditFailure, Settings, Verbosity,
 };
 pub(crate) use self::values::text::{duration, meant};
 pub use self::values::{ConfigError, ConfigErrors, Origin};

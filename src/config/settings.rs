@@ -57,6 +57,8 @@ pub struct Settings {
     pub mfa_prompt: MfaPrompt,
     /// Whether the desktop is told when an MFA code is needed.
     pub notify: bool,
+    /// Where logins and sessions with MFA are kept.
+    pub keep_logins: KeepLogins,
     /// What works but is likely not meant, each with its place.
     pub warnings: Vec<String>,
 }
@@ -80,6 +82,7 @@ impl Default for Settings {
             verbosity: Verbosity::default(),
             mfa_prompt: MfaPrompt::default(),
             notify: false,
+            keep_logins: KeepLogins::default(),
             warnings: Vec::new(),
         }
     }
@@ -164,6 +167,26 @@ impl MfaPrompt {
             "systemd" => Ok(Self::Systemd),
             "none" => Ok(Self::None),
             _ => Err(format!("{key} is {}: write terminal, systemd or none", shown(text))),
+        }
+    }
+}
+
+/// Where logins at issuers and sessions with MFA are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepLogins {
+    /// In the daemon: they end with it.
+    #[default]
+    Memory,
+    /// In the keyring of the kernel too, for the daemon that follows after a crash or a restart.
+    Keyring,
+}
+
+impl KeepLogins {
+    pub(super) fn parse(key: &str, text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "keyring" => Ok(Self::Keyring),
+            _ => Err(format!("{key} is {}: write memory or keyring", shown(text))),
         }
     }
 }

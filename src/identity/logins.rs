@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::ssh_keys::SshKeys;
 use super::{
-    DeviceGrant, IdToken, Issuer, IssuerError, LoginEnd, LoginPrompt, Next, Polling, Tokens,
+    DeviceGrant, IdToken, Issuer, IssuerError, KeepLogins, KeptLogin, LoginEnd, LoginPrompt, Next,
+    NotKept, Polling, Tokens,
 };
 use crate::clock::Clock;
 use crate::model::{OidcIdentity, Secret};
@@ -45,6 +46,7 @@ pub enum Login {
 pub struct Logins {
     issuer: Arc<dyn Issuer>,
     clock: Arc<dyn Clock>,
+    keep: Arc<dyn KeepLogins>,
     entries: Mutex<HashMap<Arc<OidcIdentity>, Arc<Entry>>>,
     ssh_keys: SshKeys,
 }
@@ -58,6 +60,7 @@ impl fmt::Debug for Logins {
 /// One identity.
 struct Entry {
     identity: Arc<OidcIdentity>,
+    keep: Arc<dyn KeepLogins>,
     held: Mutex<Option<Held>>,
     login: watch::Sender<Login>,
     /// Held while a login begins or tokens are renewed: the second finds what the first got.
@@ -74,9 +77,25 @@ struct Held {
 }
 
 impl Logins {
-    /// No logins yet, at `issuer`.
+    /// No logins yet, at `issuer`, in memory only.
     pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, clock, entries: Mutex::default(), ssh_keys: SshKeys::default() }
+        let (entries, ssh_keys) = (Mutex::default(), SshKeys::default());
+        Self { issuer, clock, keep: Arc::new(NotKept), entries, ssh_keys }
+    }
+
+    /// The same with those that `keep` has, which keeps them from now on.
+    #[must_use]
+    pub fn keeping(self, keep: Arc<dyn KeepLogins>) -> Self {
+        Self { keep, ..self }
+    }
+
+    /// Keeps what is held, as where nothing was kept meanwhile.
+    pub fn keep_all(&self) {
+        for entry in self.entries.lock().values() {
+            if let Some(held) = &*entry.held.lock() {
+                entry.keep_beyond(held);
+            }
+        }
     }
 
     /// Begins a login, or joins the one under way; returns what the person needs to know.
@@ -119,7 +138,13 @@ impl Logins {
 
     /// Forgets the logins of all identities but those that `is_used`.
     pub fn retain(&self, is_used: impl Fn(&Arc<OidcIdentity>) -> bool) {
-        self.entries.lock().retain(|identity, _| is_used(identity));
+        self.entries.lock().retain(|identity, _| {
+            let stays = is_used(identity);
+            if !stays {
+                self.keep.forget(identity);
+            }
+            stays
+        });
     }
 
     /// The token that AWS takes, new for each call.
@@ -219,7 +244,7 @@ impl Logins {
         match self.issuer.refresh(&entry.identity, refresh).await {
             Ok(tokens) => {
                 let next = Held::new(tokens, Some(held), self.clock.now());
-                *entry.held.lock() = Some(next.clone());
+                entry.hold(next.clone());
                 Ok(next)
             }
             Err(IssuerError::TokenRefused(why)) => Err(entry.forget(&held, &why)),
@@ -234,10 +259,16 @@ impl Logins {
     fn entry(&self, identity: &Arc<OidcIdentity>) -> Arc<Entry> {
         let mut entries = self.entries.lock();
         let entry = entries.entry(identity.clone()).or_insert_with(|| {
+            let held = self.keep.kept(identity).map(|kept| Held::resumed(kept, identity));
+            let is_held = held.is_some();
+            if is_held {
+                tracing::info!(identity = %identity.name, "logged in already, before this start");
+            }
             Arc::new(Entry {
                 identity: identity.clone(),
-                held: Mutex::default(),
-                login: watch::Sender::new(Login::None),
+                keep: self.keep.clone(),
+                held: Mutex::new(held),
+                login: watch::Sender::new(if is_held { Login::Done } else { Login::None }),
                 asking: tokio::sync::Mutex::default(),
             })
         });
@@ -246,6 +277,23 @@ impl Logins {
 }
 
 impl Entry {
+    /// From now on these are the tokens of the login.
+    fn hold(&self, held: Held) {
+        let mut now = self.held.lock();
+        self.keep_beyond(&held);
+        *now = Some(held);
+    }
+
+    /// Keeps the login for a later process, to which it must be good for something.
+    fn keep_beyond(&self, held: &Held) {
+        if held.refresh.is_none() && self.identity.token_url.is_none() {
+            // All that this login can give is an ID token, which is not kept.
+            return;
+        }
+        let Held { access, expiration, refresh, .. } = held.clone();
+        self.keep.keep(&self.identity, &KeptLogin { access, expiration, refresh });
+    }
+
     /// Notes that the login behind `held` is over.
     fn forget(&self, held: &Held, why: &str) -> TokenError {
         let name = &self.identity.name;
@@ -253,6 +301,7 @@ impl Entry {
         // A login that has come meanwhile stays.
         if now.as_ref().is_some_and(|now| now.access == held.access) {
             *now = None;
+            self.keep.forget(&self.identity);
             self.login.send_if_modified(|login| {
                 let was_done = *login == Login::Done;
                 if was_done {
@@ -277,6 +326,15 @@ impl Held {
             id_token: tokens.id_token.or(id_token),
         }
     }
+
+    /// The login of an earlier process.
+    fn resumed(kept: KeptLogin, identity: &OidcIdentity) -> Self {
+        let KeptLogin { access, expiration, refresh } = kept;
+        // The ID token comes with a renewal, so that is due where it is what is asked for.
+        let is_due = identity.token_url.is_none();
+        let expiration = if is_due { Some(SystemTime::UNIX_EPOCH) } else { expiration };
+        Self { access, expiration, refresh, id_token: None }
+    }
 }
 
 /// Asks for the tokens of a login until it is over.
@@ -297,7 +355,7 @@ async fn follow(
         match polling.after(answer, Instant::now()) {
             Next::Wait(_) => {}
             Next::Granted(tokens) => {
-                *entry.held.lock() = Some(Held::new(tokens, None, clock.now()));
+                entry.hold(Held::new(tokens, None, clock.now()));
                 tracing::info!(identity = %name, "logged in");
                 break Login::Done;
             }

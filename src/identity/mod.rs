@@ -1,7 +1,8 @@
 //! Logins at issuers of `OpenID` Connect tokens: the device authorization grant (RFC 8628) over
 //! time, and the tokens it gives. Knows neither HTTP nor JSON, and not how a person is told.
 //!
-//! 1. There is one login per identity, whoever uses it. It is in memory only.
+//! 1. There is one login per identity, whoever uses it. It is in memory only, unless it is to be
+//!    kept ([`KeepLogins`]): then what is kept is what is held, at each moment.
 //! 2. A login under way is joined, not begun again: its code is the one that a person may be typing.
 //! 3. The issuer is asked no faster than it says; slower for good after each `slow_down`, and ever
 //!    more slowly while it cannot be reached.
@@ -16,6 +17,7 @@
 
 mod giver;
 mod grant;
+mod kept;
 mod logins;
 mod port;
 mod ssh_keys;
@@ -23,6 +25,7 @@ mod ssh_keys;
 mod tests;
 
 pub use grant::{LoginEnd, Next, Polling};
+pub use kept::{KeepLogins, KeptLogin, NotKept};
 pub use logins::{Login, Logins, TokenError};
 pub use port::{
     DeviceGrant, GivenCertificate, GivenToken, IdToken, Issuer, IssuerError, LoginPrompt,

@@ -31,6 +31,7 @@ impl OpenService {
             ends: None,
             audit: None,
             endpoint: None,
+            keep_logins: None,
             clock_skew_seconds: self.clock_skew(),
             log_file: self.options.log_file.clone(),
             broken: None,

@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 pub mod hardening;
+pub mod keyring;
 pub mod manager;
 pub mod mountinfo;
 pub mod paths;

@@ -27,7 +27,7 @@ pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, mfa_command, process_json};
 pub use status::{
-    CertificateStatus, EndpointStatus, MfaStatus, MountStatus, RoleStatus, TokenStatus,
+    CertificateStatus, EndpointStatus, KeepStatus, MfaStatus, MountStatus, RoleStatus, TokenStatus,
     UNCONFIGURED, status_json, status_text,
 };
 pub use token::{git_credentials, token_failure, token_text};

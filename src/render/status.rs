@@ -38,6 +38,10 @@ pub struct MountStatus {
     /// Where keys are handed out over HTTP; absent where they are not, and for readers of the mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointStatus>,
+    /// Where logins and sessions with MFA are kept for the next daemon; absent where they are not to
+    /// be, and for readers of the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_logins: Option<KeepStatus>,
     /// How many seconds the clock of the daemon's machine is ahead of that of AWS, negative if it
     /// is behind; absent before AWS has told its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +65,16 @@ pub struct EndpointStatus {
     /// Address and port.
     pub address: String,
     /// Why it does not serve at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// Where logins and sessions with MFA are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepStatus {
+    /// `keyring`.
+    pub place: String,
+    /// Why they are not kept at present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -163,6 +177,12 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
         let _ = match &endpoint.trouble {
             None => writeln!(text, "  endpoint: http://{}/role/NAME", endpoint.address),
             Some(trouble) => writeln!(text, "  endpoint: NOT SERVED: {trouble}"),
+        };
+    }
+    if let Some(keep) = &status.keep_logins {
+        let _ = match &keep.trouble {
+            None => writeln!(text, "  logins: kept in the {} of the kernel", keep.place),
+            Some(trouble) => writeln!(text, "  logins: IN MEMORY ONLY: {trouble}"),
         };
     }
     if let Some(log_file) = &status.log_file {
@@ -320,6 +340,7 @@ mod tests {
             ends: None,
             audit: None,
             endpoint: None,
+            keep_logins: None,
             clock_skew_seconds,
             log_file: None,
             broken: None,

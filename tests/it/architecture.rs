@@ -145,6 +145,11 @@ fn only_the_clock_reads_the_wall_clock() {
 }
 
 #[test]
+fn only_os_uses_the_keyrings_of_the_kernel() {
+    only_in(&["os/keyring"], "linux_keyutils");
+}
+
+#[test]
 fn only_app_reads_the_environment_and_the_command_line() {
     for name in ["env::var", "env::args", "env::current_dir", "env::set_"] {
         let all = sources();
@@ -254,8 +259,8 @@ fn modules_use_only_what_stands_below_them() {
 }
 
 #[test]
-fn secrets_are_exposed_only_where_files_are_rendered_and_requests_signed() {
-    only_in(&["render", "sts", "model/secret", "model/mfa"], "expose()");
+fn secrets_are_exposed_only_where_files_are_rendered_requests_signed_and_logins_kept() {
+    only_in(&["render", "sts", "model/secret", "model/mfa", "app/safe/payload"], "expose()");
     // The type itself has no other door.
     let secret = fs::read_to_string(root().join("src/model/secret.rs")).unwrap();
     for door in ["Display for Secret", "Serialize", "Deref", "AsRef", "pub String"] {

@@ -1,6 +1,6 @@
 //! Identities other than keys: tokens of issuers, and logins.
 
-mod login;
+pub(crate) mod login;
 mod ssh;
 mod tokens;
 mod web_identity;

@@ -54,7 +54,7 @@ impl Secrets {
         secrets
     }
 
-    fn add(&mut self, name: &str, secret: &str) {
+    pub(crate) fn add(&mut self, name: &str, secret: &str) {
         assert!(secret.len() >= 36 && secret.is_ascii(), "{name} is long enough to search for");
         let mut form = |form: &str, text: String| self.0.push((format!("{name}{form}"), text));
         form("", secret.to_owned());

@@ -25,6 +25,7 @@ mod faults;
 mod fleet;
 mod handles;
 mod identity;
+mod kept;
 mod leaks;
 mod load;
 mod mfa;

@@ -14,10 +14,10 @@ use crate::support::daemon::arn;
 use crate::support::{Daemon, Scene, eventually, ini_value};
 
 /// The device of the emulator's base user.
-const DEVICE: &str = "arn:aws:iam::123456789012:mfa/dev";
+pub(crate) const DEVICE: &str = "arn:aws:iam::123456789012:mfa/dev";
 
 /// A scene with two roles that want MFA, which the profiles `prod` and `staging` assume.
-fn scene() -> Option<Scene> {
+pub(crate) fn scene() -> Option<Scene> {
     let scene = Scene::mountable()?;
     for role in ["prod", "staging"] {
         let rules = RoleRules { requires_mfa: true, ..RoleRules::default() };
@@ -41,16 +41,16 @@ fn scene() -> Option<Scene> {
 const BOTH: [&str; 4] = ["--role", "prod", "--role", "staging"];
 
 /// How many sessions with MFA were asked for.
-fn codes_sent(scene: &Scene) -> usize {
+pub(crate) fn codes_sent(scene: &Scene) -> usize {
     scene.emulator.calls().iter().filter(|call| call.action == "GetSessionToken").count()
 }
 
-fn is_live(daemon: &Daemon<'_>, profile: &str) -> bool {
+pub(crate) fn is_live(daemon: &Daemon<'_>, profile: &str) -> bool {
     ini_value(&daemon.credentials(), profile, "aws_access_key_id").is_some()
 }
 
 /// Gives a code that stands on the command line.
-fn give(scene: &Scene, code: &str) -> (Option<i32>, String) {
+pub(crate) fn give(scene: &Scene, code: &str) -> (Option<i32>, String) {
     said(&scene.run(&["mfa", "prod", code]))
 }
 

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::offer::Listening;
 use super::{Served, Shared};
 use crate::app::mfa::Codes;
+use crate::app::safe::Safe;
 use crate::audit::Recorder;
 use crate::broker::{BoxFuture, Broker, SessionError, Sought};
 use crate::clock::Clock;
@@ -71,6 +72,7 @@ pub(super) struct Roster {
     config: Option<PathBuf>,
     recorder: Arc<Recorder>,
     calls: Arc<CallMetrics>,
+    safe: Arc<Safe>,
     list: RwLock<List>,
 }
 
@@ -91,12 +93,9 @@ struct Listed {
 }
 
 impl Roster {
-    pub(super) fn new(
-        config: Option<PathBuf>,
-        recorder: Arc<Recorder>,
-        calls: Arc<CallMetrics>,
-    ) -> Self {
-        Self { config, recorder, calls, list: RwLock::default() }
+    pub(super) fn new(config: Option<PathBuf>, shared: &Shared) -> Self {
+        let (recorder, calls) = (shared.recorder.clone(), shared.calls.clone());
+        Self { config, recorder, calls, safe: shared.safe.clone(), list: RwLock::default() }
     }
 
     /// From now on these are the mounts.
@@ -176,6 +175,7 @@ impl Roster {
                 address: endpoint.address.to_string(),
                 trouble: endpoint.trouble.lock().clone(),
             });
+            status.keep_logins = self.safe.status();
             status.broken = self.broken();
             status
         });

@@ -5,6 +5,7 @@
 
 mod broken;
 mod control;
+mod keep;
 mod lease;
 mod live;
 mod mfa;
@@ -33,6 +34,7 @@ use tokio::task::JoinSet;
 use super::blueprint::Blueprint;
 use super::lifeline::{Lifeline, names};
 use super::mfa::{Codes, notify};
+use super::safe::{KeptSessions, Safe};
 use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::Broker;
 use crate::clock::{Clock, CorrectedClock};
@@ -45,7 +47,6 @@ use crate::model::TokenGrant;
 use crate::open::Traffic;
 use crate::os::manager::Manager;
 use crate::os::paths::mount_stem;
-use crate::sts::OidcClient;
 
 use broken::{Broken, KeptMounts};
 use control::{Control, Roster};
@@ -89,6 +90,10 @@ struct Shared {
     codes: Arc<Codes>,
     /// Who is logged in at issuers.
     logins: Arc<Logins>,
+    /// Where logins lie for a later daemon.
+    safe: Arc<Safe>,
+    /// Whether they are to.
+    keeps_logins: bool,
 }
 
 impl Shared {
@@ -113,6 +118,12 @@ impl Shared {
                 tracing::warn!(name, %error, "a connection is kept in vain");
             }
         }
+    }
+
+    /// That the daemon ends for good before it has served.
+    fn over(&self) -> Ended {
+        self.safe.set_open(false);
+        Ended::Stopped
     }
 
     /// Tells the service manager, if there is one. One that does not listen cannot be helped.
@@ -164,11 +175,11 @@ struct Daemon {
 }
 
 /// Where MFA codes come from, with those that are asked for on the terminal.
-fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>) -> Arc<Codes> {
+fn asked_codes(settings: Option<&Settings>, clock: &Arc<dyn Clock>, safe: &Safe) -> Arc<Codes> {
     let without = Settings::default();
     let settings = settings.unwrap_or(&without);
     let codes = Codes::new(settings, clock.clone());
-    codes.ask_on_terminal(settings);
+    codes.ask_on_terminal(settings, |session| keep::wanted(settings) && safe.holds(session));
     codes
 }
 
@@ -186,12 +197,13 @@ pub(super) async fn run(
     ready: impl FnOnce(),
 ) -> Result<Ended> {
     let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
-    // Before signals are ours: whoever is asked may end the program.
-    let codes = asked_codes(settings.as_ref().ok(), &clock);
-    let mut signals = Signals::install()?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let state_file = blueprint.state_file(&runtime_dir);
     let earlier = DaemonState::read(&state_file);
+    let safe = Arc::new(Safe::of(&state_file, clock.clone()));
+    // Before signals are ours: whoever is asked may end the program.
+    let codes = asked_codes(settings.as_ref().ok(), &clock, &safe);
+    let mut signals = Signals::install()?;
     let (recorder, calls) = (Arc::<Recorder>::default(), Arc::<CallMetrics>::default());
     let observer = observe::observer(&recorder, &calls);
     let kept = KeptMounts { lifeline: &lifeline, runtime_dir: &runtime_dir };
@@ -199,9 +211,10 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let logins = Arc::new(Logins::new(Arc::new(OidcClient::default()), clock.clone()));
+    let logins = keep::logins(&safe, &clock);
     let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
     let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
+    let source = KeptSessions::new(source, safe.clone());
     let (broker, tokens) = needs::brokers(&settings, source, &clock, &logins);
     let socket = blueprint.socket(&runtime_dir);
     let (manager, unit) = (lifeline.manager.clone(), lifeline.unit.clone());
@@ -214,6 +227,8 @@ pub(super) async fn run(
         log_file,
         // Whoever starts a daemon by hand wants it to serve; one that only takes over goes on.
         locked: earlier.locked && lifeline.is_in_use(),
+        // What is wanted cannot be known while the configuration is broken.
+        keeps_logins: broken.as_ref().map_or(keep::wanted(&settings), |_| earlier.keeps_logins),
         broken,
         recorder: recorder.clone(),
         calls: calls.clone(),
@@ -222,6 +237,7 @@ pub(super) async fn run(
         traffic: Traffic::new(settings.max_waiting_opens),
         codes,
         logins,
+        safe,
     };
     let base_files = blueprint.surroundings.base_files();
     let wanted = plans.len();
@@ -229,9 +245,10 @@ pub(super) async fn run(
     let remaining = plans.len();
     let mounts = start::prepare_or_hold(plans, &mut shared, &base_files, &mut lifeline)?;
     start::discard(&shared, &mut lifeline);
+    keep::begin(&shared, &settings);
     if remaining == 0 && (wanted > 0 || shared.broken.is_some()) {
         DaemonState::default().keep(&state_file);
-        return Ok(Ended::Stopped);
+        return Ok(shared.over());
     }
     let needs = Needs::of(mounts.iter().map(|(plan, _)| plan));
     let takes_over = start::any_kept(&mounts);
@@ -239,7 +256,7 @@ pub(super) async fn run(
     if !takes_over && !shared.locked {
         tokio::select! {
             () = needs.fetch(&shared, settings.open_deadline) => {}
-            _ = signals.stop() => return Ok(Ended::Stopped),
+            _ = signals.stop() => return Ok(shared.over()),
         }
         start::some_role(&broker, &*clock, &needs.chains)?;
     }
@@ -248,7 +265,7 @@ pub(super) async fn run(
         .with_context(|| format!("binding {}", shared.socket.display()))?;
     let (happen, happenings) = mpsc::unbounded_channel();
     let config = blueprint.config_file();
-    let roster = Arc::new(Roster::new(config, recorder.clone(), calls.clone()));
+    let roster = Arc::new(Roster::new(config, &shared));
     let keepers = Keepers::of(&shared);
     let mut daemon = Daemon {
         blueprint,
@@ -301,6 +318,10 @@ impl Daemon {
         } else {
             Needs::of(self.mounts.iter().map(|it| &it.mount.plan)).and(&self.expected)
         };
+        if self.shared.broken.is_none() {
+            let sessions: Vec<_> = needs.chains.iter().filter_map(|chain| chain.mfa()).collect();
+            self.shared.safe.retain_sessions(&sessions);
+        }
         self.keepers.keep(needs);
         let broken = self.shared.broken.as_ref().map(|broken| broken.told.clone());
         self.roster.set(self.shared.locked, broken, &self.mounts);

@@ -135,8 +135,9 @@ impl Daemon {
     pub(super) fn remember(&self) {
         let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
         let added = added.map(|(mount, lease)| lease.state(mount.clone())).collect();
-        let Shared { unit, locked, .. } = &self.shared;
-        DaemonState { unit: unit.clone(), locked: *locked, added }.keep(&self.state_file);
+        let Shared { unit, locked, keeps_logins, .. } = &self.shared;
+        let (unit, locked, keeps_logins) = (unit.clone(), *locked, *keeps_logins);
+        DaemonState { unit, locked, keeps_logins, added }.keep(&self.state_file);
     }
 
     pub(super) async fn lock(&mut self, locked: bool) -> Result<String> {
@@ -144,6 +145,7 @@ impl Daemon {
         self.remember();
         // First no new session, so that none is rendered after the lock was answered.
         self.changed();
+        self.fill_safe();
         for it in &self.mounts {
             it.mount.close(locked.then_some(Cause::Locked)).await;
         }

@@ -10,12 +10,11 @@ use tokio::task::JoinSet;
 use super::Shared;
 use crate::app::plan::Plan;
 use crate::broker::schedule::Jitter;
-use crate::broker::{Broker, Keeper, Sought};
+use crate::broker::{Broker, Keeper, SessionSource, Sought};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::identity::Logins;
-use crate::model::{OidcIdentity, RoleChain, TokenGrant};
-use crate::sts::StsClient;
+use crate::model::{MfaSession, OidcIdentity, RoleChain, TokenGrant};
 
 /// The role chains and tokens of some mounts, each as often as it stands there.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +94,7 @@ impl Keepers {
 /// What asks for sessions and tokens.
 pub(super) fn brokers(
     settings: &Settings,
-    source: StsClient,
+    source: impl SessionSource,
     clock: &Arc<dyn Clock>,
     logins: &Arc<Logins>,
 ) -> (Arc<Broker>, Arc<Broker<TokenGrant>>) {
@@ -111,4 +110,9 @@ pub(super) fn identities_of(settings: &Settings) -> Vec<Arc<OidcIdentity>> {
     let tokens = settings.mounts.iter().flat_map(|mount| &mount.tokens);
     let roles = settings.roles().filter_map(|role| role.chain.identity());
     roles.chain(tokens.map(|grant| grant.identity())).cloned().collect()
+}
+
+/// The sessions with MFA of all roles of these settings.
+pub(super) fn mfa_of(settings: &Settings) -> Vec<&MfaSession> {
+    settings.roles().filter_map(|role| role.chain.mfa()).collect()
 }

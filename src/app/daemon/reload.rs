@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::needs::{Needs, identities_of};
-use super::{Daemon, observe, start};
+use super::{Daemon, keep, observe, start};
 use crate::app::lifeline::Lifeline;
 use crate::app::plan::Plan;
+use crate::app::safe::KeptSessions;
 use crate::audit::{Event, Outcome, ReloadRecord, UnmountReason};
 use crate::config::ConfigErrors;
 
@@ -116,7 +117,10 @@ impl Daemon {
         self.shared.codes.configure(&settings);
         log.apply(&self.shared.recorder).await;
         self.shared.broken = None;
+        self.shared.keeps_logins = keep::wanted(&settings);
+        self.fill_safe();
         self.shared.tokens.configure(self.shared.logins.clone(), settings.min_ttl);
+        let source = KeptSessions::new(source, self.shared.safe.clone());
         self.shared.broker.configure(Arc::new(source), settings.min_ttl);
         let identities = identities_of(&settings);
         self.shared.logins.retain(|identity| identities.contains(identity));
@@ -146,6 +150,7 @@ impl Daemon {
         }
         self.expected = Needs::default();
         self.changed();
+        self.remember();
         let Counts { added, changed, removed } = counts;
         tracing::info!(added, changed, removed, "reloaded");
         for note in &notes {

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::app::plan::Plan;
+use crate::app::safe::Safe;
 use crate::config::AddedMount;
 use crate::os::paths;
 use crate::publish::{Remember, Served};
@@ -175,6 +176,8 @@ pub(super) struct DaemonState {
     pub(super) unit: Option<String>,
     /// Whether it hands out no keys until it is unlocked.
     pub(super) locked: bool,
+    /// Whether logins lie in the safe.
+    pub(super) keeps_logins: bool,
     /// The mounts that were added.
     pub(super) added: Vec<AddedState>,
 }
@@ -187,7 +190,7 @@ impl DaemonState {
 
     /// Keeps it. There is no file while there is nothing to know.
     pub(super) fn keep(&self, path: &Path) {
-        if self.locked || !self.added.is_empty() {
+        if self.locked || self.keeps_logins || !self.added.is_empty() {
             write(path, self);
         } else {
             let _ = fs::remove_file(path);
@@ -198,7 +201,11 @@ impl DaemonState {
 /// Removes what daemons of this unit have left beside their mounts.
 pub(in crate::app) fn forget_daemon(runtime_dir: &Path, unit: &str) {
     for path in files(runtime_dir, OF_DAEMON) {
-        if DaemonState::read(&path).unit.as_deref() == Some(unit) {
+        let state = DaemonState::read(&path);
+        if state.unit.as_deref() == Some(unit) {
+            if state.keeps_logins {
+                Safe::empty(&path);
+            }
             let _ = fs::remove_file(path);
         }
     }
@@ -288,7 +295,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(format!("config{OF_DAEMON}"));
         let unit = Some("credmount.service".to_owned());
-        let locked = DaemonState { unit, locked: true, added: Vec::new() };
+        let locked = DaemonState { unit, locked: true, ..DaemonState::default() };
         locked.keep(&path);
         assert_eq!(DaemonState::read(&path), locked);
         forget_daemon(dir.path(), "credmount@other.service");

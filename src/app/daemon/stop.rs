@@ -81,6 +81,8 @@ impl Daemon {
             }
             return Ok(Ended::Stopped);
         }
+        // Whoever ends it for good ends the logins.
+        self.shared.safe.set_open(false);
         let reason = match &stop {
             Stop::Asked(_) => UnmountReason::Command,
             _ => UnmountReason::Stop,

@@ -77,9 +77,9 @@ impl Codes {
         self.notifies.load(Ordering::Relaxed)
     }
 
-    /// Asks whoever started the program for the codes that the roles need, once for each device.
-    /// Without a terminal nobody is asked.
-    pub(super) fn ask_on_terminal(&self, settings: &Settings) {
+    /// Asks whoever started the program for the codes that the roles need, once for each device, but
+    /// for sessions that are `held` already. Without a terminal nobody is asked.
+    pub(super) fn ask_on_terminal(&self, settings: &Settings, held: impl Fn(&MfaSession) -> bool) {
         if settings.mfa_prompt != MfaPrompt::Terminal || !prompt::is_possible() {
             return;
         }
@@ -90,6 +90,9 @@ impl Codes {
                 continue;
             }
             asked.push(&session.device);
+            if held(session) {
+                continue;
+            }
             // A terminal that fails is one that nobody can answer on.
             if let Ok(Some(code)) = prompt::ask(&session.device) {
                 self.give(&session.device, code);

@@ -28,11 +28,17 @@ use worker::{End, Said, Worker};
 pub(super) const RESTART: u8 = 75;
 
 /// Runs the program at `program` with `args` as the daemon until it ends for good; returns its exit
-/// code. `detached` is whether this process stays in the background.
+/// code. `detached` is whether this process stays in the background; `given_up` is called when mounts
+/// are removed whose daemon could not do that itself.
 ///
 /// # Errors
 /// If the daemon cannot be started at all, or crashes over and over.
-pub(super) fn run(program: &Path, args: &[OsString], detached: bool) -> Result<ExitCode> {
+pub(super) fn run(
+    program: &Path,
+    args: &[OsString],
+    detached: bool,
+    given_up: &dyn Fn(),
+) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("starting the runtime")?.block_on(async {
         let mut supervisor = Supervisor {
@@ -54,7 +60,7 @@ pub(super) fn run(program: &Path, args: &[OsString], detached: bool) -> Result<E
                 Next::End(code) => {
                     if code != 0 {
                         // A start that failed may have come as far as a mount.
-                        supervisor.give_up();
+                        supervisor.give_up(given_up);
                     }
                     return Ok(ExitCode::from(code));
                 }
@@ -67,13 +73,13 @@ pub(super) fn run(program: &Path, args: &[OsString], detached: bool) -> Result<E
                     tokio::select! {
                         () = sleep(pause) => {}
                         _ = supervisor.signals.next() => {
-                            supervisor.give_up();
+                            supervisor.give_up(given_up);
                             return Ok(ExitCode::SUCCESS);
                         }
                     }
                 }
                 Next::GiveUp => {
-                    supervisor.give_up();
+                    supervisor.give_up(given_up);
                     anyhow::bail!("the daemon ended over and over ({end}); its mounts are removed");
                 }
             }
@@ -130,7 +136,10 @@ impl Supervisor {
     }
 
     /// Lets go of all mounts. Those who read them get an error rather than wait for ever.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, given_up: &dyn Fn()) {
+        if !self.mountpoints.is_empty() {
+            given_up();
+        }
         let mountpoints: BTreeSet<&PathBuf> = self.mountpoints.values().collect();
         for mountpoint in mountpoints {
             if let Err(error) = mount::unmount(mountpoint) {

@@ -13,6 +13,7 @@ use crate::config::chains::Chains;
 use crate::config::chains::regions::Regions;
 use crate::config::chains::spec::Catalog;
 use crate::config::identities::tokens::TokenCatalog;
+use crate::config::options::allow::Has;
 use crate::config::options::{AddedMount, OptionKey, Options, RawOptions, from_flags};
 use crate::config::settings::MountSettings;
 use crate::config::values::{Layer, Origin, Raw, Report, Sourced, listed, meant, paths, shown};
@@ -241,14 +242,21 @@ impl World<'_> {
         let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
         let default = roles::default(&chains, compatible, &roles, report);
         let allow = options.allow.first().map_or(&[][..], |allow| &allow.value);
-        let allow =
-            allow.iter().map(|rule| rule.resolve(&roles, options.picked(), report)).collect();
+        let tokens = self.tokens.served(options, report);
+        let has = Has {
+            all: report.is_clean(),
+            roles: &roles,
+            roles_picked: options.picked(),
+            tokens: &tokens,
+            tokens_picked: options.tokens_picked(),
+        };
+        let allow = allow.iter().map(|rule| rule.resolve(&has, report)).collect();
         let config_include = self.include(options, &roles, default.as_ref(), report);
         MountSettings {
             name: named.map(|named| named.name.to_owned()),
             path: named.and_then(|named| Some(named.path.as_ref()?.value.clone())),
             roles,
-            tokens: self.tokens.served(options, report),
+            tokens,
             default,
             reader_path: options.reader_path.value(),
             live_only: options.live_only.value().unwrap_or_default(),

@@ -1,15 +1,17 @@
 //! The rules of `[[allow]]` and `--allow`: texts and tables → [`AllowRule`].
 
+use std::sync::Arc;
+
 use glob::Pattern;
 
 use crate::config::values::{
     Layer, Origin, Problems, Raw, Report, Sourced, all, listed, meant, shown, unknown_key,
 };
-use crate::model::Role;
+use crate::model::{Part, Role, TokenGrant};
 use crate::policy::AllowRule;
 
 /// The keys of a rule, in the order in which messages list them.
-const KEYS: [&str; 6] = ["uid", "gid", "cgroup", "container", "exe", "roles"];
+const KEYS: [&str; 7] = ["uid", "gid", "cgroup", "container", "exe", "roles", "tokens"];
 
 /// The shortest prefix of a container id: what tools show. Below it, ids of others may fit.
 const SHORTEST_ID: usize = 12;
@@ -17,12 +19,13 @@ const SHORTEST_ID: usize = 12;
 /// A whole container id.
 const WHOLE_ID: usize = 64;
 
-/// A rule whose roles are not looked up yet.
-#[derive(Debug, Clone)]
+/// A rule whose roles and tokens are not looked up yet.
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct RuleSpec {
-    /// Everything but the roles.
+    /// The conditions.
     rule: AllowRule,
     roles: Option<Vec<Sourced<String>>>,
+    tokens: Option<Vec<Sourced<String>>>,
 }
 
 /// All rules of one `allow`.
@@ -68,12 +71,12 @@ fn entries(text: &str, origin: &Origin) -> Result<Vec<(String, Sourced<Raw>)>, P
             ("uid" | "gid", None) => {
                 entries.push((key.to_owned(), sourced(Raw::Integer(value.to_owned()))));
             }
-            ("roles", None) => {
+            ("roles" | "tokens", None) => {
                 // `roles=` names none.
                 let names = Some(value).filter(|name| !name.is_empty());
                 entries.push((key.to_owned(), sourced(Raw::list(names, origin))));
             }
-            ("roles", Some((_, Sourced { value: Raw::List(names), .. }))) => {
+            ("roles" | "tokens", Some((_, Sourced { value: Raw::List(names), .. }))) => {
                 names.push(sourced(Raw::Text(value.to_owned())));
             }
             (_, None) => entries.push((key.to_owned(), sourced(Raw::Text(value.to_owned())))),
@@ -88,12 +91,15 @@ fn entries(text: &str, origin: &Origin) -> Result<Vec<(String, Sourced<Raw>)>, P
 }
 
 fn rule(origin: &Origin, entries: &[(String, Sourced<Raw>)]) -> Result<RuleSpec, Problems> {
-    let mut spec = RuleSpec { rule: AllowRule::default(), roles: None };
+    let mut spec = RuleSpec::default();
     all(entries.iter().map(|(key, value)| spec.set(key, value)))?;
-    let AllowRule { uid, gid, cgroup, container, exe, roles: _ } = &spec.rule;
+    let AllowRule { uid, gid, cgroup, container, exe, only: _ } = &spec.rule;
     let everybody =
         uid.is_none() && gid.is_none() && cgroup.is_none() && container.is_none() && exe.is_none();
-    if everybody && spec.roles.as_ref().is_none_or(|roles| !roles.is_empty()) {
+    let names = [&spec.roles, &spec.tokens];
+    let refuses =
+        names.iter().any(|names| names.is_some()) && names.into_iter().flatten().all(Vec::is_empty);
+    if everybody && !refuses {
         let message = "this rule has no condition, so it would let everybody read: add uid, gid, \
                        cgroup, container or exe";
         return Err(vec![(origin.clone(), message.to_owned())]);
@@ -120,30 +126,60 @@ impl RuleSpec {
                 self.rule.exe = Some(pattern(key, text, "/usr/bin/").map_err(problem)?);
             }
             "roles" => self.roles = Some(value.texts(key, "dev", Ok)?),
+            "tokens" => self.tokens = Some(value.texts(key, "github/acme", Ok)?),
             _ => return Err(problem(unknown_key(key, "in a rule of allow", KEYS))),
         }
         Ok(())
     }
 
-    /// The rule with its roles looked up among those of its mount, which were picked on the layer
-    /// `picked`. Where that is a higher one, a role that is not served is no mistake of the rule.
-    pub(in crate::config) fn resolve(
-        &self,
-        roles: &[Role],
-        picked: Layer,
-        report: &mut Report,
-    ) -> AllowRule {
-        let find = |name: &Sourced<String>, report: &mut Report| {
-            let found = roles.iter().find(|role| role.profile.as_str() == name.value);
-            // With a role that could not be made, that it is missing is no news.
-            if found.is_none() && picked >= name.origin.layer() && report.is_clean() {
-                report.error(&name.origin, unknown_role(&name.value, roles));
+    /// The rule with its roles and tokens looked up in what its mount has.
+    pub(in crate::config) fn resolve(&self, has: &Has<'_>, report: &mut Report) -> AllowRule {
+        let mut missing = |name: &Sourced<String>, picked: Layer, told: String| {
+            if picked >= name.origin.layer() && has.all {
+                report.error(&name.origin, told);
             }
-            found.map(|role| role.profile.clone())
         };
-        let names = self.roles.as_ref();
-        let names = names.map(|names| names.iter().filter_map(|name| find(name, report)).collect());
-        AllowRule { roles: names, ..self.rule.clone() }
+        let mut only = Part::default();
+        for name in self.roles.iter().flatten() {
+            match has.roles.iter().find(|role| role.profile.as_str() == name.value) {
+                Some(role) => drop(only.roles.insert(role.profile.clone())),
+                None => missing(name, has.roles_picked, unknown_role(&name.value, has.roles)),
+            }
+        }
+        for name in self.tokens.iter().flatten() {
+            if has.tokens.iter().any(|grant| grant.name() == name.value) {
+                only.tokens.insert(name.value.clone());
+            } else {
+                missing(name, has.tokens_picked, unknown_token(&name.value, has.tokens));
+            }
+        }
+        let is_limited = self.roles.is_some() || self.tokens.is_some();
+        AllowRule { only: is_limited.then_some(only), ..self.rule.clone() }
+    }
+}
+
+/// What a mount has, and by which layers that was picked. Where it is a higher one than that of a
+/// rule, something that is not there is no mistake of the rule.
+#[derive(Debug)]
+pub(in crate::config) struct Has<'a> {
+    /// Whether all of it could be made. If not, that something is missing is no news.
+    pub(in crate::config) all: bool,
+    pub(in crate::config) roles: &'a [Role],
+    pub(in crate::config) roles_picked: Layer,
+    pub(in crate::config) tokens: &'a [Arc<TokenGrant>],
+    pub(in crate::config) tokens_picked: Layer,
+}
+
+fn unknown_token(name: &str, tokens: &[Arc<TokenGrant>]) -> String {
+    let names: Vec<String> = tokens.iter().map(|grant| grant.name()).collect();
+    let known = || names.iter().map(String::as_str);
+    let found = shown(name);
+    match meant(name, known()) {
+        Some(name) => format!("the mount shows no token {found}: did you mean `{name}`?"),
+        None if names.is_empty() => {
+            format!("the mount shows no token {found}: it shows none; name it in its `tokens`")
+        }
+        None => format!("the mount shows no token {found}: it shows {}", listed(known())),
     }
 }
 
@@ -234,6 +270,10 @@ mod tests {
         assert_eq!(names("uid=1,roles=a,roles=b"), ["a", "b"]);
         assert_eq!(names("uid=1,roles="), [""; 0]);
         assert_eq!(names("roles="), [""; 0], "nobody is everybody's opposite");
+        let tokens = one("uid=1,tokens=github/a,tokens=github/b");
+        assert!(tokens.roles.is_none());
+        assert_eq!(tokens.tokens.expect("said").len(), 2);
+        assert!(one("tokens=").tokens.expect("said").is_empty());
     }
 
     #[test]
@@ -241,6 +281,7 @@ mod tests {
         for (text, problem) in [
             ("", "has no `=`"),
             ("roles=a", "would let everybody read"),
+            ("roles=,tokens=github/a", "would let everybody read"),
             ("uid=1,uid=2", "has `uid` twice"),
             ("uid=-1", "is no id"),
             ("uid=4294967295", "is no id"),

@@ -85,6 +85,8 @@ pub struct Flags {
     pub mfa_prompt: Option<String>,
     /// `--notify`.
     pub notify: bool,
+    /// `--keep-logins`: `memory` or `keyring`.
+    pub keep_logins: Option<String>,
 }
 
 /// A mount of `credmount add`. It crosses the control socket.
@@ -153,6 +155,7 @@ pub(in crate::config) fn from_flags(flags: &Flags, command: &str) -> RawOptions 
                 OptionKey::MfaSessionDuration => text(&flags.mfa_session_duration),
                 OptionKey::MfaPrompt => text(&flags.mfa_prompt),
                 OptionKey::Notify => switch(flags.notify),
+                OptionKey::KeepLogins => text(&flags.keep_logins),
             };
             Some((key, Sourced::new(value?, origin(key))))
         })

@@ -39,6 +39,7 @@ pub(in crate::config) enum OptionKey {
     MfaSessionDuration,
     MfaPrompt,
     Notify,
+    KeepLogins,
 }
 
 /// What the text of a variable stands for.
@@ -55,7 +56,7 @@ pub(in crate::config) enum Kind {
 
 impl OptionKey {
     /// All, in the order in which messages list them.
-    pub(in crate::config) const ALL: [Self; 36] = [
+    pub(in crate::config) const ALL: [Self; 37] = [
         Self::Role,
         Self::Token,
         Self::Default,
@@ -92,6 +93,7 @@ impl OptionKey {
         Self::MfaSessionDuration,
         Self::MfaPrompt,
         Self::Notify,
+        Self::KeepLogins,
     ];
 
     /// The options of one mount that others do not take over: said for all, they are about the
@@ -139,6 +141,7 @@ impl OptionKey {
             Self::MfaSessionDuration => "mfa_session_duration",
             Self::MfaPrompt => "mfa_prompt",
             Self::Notify => "notify",
+            Self::KeepLogins => "keep_logins",
         }
     }
 
@@ -213,6 +216,7 @@ impl OptionKey {
             Self::MfaProcess => "ykman oath accounts code -s aws",
             Self::MfaSessionDuration => "36h",
             Self::MfaPrompt => "systemd",
+            Self::KeepLogins => "keyring",
             Self::LiveOnly
             | Self::WritableCaches
             | Self::AllowOther

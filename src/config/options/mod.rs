@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use self::allow::RuleSpec;
 use self::attributes::LayeredAttributes;
-use super::settings::{LogFormat, MfaPrompt, OnAuditFailure};
+use super::settings::{KeepLogins, LogFormat, MfaPrompt, OnAuditFailure};
 use super::values::{Layer, Layered, Origin, Problems, Raw, Report, Sourced, paths, text};
 use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
@@ -66,6 +66,7 @@ pub(super) struct Options {
     pub(super) mfa_session_duration: Layered<Duration>,
     pub(super) mfa_prompt: Layered<MfaPrompt>,
     pub(super) notify: Layered<bool>,
+    pub(super) keep_logins: Layered<KeepLogins>,
 }
 
 impl Options {
@@ -124,12 +125,19 @@ impl Options {
             mfa_session_duration: options.text(Key::MfaSessionDuration, mfa::session_duration),
             mfa_prompt: options.text(Key::MfaPrompt, MfaPrompt::parse),
             notify: options.switch(Key::Notify),
+            keep_logins: options.text(Key::KeepLogins, KeepLogins::parse),
         }
     }
 
     /// The layer that picked the roles; that of files if all configured ones are served.
     pub(super) fn picked(&self) -> Layer {
         self.roles.first().map_or(Layer::File, |role| role.origin.layer())
+    }
+
+    /// The layer that picked the tokens, be it by picking roles without any.
+    pub(in crate::config) fn tokens_picked(&self) -> Layer {
+        let first = self.tokens.iter().flatten().next();
+        first.map_or_else(|| self.picked(), |token| token.origin.layer())
     }
 }
 

@@ -30,7 +30,7 @@ fn configured(scene: &Scene, kind: &str) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-fn mounted<'a>(scene: &'a Scene, kind: &str, args: &[&str]) -> Daemon<'a> {
+pub(crate) fn mounted<'a>(scene: &'a Scene, kind: &str, args: &[&str]) -> Daemon<'a> {
     let config = configured(scene, kind);
     scene.mount(&[&["--config", &config][..], args].concat())
 }
@@ -46,7 +46,7 @@ fn user_code(scene: &Scene) -> String {
 }
 
 /// Logs in and returns what the command printed.
-fn logged_in(scene: &Scene) -> String {
+pub(crate) fn logged_in(scene: &Scene) -> String {
     let child = login(scene);
     let code = user_code(scene);
     assert!(scene.emulator.decide_login(&code, Decision::Approve));
@@ -55,16 +55,16 @@ fn logged_in(scene: &Scene) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn key(daemon: &Daemon<'_>) -> Option<String> {
+pub(crate) fn key(daemon: &Daemon<'_>) -> Option<String> {
     let key = ini_value(&daemon.credentials(), "prod", "aws_access_key_id")?;
     key.starts_with("ASIA").then_some(key)
 }
 
-fn cause(daemon: &Daemon<'_>) -> String {
+pub(crate) fn cause(daemon: &Daemon<'_>) -> String {
     daemon.status()["roles"][0]["last_cause"].as_str().unwrap_or_default().to_owned()
 }
 
-fn has_keys(daemon: &Daemon<'_>) {
+pub(crate) fn has_keys(daemon: &Daemon<'_>) {
     eventually("keys", || key(daemon).is_some());
 }
 
