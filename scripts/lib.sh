@@ -70,6 +70,14 @@ install_readers() {
     if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
 }
 
+# What logs in with ssh certificates; tests without it are skipped.
+install_ssh() {
+    local missing=()
+    command -v ssh >/dev/null || missing+=(openssh-client)
+    [[ -x /usr/sbin/sshd ]] || missing+=(openssh-server)
+    if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
+}
+
 # Puts cargo-deb, which makes the Debian package, into the search path, or fails.
 install_cargo_deb() {
     local log="$target/tools/cargo-deb.log"

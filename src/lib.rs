@@ -16,6 +16,7 @@ pub mod identity;
 pub mod metrics;
 pub mod model;
 pub mod open;
+pub mod openssh;
 pub mod os;
 pub mod policy;
 pub mod publish;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::broker::{Broker, Cause, Serving, SessionError, SlotStatus};
-use crate::model::{BaseCredentials, Perishable as _, Role, Token, TokenGrant};
+use crate::model::{BaseCredentials, Perishable as _, Role, Token, TokenContent, TokenGrant};
 use crate::publish::Publisher;
-use crate::render::{MfaStatus, RoleStatus, TokenStatus, UNCONFIGURED, instant, mfa_command};
+use crate::render::{
+    CertificateStatus, MfaStatus, RoleStatus, TokenStatus, UNCONFIGURED, instant, mfa_command,
+};
 use crate::tree::View;
 
 /// The state of each role that `view` shows at `now`, in the order of the mount.
@@ -58,14 +60,23 @@ fn token_status(
     let (token, failure) = (slot.session.as_ref(), slot.failure.as_ref());
     let repositories = match grant {
         TokenGrant::Github(github) => &github.repositories[..],
-        TokenGrant::WebIdentity(_) => &[],
+        TokenGrant::Ssh(_) | TokenGrant::WebIdentity(_) => &[],
     };
+    let certificate = token.and_then(|token| match &token.content {
+        TokenContent::Ssh { certificate, .. } => Some(certificate),
+        TokenContent::Text(_) => None,
+    });
     TokenStatus {
         name: grant.name(),
         identity: grant.identity().name.clone(),
         repositories: repositories.iter().map(ToString::to_string).collect(),
         state: state.to_owned(),
-        hash: token.map(|token| token.hash.clone()),
+        hash: token.filter(|_| certificate.is_none()).map(|token| token.id.clone()),
+        certificate: certificate.map(|it| CertificateStatus {
+            key_id: it.key_id.clone(),
+            serial: it.serial,
+            principals: it.principals.clone(),
+        }),
         issued: token.map(|token| instant(token.issued)),
         expires: token.map(|token| instant(token.expiration)),
         remaining_seconds: token.map(|token| token.remaining(now).as_secs()),

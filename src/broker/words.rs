@@ -173,7 +173,8 @@ impl Cause {
             Self::TokenDenied => {
                 "Compare owner and repositories with what the issuer may give: the GitHub App must be \
                  installed for the owner, with these repositories, and the issuer must let who is \
-                 logged in use it. What it answered says more."
+                 logged in use it. For ssh, it must sign for who is logged in, and with principals. \
+                 What it answered says more."
             }
             Self::IssuerUnavailable => {
                 "Ask the issuer of the identity, or token_url, with curl: it says there what is wrong. \

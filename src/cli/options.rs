@@ -172,7 +172,7 @@ pub struct ReaderArgs {
     #[arg(default_missing_value = "true", help_heading = MOUNT)]
     pub writable_caches: Option<String>,
 
-    /// A token to show too, as in github/OWNER; repeats
+    /// A token to show too, as in github/OWNER or ssh/NAME; repeats
     #[arg(long = "token", value_name = "TOKEN", help_heading = MOUNT)]
     pub tokens: Vec<String>,
 

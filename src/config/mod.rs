@@ -128,7 +128,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let identities = IdentityCatalog::check(&content.identities, environment, home, &mut report);
     let world = World {
         catalog: &Catalog::check(&raw_roles, &identities, &mut report),
-        tokens: &TokenCatalog::check(&content.github, &identities, environment, &mut report),
+        tokens: &TokenCatalog::check(&content.tokens, &identities, environment, &mut report),
         profiles: &profiles,
         ambient: ambient_regions(environment, profiles.find(ambient_profile)),
         ambient_profile,

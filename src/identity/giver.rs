@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{GivenToken, IssuerError, Logins, TokenError};
+use super::{GivenCertificate, GivenToken, IssuerError, Logins, TokenError};
 use crate::broker::{BoxFuture, Cause, SessionError, TokenGiver};
-use crate::model::{Token, TokenGrant};
+use crate::model::{Secret, SshCertificate, SshGrant, Token, TokenContent, TokenGrant};
 
 /// The longest lifetime that is believed: a token is asked for again at least so often.
 const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
@@ -12,28 +12,41 @@ const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
 /// The lifetime of a web identity token that does not tell its end.
 const UNTOLD_LIFETIME: Duration = Duration::from_mins(5);
 
+/// How far the clock of who signs certificates may be ahead of ours.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// What an issuer gave, and how long it is good.
+struct Given {
+    content: TokenContent,
+    id: String,
+    ends: Option<SystemTime>,
+    lifetime: Option<Duration>,
+}
+
 impl TokenGiver for Logins {
     fn token<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, Result<Token, SessionError>> {
         Box::pin(async move {
-            let (issuer, clock) = self.parts();
             let given = match grant {
                 TokenGrant::Github(github) => {
+                    let (issuer, _) = self.parts();
                     let call = |access| async move { issuer.github_token(github, &access).await };
-                    self.with_access(&github.identity, call).await
+                    let given = self.with_access(&github.identity, call).await;
+                    given.map(|it| it.map(|it| self.text(it)))
                 }
+                TokenGrant::Ssh(ssh) => self.certified(ssh).await,
                 TokenGrant::WebIdentity(identity) => {
                     self.id_token_for_aws(identity).await.map(|it| {
                         let lifetime = it.expiration.is_none().then_some(UNTOLD_LIFETIME);
-                        Ok(GivenToken { token: it.token, ends: it.expiration, lifetime })
+                        let (token, ends) = (it.token, it.expiration);
+                        Ok(self.text(GivenToken { token, ends, lifetime }))
                     })
                 }
             };
             let given = given.map_err(|error| of_login(grant, &error))?;
             let given = given.map_err(|error| of_issuer(grant, &error))?;
-            let now = clock.now();
-            let expiration = expiration(&given, now);
-            let hash = issuer.hash(&given.token);
-            Ok(Token { text: given.token, hash, issued: now, expiration })
+            let issued = self.parts().1.now();
+            let expiration = expiration(given.ends, given.lifetime, issued);
+            Ok(Token { content: given.content, id: given.id, issued, expiration })
         })
     }
 
@@ -42,10 +55,55 @@ impl TokenGiver for Logins {
     }
 }
 
+impl Logins {
+    /// A token that is a text.
+    fn text(&self, given: GivenToken) -> Given {
+        let id = self.parts().0.hash(&given.token);
+        let content = TokenContent::Text(given.token);
+        Given { content, id, ends: given.ends, lifetime: given.lifetime }
+    }
+
+    /// A key pair with a certificate.
+    async fn certified(&self, grant: &SshGrant) -> Result<Result<Given, IssuerError>, TokenError> {
+        let (issuer, clock) = self.parts();
+        let key = self.ssh_keys().of(grant).map_err(|error| {
+            TokenError::Failed(format!("no random bytes for a key can be had: {error}"))
+        })?;
+        let call = |access: Secret| {
+            let key = &key;
+            async move { issuer.ssh_certificate(grant, key, &access).await }
+        };
+        let given = self.with_access(&grant.identity, call).await?;
+        Ok(given.and_then(|GivenCertificate { certificate, lifetime }| {
+            check_valid(&certificate, clock.now())?;
+            let (id, ends) = (certificate.id(), Some(certificate.valid_before));
+            let content = TokenContent::Ssh { key: key.clone(), certificate };
+            Ok(Given { content, id, ends, lifetime })
+        }))
+    }
+}
+
+/// Whether servers take a certificate at `now`.
+fn check_valid(certificate: &SshCertificate, now: SystemTime) -> Result<(), IssuerError> {
+    let problem = if certificate.valid_before <= now {
+        "has ended already"
+    } else if certificate.valid_after > now + CLOCK_TOLERANCE {
+        "is not valid yet"
+    } else {
+        return Ok(());
+    };
+    let text = format!("the certificate given {problem}; is a clock wrong, or its lifetime short?");
+    Err(IssuerError::Unusable(text))
+}
+
 /// The end of a token received at `issued`: the earlier of what the issuer says.
-fn expiration(given: &GivenToken, issued: SystemTime) -> SystemTime {
-    let after = given.lifetime.map(|it| issued + it.min(LONGEST_LIFETIME));
-    let told = [given.ends, after].into_iter().flatten().min();
+fn expiration(
+    ends: Option<SystemTime>,
+    lifetime: Option<Duration>,
+    issued: SystemTime,
+) -> SystemTime {
+    let after = lifetime.map(|it| issued + it.min(LONGEST_LIFETIME));
+    let told = [ends, after].into_iter().flatten().min();
     told.unwrap_or(issued).min(issued + LONGEST_LIFETIME)
 }
 
@@ -69,17 +127,15 @@ fn of_issuer(grant: &TokenGrant, error: &IssuerError) -> SessionError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Secret;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
     fn seconds(ends: Option<u64>, lifetime: Option<u64>) -> u64 {
-        let given = GivenToken {
-            token: Secret::new("t"),
-            ends: ends.map(|it| NOW + Duration::from_secs(it)),
-            lifetime: lifetime.map(Duration::from_secs),
-        };
-        expiration(&given, NOW).duration_since(NOW).unwrap().as_secs()
+        let ends = ends.map(|it| NOW + Duration::from_secs(it));
+        expiration(ends, lifetime.map(Duration::from_secs), NOW)
+            .duration_since(NOW)
+            .unwrap()
+            .as_secs()
     }
 
     #[test]

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::ssh_keys::SshKeys;
 use super::{
     DeviceGrant, IdToken, Issuer, IssuerError, KeepLogins, KeptLogin, LoginEnd, LoginPrompt, Next,
     NotKept, Polling, Tokens,
@@ -47,6 +48,7 @@ pub struct Logins {
     clock: Arc<dyn Clock>,
     keep: Arc<dyn KeepLogins>,
     entries: Mutex<HashMap<Arc<OidcIdentity>, Arc<Entry>>>,
+    ssh_keys: SshKeys,
 }
 
 impl fmt::Debug for Logins {
@@ -77,7 +79,8 @@ struct Held {
 impl Logins {
     /// No logins yet, at `issuer`, in memory only.
     pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, clock, keep: Arc::new(NotKept), entries: Mutex::default() }
+        let (entries, ssh_keys) = (Mutex::default(), SshKeys::default());
+        Self { issuer, clock, keep: Arc::new(NotKept), entries, ssh_keys }
     }
 
     /// The same with those that `keep` has, which keeps them from now on.
@@ -196,6 +199,11 @@ impl Logins {
     /// Who gives tokens, and what the time is.
     pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock) {
         (&*self.issuer, &*self.clock)
+    }
+
+    /// The key pairs of ssh certificates.
+    pub(super) fn ssh_keys(&self) -> &SshKeys {
+        &self.ssh_keys
     }
 
     /// The ID token of the login, renewed if it is about to end.

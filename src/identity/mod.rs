@@ -10,6 +10,8 @@
 //!    call at a time.
 //! 5. A login that the issuer no longer accepts is forgotten: until the next one nobody is asked.
 //!    An issuer that cannot be reached ends no login.
+//! 6. Key pairs for ssh are made here and never leave the process but in their files: issuers are sent
+//!    the public half.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +20,7 @@ mod grant;
 mod kept;
 mod logins;
 mod port;
+mod ssh_keys;
 #[cfg(test)]
 mod tests;
 
@@ -25,5 +28,6 @@ pub use grant::{LoginEnd, Next, Polling};
 pub use kept::{KeepLogins, KeptLogin, NotKept};
 pub use logins::{Login, Logins, TokenError};
 pub use port::{
-    DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, LoginPrompt, PollAnswer, Tokens,
+    DeviceGrant, GivenCertificate, GivenToken, IdToken, Issuer, IssuerError, LoginPrompt,
+    PollAnswer, Tokens,
 };

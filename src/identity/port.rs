@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
 use crate::broker::BoxFuture;
-use crate::model::{GithubGrant, OidcIdentity, Secret, ServiceUrl};
+use crate::model::{
+    GithubGrant, OidcIdentity, Secret, ServiceUrl, SshCertificate, SshGrant, SshKey,
+};
 
 /// What a person needs to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,15 @@ pub struct GivenToken {
     /// When it ends, by the clock of the issuer, if it says so.
     pub ends: Option<SystemTime>,
     /// How long it is good from now on, if it says so. One of both is there.
+    pub lifetime: Option<Duration>,
+}
+
+/// A certificate for ssh, as its issuer gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenCertificate {
+    /// The certificate, of the key that was sent.
+    pub certificate: SshCertificate,
+    /// How long it is good from now on, if the issuer says so beside it.
     pub lifetime: Option<Duration>,
 }
 
@@ -130,6 +141,14 @@ pub trait Issuer: Debug + Send + Sync + 'static {
         grant: &'a GithubGrant,
         access: &'a Secret,
     ) -> BoxFuture<'a, Result<GivenToken, IssuerError>>;
+
+    /// Asks for a certificate of `key`, of which only the public half is sent.
+    fn ssh_certificate<'a>(
+        &'a self,
+        grant: &'a SshGrant,
+        key: &'a SshKey,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<GivenCertificate, IssuerError>>;
 
     /// The name by which records call a token: its SHA-256 in base64.
     fn hash(&self, token: &Secret) -> String;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -12,7 +12,8 @@ use crate::broker::testing::TestClock;
 use crate::broker::{BoxFuture, Cause, TokenGiver as _};
 use crate::clock::Clock as _;
 use crate::model::{
-    GithubGrant, GithubOwner, HostName, OidcIdentity, Secret, ServiceUrl, TokenGrant,
+    GithubGrant, GithubOwner, HostName, OidcIdentity, Secret, ServiceUrl, SshCertificate, SshGrant,
+    SshKey, SshName, Token, TokenContent, TokenGrant,
 };
 
 /// Answers polls by a script, whose end is `authorization_pending`, and counts tokens.
@@ -26,6 +27,8 @@ struct Scripted {
     refreshed_with: Mutex<Vec<String>>,
     /// Access tokens that the token URL does not accept.
     refused: Mutex<Vec<String>>,
+    /// From when until when certificates are valid.
+    valid: Mutex<Option<(SystemTime, SystemTime)>>,
 }
 
 fn tokens(access: &str, minutes: u64, refresh: Option<&str>) -> Tokens {
@@ -113,6 +116,25 @@ impl Issuer for Scripted {
                 }),
             }
         })
+    }
+
+    fn ssh_certificate<'a>(
+        &'a self,
+        _: &'a SshGrant,
+        _: &'a SshKey,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<GivenCertificate, IssuerError>> {
+        let (valid_after, valid_before) = self.valid.lock().unwrap();
+        let certificate = SshCertificate {
+            line: format!("by {}", access.expose()),
+            key_id: "jane".to_owned(),
+            serial: 7,
+            principals: vec!["jane".to_owned()],
+            valid_after,
+            valid_before,
+        };
+        let lifetime = Some(Duration::from_hours(1));
+        Box::pin(async move { Ok(GivenCertificate { certificate, lifetime }) })
     }
 
     fn hash(&self, token: &Secret) -> String {
@@ -294,6 +316,13 @@ async fn what_is_configured_no_more_is_forgotten() {
     assert_eq!(needed(scene.token().await), "run credmount login work");
 }
 
+fn text(token: &Token) -> &str {
+    match &token.content {
+        TokenContent::Text(text) => text.expose(),
+        TokenContent::Ssh { .. } => panic!("{token:?}"),
+    }
+}
+
 fn github(scene: &Scene, owner: &str) -> TokenGrant {
     TokenGrant::Github(GithubGrant {
         identity: scene.identity.clone(),
@@ -309,12 +338,12 @@ async fn a_token_for_github_is_asked_again_with_a_renewed_access_token() {
     let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
     let grant = github(&scene, "acme");
     let token = scene.logins.token(&grant).await.unwrap();
-    assert_eq!((token.text.expose(), &*token.hash), ("ghs-by-a1", "hash of ghs-by-a1"));
+    assert_eq!((text(&token), &*token.id), ("ghs-by-a1", "hash of ghs-by-a1"));
     assert_eq!(token.issued, scene.clock.now());
     assert_eq!(token.expiration, token.issued + Duration::from_hours(1));
     scene.issuer.refused.lock().push("a1".to_owned());
     scene.issuer.refreshes.lock().push_back(Ok(tokens("a2", 60, None)));
-    assert_eq!(scene.logins.token(&grant).await.unwrap().text.expose(), "ghs-by-a2");
+    assert_eq!(text(&scene.logins.token(&grant).await.unwrap()), "ghs-by-a2");
     scene.issuer.refused.lock().push("a2".to_owned());
     let error = scene.logins.token(&grant).await.unwrap_err();
     assert_eq!((&*error.subject, error.cause), ("github/acme", Cause::LoginNeeded));
@@ -337,6 +366,61 @@ async fn the_token_of_an_identity_without_an_end_is_asked_for_again_soon() {
     let scene = Scene::logged_in(tokens("a1", 60, None)).await;
     let grant = TokenGrant::WebIdentity(scene.identity.clone());
     let token = scene.logins.token(&grant).await.unwrap();
-    assert_eq!(token.text.expose(), "aws-by-a1");
+    assert_eq!(text(&token), "aws-by-a1");
     assert_eq!(token.expiration, token.issued + Duration::from_mins(5));
+}
+
+/// A certificate for `prod` and the pair that it is of.
+fn pair(token: &Token) -> (&Arc<SshKey>, &SshCertificate) {
+    match &token.content {
+        TokenContent::Ssh { key, certificate } => (key, certificate),
+        TokenContent::Text(_) => panic!("{token:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_that_follow_one_another_are_of_one_key_and_later_ones_of_another() {
+    let scene = Scene::logged_in(tokens("a1", 60, None)).await;
+    let grant = ssh(&scene);
+    let now = scene.clock.now();
+    *scene.issuer.valid.lock() = Some((now, now + Duration::from_mins(30)));
+    let first = scene.logins.token(&grant).await.unwrap();
+    assert_eq!((&*pair(&first).1.line, &*first.id), ("by a1", "jane (serial 7)"));
+    assert_eq!((first.issued, first.expiration), (now, now + Duration::from_mins(30)));
+    *scene.issuer.valid.lock() = Some((now, now + Duration::from_hours(8)));
+    let second = scene.logins.token(&grant).await.unwrap();
+    assert_eq!(second.expiration, now + Duration::from_hours(1));
+    assert!(Arc::ptr_eq(pair(&first).0, pair(&second).0));
+    let before = pair(&second).0.public().to_vec();
+    drop((first, second));
+    let third = scene.logins.token(&grant).await.unwrap();
+    assert_ne!(pair(&third).0.public(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_no_server_would_take_now_is_refused() {
+    let scene = Scene::logged_in(tokens("a1", 60, None)).await;
+    let (now, grant, second) = (scene.clock.now(), ssh(&scene), Duration::from_secs(1));
+    let (hour, tolerance) = (Duration::from_hours(1), Duration::from_mins(5));
+    for (from, until, is_taken) in [
+        (now - hour, now + second, true),
+        (now + tolerance, now + hour, true),
+        (now - hour, now, false),
+        (now + tolerance + second, now + hour, false),
+    ] {
+        *scene.issuer.valid.lock() = Some((from, until));
+        let given = scene.logins.token(&grant).await;
+        assert_eq!(given.is_ok(), is_taken, "{given:?}");
+        if let Err(error) = given {
+            assert_eq!((&*error.subject, error.cause), ("ssh/prod", Cause::TokenDenied));
+        }
+    }
+}
+
+fn ssh(scene: &Scene) -> TokenGrant {
+    TokenGrant::Ssh(SshGrant {
+        identity: scene.identity.clone(),
+        name: SshName::parse("prod").unwrap(),
+        certificate_url: url("https://a.example/ssh"),
+    })
 }

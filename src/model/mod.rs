@@ -11,6 +11,7 @@ pub mod role;
 pub mod secret;
 pub mod session;
 pub mod skew;
+pub mod ssh;
 pub mod token;
 
 pub use caller::{Caller, Container, Process, ServedKey};
@@ -20,11 +21,12 @@ pub use names::{
     AccountId, ExternalId, GithubOwner, GithubRepository, HostName, LONGEST_SESSION_NAME,
     MfaDevice, MountName, NameError, Partition, PolicyArn, ProfileName, RegionName, RoleArn,
     RoleSessionName, SESSION_TIME_LEN, ServiceUrl, SessionNamePart, SessionNamePattern,
-    SessionNameTemplate, SessionTag, SourceIdentity, legal_session_name,
+    SessionNameTemplate, SessionTag, SourceIdentity, SshName, legal_session_name,
 };
 pub use part::Part;
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;
 pub use session::{Perishable, StsSession};
 pub use skew::ClockSkew;
-pub use token::{GithubGrant, Token, TokenGrant};
+pub use ssh::{SshCertificate, SshGrant, SshKey};
+pub use token::{GithubGrant, Token, TokenContent, TokenGrant};

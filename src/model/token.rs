@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::{
     GithubOwner, GithubRepository, HostName, OidcIdentity, Perishable, Secret, ServiceUrl,
+    SshCertificate, SshGrant, SshKey,
 };
 
 /// What a token is asked for. Two that are equal share a token.
@@ -12,6 +13,8 @@ use super::{
 pub enum TokenGrant {
     /// A GitHub installation token.
     Github(GithubGrant),
+    /// A key pair for ssh with a certificate.
+    Ssh(SshGrant),
     /// The token that AWS would be given for this identity, for programs that assume a role with it
     /// themselves.
     WebIdentity(Arc<OidcIdentity>),
@@ -37,6 +40,7 @@ impl TokenGrant {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Github(_) => "github",
+            Self::Ssh(_) => "ssh",
             Self::WebIdentity(_) => "web-identity",
         }
     }
@@ -45,19 +49,29 @@ impl TokenGrant {
     pub fn own_name(&self) -> &str {
         match self {
             Self::Github(grant) => grant.owner.as_str(),
+            Self::Ssh(grant) => grant.name.as_str(),
             Self::WebIdentity(identity) => &identity.name,
         }
     }
 
-    /// What it is called everywhere: `github/OWNER`, `web-identity/NAME`.
+    /// What it is called everywhere: `github/OWNER`, `ssh/NAME`, `web-identity/NAME`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.kind(), self.own_name())
+    }
+
+    /// What is given, in a sentence.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Github(_) | Self::WebIdentity(_) => "token",
+            Self::Ssh(_) => "certificate",
+        }
     }
 
     /// Who asks for it.
     pub fn identity(&self) -> &Arc<OidcIdentity> {
         match self {
             Self::Github(grant) => &grant.identity,
+            Self::Ssh(grant) => &grant.identity,
             Self::WebIdentity(identity) => identity,
         }
     }
@@ -67,18 +81,35 @@ impl TokenGrant {
 #[derive(Debug, Clone)]
 pub struct Token {
     /// What services are sent.
-    pub text: Secret,
-    /// Its SHA-256 in base64, which is no secret: GitHub's audit log calls it `hashed_token`.
-    pub hash: String,
+    pub content: TokenContent,
+    /// Its name in records, which is no secret: the SHA-256 in base64, which GitHub's audit log calls
+    /// `hashed_token`, or that of a certificate ([`SshCertificate::id`]).
+    pub id: String,
     /// When we received it, by our wall clock.
     pub issued: SystemTime,
     /// When it is accepted no more.
     pub expiration: SystemTime,
 }
 
+/// What a token is made of.
+#[derive(Debug, Clone)]
+pub enum TokenContent {
+    /// A text.
+    Text(Secret),
+    /// A certificate and the key pair that it is of. All certificates of a grant are of one pair for
+    /// as long as there is one, so that who reads both files reads what belongs together, whatever
+    /// was renewed in between.
+    Ssh {
+        /// The pair.
+        key: Arc<SshKey>,
+        /// Its certificate.
+        certificate: SshCertificate,
+    },
+}
+
 impl Perishable for Token {
     fn key_id(&self) -> &str {
-        &self.hash
+        &self.id
     }
 
     fn issued(&self) -> SystemTime {

@@ -120,6 +120,7 @@ fn places<T>(all: &[T], is_shown: impl Fn(&T) -> bool) -> Vec<usize> {
 pub(super) fn token_files(grant: &TokenGrant) -> &'static [TokenFile] {
     match grant {
         TokenGrant::Github(_) => &[TokenFile::Error, TokenFile::GitCredentials, TokenFile::Token],
+        TokenGrant::Ssh(_) => &[TokenFile::Error, TokenFile::SshKey, TokenFile::SshCertificate],
         TokenGrant::WebIdentity(_) => &[TokenFile::Error, TokenFile::Token],
     }
 }

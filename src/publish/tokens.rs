@@ -8,7 +8,8 @@ use super::Publisher;
 use super::fit::Content;
 use super::served::token_files;
 use crate::broker::{Broker, CLOCK_CHECK, Cause};
-use crate::model::{ServedKey, Token, TokenGrant};
+use crate::model::{ServedKey, Token, TokenContent, TokenGrant};
+use crate::openssh;
 use crate::render::{self, Padding, ProfileState, Text};
 use crate::tree::{FileId, TokenFile, View};
 
@@ -94,11 +95,10 @@ impl Publisher {
     pub(super) fn token_content(&self, file: FileId, state: &ProfileState<Token>) -> Content {
         let FileId::Token(index, part) = file else { return none() };
         let grant = &self.served.tokens[index];
-        let name = grant.name();
         let token = match state {
             ProfileState::Live(token) => token,
             ProfileState::Failing(error) => {
-                let line = render::token_failure(&name, error);
+                let line = render::token_failure(grant, error);
                 // To git a comment, as is every line that is no URL. Elsewhere it stands in the
                 // place of the token: nobody takes it for none, and goes on without.
                 let mark = if part == TokenFile::GitCredentials { "# " } else { "" };
@@ -106,17 +106,30 @@ impl Publisher {
                 return (text, Vec::new(), Padding::Newlines);
             }
         };
-        let (text, padding) = match (part, &**grant) {
-            (TokenFile::Error, _) => return none(),
-            (TokenFile::GitCredentials, TokenGrant::Github(github)) => {
-                (render::git_credentials(&github.host, token), Padding::Newlines)
+        let (text, padding) = match (part, &**grant, &token.content) {
+            (TokenFile::GitCredentials, TokenGrant::Github(github), TokenContent::Text(text)) => {
+                (render::git_credentials(&github.host, text), Padding::Newlines)
             }
-            (_, TokenGrant::Github(_)) => (render::token_text(token), Padding::Newlines),
             // SDKs send along every byte of the file.
-            (_, TokenGrant::WebIdentity(_)) => (render::token_text(token), Padding::Nothing),
+            (TokenFile::Token, TokenGrant::WebIdentity(_), TokenContent::Text(text)) => {
+                (render::token_text(text), Padding::Nothing)
+            }
+            (TokenFile::Token, _, TokenContent::Text(text)) => {
+                (render::token_text(text), Padding::Newlines)
+            }
+            // ssh reads no further than the last line of a key, and a file of another size than it
+            // is told it takes for one that was changed.
+            (TokenFile::SshKey, _, TokenContent::Ssh { key, .. }) => {
+                (openssh::private_key(key), Padding::Newlines)
+            }
+            // Spaces are an empty comment. Empty lines are errors to ssh-keygen -L.
+            (TokenFile::SshCertificate, _, TokenContent::Ssh { certificate, .. }) => {
+                (Text::new(certificate.line.clone()), Padding::Spaces)
+            }
+            _ => return none(),
         };
-        let key =
-            ServedKey { name, access_key_id: token.hash.clone(), expiration: token.expiration };
+        let (name, access_key_id) = (grant.name(), token.id.clone());
+        let key = ServedKey { name, access_key_id, expiration: token.expiration };
         (text, vec![key], padding)
     }
 }
@@ -162,8 +175,8 @@ mod tests {
                 let Some(answer) = answer else { return std::future::pending().await };
                 let issued = self.clock.now();
                 let token = |text| Token {
-                    text: Secret::new(text),
-                    hash: format!("hash of {text}"),
+                    content: TokenContent::Text(Secret::new(text)),
+                    id: format!("hash of {text}"),
                     issued,
                     expiration: issued + HOUR,
                 };

@@ -27,8 +27,8 @@ pub use pad::{Padding, pad, roomy};
 pub use plain::{json_object, shell_exports};
 pub use process::{failure_line, mfa_command, process_json};
 pub use status::{
-    EndpointStatus, KeepStatus, MfaStatus, MountStatus, RoleStatus, TokenStatus, UNCONFIGURED,
-    status_json, status_text,
+    CertificateStatus, EndpointStatus, KeepStatus, MfaStatus, MountStatus, RoleStatus, TokenStatus,
+    UNCONFIGURED, status_json, status_text,
 };
 pub use token::{git_credentials, token_failure, token_text};
 

@@ -1,6 +1,8 @@
 //! What `status` tells, as JSON (also `credmount/status.json`) and as a table. The types cannot
 //! hold a secret.
 
+mod token;
+
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditStatus, OnFailure};
 use crate::model::ClockSkew;
+
+pub use self::token::{CertificateStatus, TokenStatus};
 
 /// One mount and its daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,41 +123,6 @@ pub struct RoleStatus {
     pub mfa: Option<MfaStatus>,
 }
 
-/// One token of a mount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenStatus {
-    /// Its directory below `credmount/`: `github/OWNER`, `web-identity/NAME`.
-    pub name: String,
-    /// The identity that asks for it.
-    pub identity: String,
-    /// The repositories it is limited to; none if it is not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub repositories: Vec<String>,
-    /// As [`RoleStatus::state`].
-    pub state: String,
-    /// The SHA-256 of the token held, in base64. Not secret.
-    pub hash: Option<String>,
-    /// When the token was received, RFC 3339.
-    pub issued: Option<String>,
-    /// When it is accepted no more, RFC 3339.
-    pub expires: Option<String>,
-    /// Seconds until then; 0 once expired.
-    pub remaining_seconds: Option<u64>,
-    /// When the next renewal or retry is due, RFC 3339; absent while one is under way.
-    pub next_attempt: Option<String>,
-    /// The latest failure; absent when the latest attempt succeeded.
-    pub last_error: Option<String>,
-    /// When it happened, RFC 3339.
-    pub last_error_at: Option<String>,
-    /// Its kind, by the name of [`Cause`](crate::broker::Cause).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_cause: Option<String>,
-    /// Tokens received so far.
-    pub renewals: u64,
-    /// Attempts that failed so far.
-    pub failures: u64,
-}
-
 /// A session with MFA, which all roles behind one device share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MfaStatus {
@@ -244,21 +213,7 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
         kept.write(&mut text, now);
     }
     for token in &status.tokens {
-        let limit = match token.repositories.join(", ") {
-            all if all.is_empty() => String::new(),
-            repositories => format!(", for {repositories} only"),
-        };
-        let (name, state) = (&token.name, &token.state);
-        let _ = writeln!(text, "  {name}: {state}  token of {}{limit}", token.identity);
-        let kept = Kept {
-            what: ("SHA-256", "token"),
-            held: (&token.hash, &token.issued, &token.expires, token.remaining_seconds),
-            failure: (&token.last_error, &token.last_error_at),
-            next_attempt: &token.next_attempt,
-            mfa: None,
-            counts: (token.renewals, token.failures),
-        };
-        kept.write(&mut text, now);
+        token.write(&mut text, now);
     }
     text
 }

@@ -2,23 +2,23 @@
 
 use super::Text;
 use crate::broker::SessionError;
-use crate::model::{HostName, Token};
+use crate::model::{HostName, Secret, TokenGrant};
 
 /// The user name that GitHub expects with an installation token (GitHub Docs, "Authenticating as a
 /// GitHub App installation").
 const GIT_USER: &str = "x-access-token";
 
 /// Renders a token and nothing else.
-pub fn token_text(token: &Token) -> Text {
-    let mut text = Text::new(String::with_capacity(token.text.expose().len()));
-    text.push_str(token.text.expose());
+pub fn token_text(token: &Secret) -> Text {
+    let mut text = Text::new(String::with_capacity(token.expose().len()));
+    text.push_str(token.expose());
     text
 }
 
 /// Renders the file that `git credential-store` reads (git-credential-store(1), "STORAGE FORMAT"):
 /// one URL a line. It skips lines that are none, and so the newlines behind.
-pub fn git_credentials(host: &HostName, token: &Token) -> Text {
-    let password = token.text.expose();
+pub fn git_credentials(host: &HostName, token: &Secret) -> Text {
+    let password = token.expose();
     let mut text = Text::new(String::with_capacity(password.len() * 3 + host.as_str().len() + 32));
     for part in ["https://", GIT_USER, ":"] {
         text.push_str(part);
@@ -39,46 +39,46 @@ pub fn git_credentials(host: &HostName, token: &Token) -> Text {
     text
 }
 
-/// The reason a token cannot be had, as readers see it: one generic line that is no token, no URL
-/// and nothing to a shell.
-pub fn token_failure(name: &str, error: &SessionError) -> String {
-    format!("credmount: {name} has no token: {}, run credmount status", error.cause.sentence())
+/// The reason a token cannot be had, as readers see it: one generic line that is no token, no URL, no
+/// key and nothing to a shell.
+pub fn token_failure(grant: &TokenGrant, error: &SessionError) -> String {
+    let (name, what, why) = (grant.name(), grant.what(), error.cause.sentence());
+    format!("credmount: {name} has no {what}: {why}, run credmount status")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::sync::Arc;
 
     use super::*;
     use crate::broker::Cause;
-    use crate::model::Secret;
-
-    fn token(text: &str) -> Token {
-        Token {
-            text: Secret::new(text),
-            hash: "hash".to_owned(),
-            issued: SystemTime::UNIX_EPOCH,
-            expiration: SystemTime::UNIX_EPOCH,
-        }
-    }
+    use crate::model::{OidcIdentity, ServiceUrl};
 
     #[test]
     fn git_reads_a_url_in_which_every_token_is_whole() {
         let host = HostName::parse("git.example.com:8443").unwrap();
-        let text = |secret| git_credentials(&host, &token(secret)).to_string();
+        let text = |secret: &str| git_credentials(&host, &Secret::new(secret)).to_string();
         assert_eq!(text("ghs_aZ09"), "https://x-access-token:ghs_aZ09@git.example.com:8443\n");
         assert_eq!(
             text("a/b@c:%\u{e9}"),
             "https://x-access-token:a%2Fb%40c%3A%25%C3%A9@git.example.com:8443\n"
         );
-        assert_eq!(*token_text(&token("a.b.c")), "a.b.c");
+        assert_eq!(*token_text(&Secret::new("a.b.c")), "a.b.c");
     }
 
     #[test]
     fn a_reason_says_which_token_and_nothing_of_the_answer() {
         let error = SessionError::new("x", Cause::Network, "words of the issuer");
-        let line = token_failure("github/acme", &error);
-        assert!(line.starts_with("credmount: github/acme has no token: "), "{line}");
+        let grant = TokenGrant::WebIdentity(Arc::new(OidcIdentity {
+            name: "corp".to_owned(),
+            issuer: ServiceUrl::parse("https://issuer.example.com").unwrap(),
+            client_id: "c".to_owned(),
+            scope: "openid".to_owned(),
+            audience: None,
+            token_url: None,
+        }));
+        let line = token_failure(&grant, &error);
+        assert!(line.starts_with("credmount: web-identity/corp has no token: "), "{line}");
         assert!(!line.contains("words") && !line.contains("://") && !line.contains('\n'));
     }
 }

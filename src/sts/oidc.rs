@@ -10,6 +10,7 @@
 mod answers;
 mod github;
 mod request;
+mod ssh;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -23,8 +24,10 @@ use self::answers::{Body, Discovery};
 use super::detail::{Signer, innermost, sanitised};
 use super::http::https_connector;
 use crate::broker::BoxFuture;
-use crate::identity::{DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, PollAnswer, Tokens};
-use crate::model::{GithubGrant, OidcIdentity, Secret, ServiceUrl};
+use crate::identity::{
+    DeviceGrant, GivenCertificate, GivenToken, IdToken, Issuer, IssuerError, PollAnswer, Tokens,
+};
+use crate::model::{GithubGrant, OidcIdentity, Secret, ServiceUrl, SshGrant, SshKey};
 
 /// The longest time from a request to the end of its answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -144,6 +147,19 @@ impl Issuer for OidcClient {
             let url = &grant.token_url;
             let request = github::request(grant, access);
             github::token(&self.send(url, request, Some(access)).await?)
+        })
+    }
+
+    fn ssh_certificate<'a>(
+        &'a self,
+        grant: &'a SshGrant,
+        key: &'a SshKey,
+        access: &'a Secret,
+    ) -> BoxFuture<'a, Result<GivenCertificate, IssuerError>> {
+        Box::pin(async move {
+            let url = &grant.certificate_url;
+            let request = ssh::request(grant, key, access);
+            ssh::certificate(&self.send(url, request, Some(access)).await?, key)
         })
     }
 

@@ -53,6 +53,10 @@ pub enum TokenFile {
     Error,
     /// `git-credentials`
     GitCredentials,
+    /// `id_ed25519-cert.pub`
+    SshCertificate,
+    /// `id_ed25519`
+    SshKey,
     /// `token`
     Token,
 }
@@ -63,6 +67,8 @@ impl TokenFile {
         match self {
             Self::Error => "error",
             Self::GitCredentials => "git-credentials",
+            Self::SshCertificate => "id_ed25519-cert.pub",
+            Self::SshKey => "id_ed25519",
             Self::Token => "token",
         }
     }

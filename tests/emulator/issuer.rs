@@ -1,5 +1,5 @@
 //! An issuer of OIDC tokens for people: discovery, device authorization (RFC 8628), refresh tokens,
-//! and a token for AWS such as Vouch gives. It is at `/oidc` and knows the client `credmount`.
+//! and a token for AWS, for GitHub, and certificates for ssh such as Vouch gives. It is at `/oidc` and knows the client `credmount`.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,7 @@ use super::device::{Decision, Devices, Poll};
 use super::echo;
 use super::params::ApiRequest;
 use super::random;
+use super::ssh::{CertificateFault, Draft, SshAuthority};
 use super::state::Shared;
 use super::web_identity::jwt;
 
@@ -31,7 +32,7 @@ pub(crate) const SUBJECT: &str = "jane";
 
 /// What can be set at any time.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct IssuerSettings {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) code_lifetime: Duration,
@@ -41,6 +42,13 @@ pub(crate) struct IssuerSettings {
     pub(crate) github_token_lifetime: Duration,
     /// Whether it gives tokens for GitHub to nobody.
     pub(crate) denies_github: bool,
+    /// Whole seconds.
+    pub(crate) certificate_lifetime: Duration,
+    /// Whom certificates for ssh are for.
+    pub(crate) principals: Vec<String>,
+    pub(crate) certificate_fault: Option<CertificateFault>,
+    /// Whether it signs for nobody.
+    pub(crate) denies_ssh: bool,
     /// Whether it answers everything with 503.
     pub(crate) is_down: bool,
     /// Whether it refuses everything but discovery and repeats what it was sent.
@@ -56,6 +64,10 @@ impl Default for IssuerSettings {
             gives_refresh_tokens: true,
             github_token_lifetime: Duration::from_hours(1),
             denies_github: false,
+            certificate_lifetime: Duration::from_hours(1),
+            principals: vec![SUBJECT.to_owned()],
+            certificate_fault: None,
+            denies_ssh: false,
             is_down: false,
             echoes: false,
         }
@@ -63,7 +75,6 @@ impl Default for IssuerSettings {
 }
 
 /// What it remembers.
-#[derive(Default)]
 pub(crate) struct Issuer {
     settings: IssuerSettings,
     pub(crate) devices: Devices,
@@ -72,6 +83,9 @@ pub(crate) struct Issuer {
     refresh_tokens: Vec<String>,
     /// The tokens for GitHub, in order.
     github_tokens: Vec<GithubToken>,
+    ssh_authority: SshAuthority,
+    /// The certificates for ssh, in order.
+    certificates: Vec<SshCertificate>,
     /// Every token given out.
     given: Vec<String>,
     /// The paths asked for, in order.
@@ -86,6 +100,32 @@ pub(crate) struct GithubToken {
     /// None for all.
     pub(crate) repositories: Vec<String>,
     pub(crate) ends: SystemTime,
+}
+
+/// A certificate for ssh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshCertificate {
+    /// What was signed, as it was sent.
+    pub(crate) public_key: String,
+    pub(crate) line: String,
+    pub(crate) serial: u64,
+    pub(crate) ends: SystemTime,
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self {
+            settings: IssuerSettings::default(),
+            devices: Devices::default(),
+            access_tokens: HashMap::new(),
+            refresh_tokens: Vec::new(),
+            github_tokens: Vec::new(),
+            ssh_authority: SshAuthority::new(),
+            certificates: Vec::new(),
+            given: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
 }
 
 type Answer = Result<Value, (StatusCode, &'static str)>;
@@ -121,6 +161,10 @@ impl Issuer {
             (&Method::POST, "/v1/credentials/github/token") => {
                 self.bearer(request, now)?;
                 self.github(&request.body, now)
+            }
+            (&Method::POST, "/v1/credentials/ssh") => {
+                self.bearer(request, now)?;
+                self.ssh(&request.body, now)
             }
             _ => Err((StatusCode::NOT_FOUND, "not_found")),
         }
@@ -165,6 +209,42 @@ impl Issuer {
             "expires_at": humantime::format_rfc3339(token.ends).to_string(),
             "expires_in": lifetime.as_secs(),
             "permissions": { "contents": "read" },
+        }))
+    }
+
+    /// A certificate for the public key in `body`.
+    fn ssh(&mut self, body: &[u8], now: SystemTime) -> Answer {
+        let asked: Value =
+            serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, "no_json"))?;
+        if self.settings.denies_ssh {
+            return Err((StatusCode::FORBIDDEN, "no_principals"));
+        }
+        let lifetime = self.settings.certificate_lifetime;
+        let public_key = asked["public_key"].as_str().unwrap_or_default().to_owned();
+        let (serial, now) = (self.certificates.len() as u64 + 1, clock::floor_to_second(now));
+        let (ends, principals) = (now + lifetime, &self.settings.principals);
+        let draft = Draft {
+            public_key: &public_key,
+            key_id: &format!("{SUBJECT}@example.com"),
+            serial,
+            principals,
+            from: now - Duration::from_mins(1),
+            until: ends,
+            fault: self.settings.certificate_fault,
+        };
+        let line = self.ssh_authority.sign(&draft);
+        let line = line.ok_or((StatusCode::BAD_REQUEST, "invalid_public_key"))?;
+        self.certificates.push(SshCertificate {
+            public_key: public_key.clone(),
+            line: line.clone(),
+            serial,
+            ends,
+        });
+        Ok(json!({
+            "certificate": line,
+            "valid_for_seconds": lifetime.as_secs(),
+            "principals": principals,
+            "serial": serial,
         }))
     }
 
@@ -306,6 +386,16 @@ impl Emulator {
     /// The tokens for GitHub that were given out, in order.
     pub(crate) fn github_tokens(&self) -> Vec<GithubToken> {
         self.shared.state.lock().issuer.github_tokens.clone()
+    }
+
+    /// The public key of who signs certificates for ssh, as sshd reads it.
+    pub(crate) fn ssh_authority(&self) -> String {
+        self.shared.state.lock().issuer.ssh_authority.public_key()
+    }
+
+    /// The certificates for ssh that were given out, in order.
+    pub(crate) fn ssh_certificates(&self) -> Vec<SshCertificate> {
+        self.shared.state.lock().issuer.certificates.clone()
     }
 
     /// Every token and device code that the issuer gave out.

@@ -70,8 +70,8 @@
 //! curl $STS/_emulator/mfa -d '{"serial": "arn:aws:iam::123456789012:mfa/dev"}'
 //! ```
 //!
-//! At `$STS/oidc` is an issuer of OIDC tokens for people (`issuer.rs`), with a token for AWS as Vouch
-//! gives it.
+//! At `$STS/oidc` is an issuer of OIDC tokens for people (`issuer.rs`), with a token for AWS, tokens
+//! for GitHub and certificates for ssh as Vouch gives them.
 //!
 //! The verification page, `$STS/_emulator/device?user_code=…`, approves whoever opens it.
 //!
@@ -107,6 +107,7 @@ mod random;
 mod server;
 mod signature;
 mod sources;
+mod ssh;
 mod sso;
 mod state;
 mod trust;
@@ -127,7 +128,9 @@ pub(crate) use attributes::{PACKED_LIMIT, SessionAttributes, Tag};
 pub(crate) use calls::CallRecord;
 pub(crate) use device::Decision;
 pub(crate) use faults::{Fault, FaultRule};
+pub(crate) use issuer::SshCertificate;
 pub(crate) use options::{Options, RoleRules, Settings, WebIdentityTrust, valid_token_length};
+pub(crate) use ssh::CertificateFault;
 pub(crate) use sso::SignIn;
 pub(crate) use state::IssuedSession;
 pub(crate) use web_identity::jwt;

@@ -26,7 +26,7 @@ const BOTO3: &str = "DevOps Agent page";
 const IN_README: [(&str, &str, &str); 1] =
     [(MOAT, "troubleshooting guide", "Look at the trust policy of the role")];
 
-const TABLE: [Row; 48] = [
+const TABLE: [Row; 50] = [
     (
         MOAT,
         "stores configuration, never secrets",
@@ -295,6 +295,23 @@ const TABLE: [Row; 48] = [
             "tokens::a_github_token_is_shown_as_soon_as_somebody_is_logged_in",
             "tokens::a_token_is_renewed_before_it_ends",
             "tokens::git_clones_with_the_token_and_with_the_next_one",
+        ],
+    ),
+    (
+        VOUCH,
+        "SSH: ephemeral ed25519, public key signed, principals",
+        &[
+            "ssh::ssh_logs_in_before_and_after_a_renewal",
+            "ssh::a_name_that_the_certificate_is_not_for_is_refused",
+            "ssh::a_certificate_is_renewed_before_it_ends_and_an_expired_one_is_never_shown",
+        ],
+    ),
+    (
+        VOUCH,
+        "SSH: private key never persisted",
+        &[
+            "ssh::a_key_is_in_its_file_only_and_its_reads_are_recorded_by_the_words_of_sshd",
+            "ssh::no_more_than_the_public_key_is_sent",
         ],
     ),
     (

@@ -24,6 +24,9 @@ const VOUCH_TOKEN_PATH: &str = "/v1/credentials/aws/token";
 /// Where Vouch gives tokens for GitHub, below its issuer.
 const VOUCH_GITHUB_PATH: &str = "/v1/credentials/github/token";
 
+/// Where Vouch signs certificates for ssh, below its issuer.
+const VOUCH_SSH_PATH: &str = "/v1/credentials/ssh";
+
 /// The role that Vouch's users are told to set.
 const VOUCH_ROLE: &str = "AWS_ROLE_ARN";
 
@@ -102,8 +105,17 @@ impl<'a> IdentityCatalog<'a> {
 
     /// Where an identity is given tokens for GitHub when nothing says so.
     pub(in crate::config) fn github_url(&self, identity: &OidcIdentity) -> Option<ServiceUrl> {
+        self.url_of_vouch(identity, VOUCH_GITHUB_PATH)
+    }
+
+    /// Where an identity is given certificates for ssh when nothing says so.
+    pub(in crate::config) fn ssh_url(&self, identity: &OidcIdentity) -> Option<ServiceUrl> {
+        self.url_of_vouch(identity, VOUCH_SSH_PATH)
+    }
+
+    fn url_of_vouch(&self, identity: &OidcIdentity, path: &str) -> Option<ServiceUrl> {
         let (identity, kind) = self.find(&identity.name)?;
-        (*kind == Kind::Vouch).then(|| identity.issuer.join(VOUCH_GITHUB_PATH))
+        (*kind == Kind::Vouch).then(|| identity.issuer.join(path))
     }
 
     /// The first identity that the variables of Vouch are about.

@@ -1,9 +1,9 @@
-//! `[github.OWNER]`, and which tokens a mount shows: `tokens`, as names of their directories below
-//! `credmount/`.
+//! `[github.OWNER]` and `[ssh.NAME]`, and which of these tokens a mount shows: `tokens`, as names of
+//! their directories below `credmount/`.
 //!
 //! 1. A mount that says `tokens` shows these.
-//! 2. One that says nothing of tokens and nothing of roles shows all of `[github.OWNER]`, as it
-//!    serves all configured roles.
+//! 2. One that says nothing of tokens and nothing of roles shows all of these tables, as it serves
+//!    all configured roles.
 //! 3. One that says which roles it serves, but nothing of tokens, shows none: who has picked what
 //!    readers get is not given more.
 
@@ -14,12 +14,15 @@ use super::catalog::IdentityCatalog;
 use crate::config::options::Options;
 use crate::config::values::{Origin, Report, Sourced, Table, listed, meant, shown};
 use crate::model::{
-    GithubGrant, GithubOwner, GithubRepository, HostName, OidcIdentity, ServiceUrl, TokenGrant,
+    GithubGrant, GithubOwner, GithubRepository, HostName, OidcIdentity, ServiceUrl, SshGrant,
+    SshName, TokenGrant,
 };
 
 /// The keys of `[github.OWNER]`, in the order in which messages list them.
-pub(in crate::config) const GITHUB_KEYS: [&str; 4] =
-    ["identity", "repositories", "token_url", "host"];
+const GITHUB_KEYS: [&str; 4] = ["identity", "repositories", "token_url", "host"];
+
+/// The keys of `[ssh.NAME]`, in the order in which messages list them.
+const SSH_KEYS: [&str; 2] = ["identity", "certificate_url"];
 
 /// What users of Vouch are told to set, in place of a table.
 const OWNER_VARIABLE: &str = "GITHUB_OWNER";
@@ -30,9 +33,51 @@ const DEFAULT_HOST: &str = "github.com";
 /// What stands before the name of an identity whose own token is to be shown.
 const WEB_IDENTITY: &str = "web-identity/";
 
+/// The tables of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum TokenKind {
+    Github,
+    Ssh,
+}
+
+impl TokenKind {
+    /// All, in the order in which messages list them.
+    pub(in crate::config) const ALL: [Self; 2] = [Self::Github, Self::Ssh];
+
+    /// The kind of the tables `[name.…]`.
+    pub(in crate::config) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.table() == name)
+    }
+
+    /// What its tables begin with, and the name of its directory below `credmount/`.
+    pub(in crate::config) fn table(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Ssh => "ssh",
+        }
+    }
+
+    /// The keys of its tables.
+    pub(in crate::config) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Github => &GITHUB_KEYS,
+            Self::Ssh => &SSH_KEYS,
+        }
+    }
+
+    /// What messages call one.
+    pub(in crate::config) fn what(self) -> &'static str {
+        match self {
+            Self::Github => "GitHub owner",
+            Self::Ssh => "ssh certificate",
+        }
+    }
+}
+
 /// All tokens that mounts may show.
 pub(in crate::config) struct TokenCatalog<'a> {
-    github: Vec<Arc<TokenGrant>>,
+    /// Those that have a table, or a variable.
+    configured: Vec<Arc<TokenGrant>>,
     /// The names of those that cannot be used, whose errors are in the report.
     broken: Vec<String>,
     identities: &'a IdentityCatalog<'a>,
@@ -41,25 +86,25 @@ pub(in crate::config) struct TokenCatalog<'a> {
 impl<'a> TokenCatalog<'a> {
     /// Checks all.
     pub(in crate::config) fn check(
-        raw: &[Table],
+        raw: &[(TokenKind, Table)],
         identities: &'a IdentityCatalog<'a>,
         environment: &BTreeMap<String, String>,
         report: &mut Report,
     ) -> Self {
-        let mut catalog = Self { github: Vec::new(), broken: Vec::new(), identities };
-        for table in raw {
-            match (Keys { raw: table, identities, report }).grant() {
-                Some(grant) => catalog.github.push(Arc::new(TokenGrant::Github(grant))),
-                None => catalog.broken.push(format!("github/{}", table.name)),
+        let mut catalog = Self { configured: Vec::new(), broken: Vec::new(), identities };
+        for (kind, table) in raw {
+            match (Keys { kind: *kind, raw: table, identities, report }).grant() {
+                Some(grant) => catalog.configured.push(Arc::new(grant)),
+                None => catalog.broken.push(format!("{}/{}", kind.table(), table.name)),
             }
         }
         let owner = environment.get(OWNER_VARIABLE).filter(|owner| !owner.is_empty());
-        if let (true, Some(owner), Some(identity)) = (raw.is_empty(), owner, identities.of_vouch())
-        {
+        let has_owner = raw.iter().any(|(kind, _)| *kind == TokenKind::Github);
+        if let (false, Some(owner), Some(identity)) = (has_owner, owner, identities.of_vouch()) {
             let origin = Origin::variable(OWNER_VARIABLE);
             if let Some(owner) = report.check(&origin, GithubOwner::parse(owner)) {
                 let grant = of_owner(owner, identity, identities);
-                catalog.github.extend(grant.map(|it| Arc::new(TokenGrant::Github(it))));
+                catalog.configured.extend(grant.map(|it| Arc::new(TokenGrant::Github(it))));
             }
         }
         catalog
@@ -73,7 +118,7 @@ impl<'a> TokenCatalog<'a> {
     ) -> Vec<Arc<TokenGrant>> {
         let Some(asked) = &options.tokens else {
             let all = options.roles.is_empty();
-            return if all { self.github.clone() } else { Vec::new() };
+            return if all { self.configured.clone() } else { Vec::new() };
         };
         let mut served: Vec<Arc<TokenGrant>> = Vec::new();
         for name in asked {
@@ -92,19 +137,19 @@ impl<'a> TokenCatalog<'a> {
             let identity = self.identities.named(identity)?;
             return Ok(identity.map(|it| Arc::new(TokenGrant::WebIdentity(it.clone()))));
         }
-        let found = self.github.iter().find(|grant| grant.name() == name);
+        let found = self.configured.iter().find(|grant| grant.name() == name);
         if found.is_some() || self.broken.iter().any(|broken| broken == name) {
             return Ok(found.cloned());
         }
-        let names: Vec<String> = self.github.iter().map(|grant| grant.name()).collect();
+        let names: Vec<String> = self.configured.iter().map(|grant| grant.name()).collect();
         let names = || names.iter().map(String::as_str);
         let advice = match meant(name, names()) {
             Some(name) => format!("did you mean {}?", shown(name)),
             None if names().next().is_some() => {
                 format!("there are {} and web-identity/NAME of an identity", listed(names()))
             }
-            None => "write github/OWNER and a table [github.OWNER], or web-identity/NAME of an \
-                     identity"
+            None => "write github/OWNER and a table [github.OWNER], ssh/NAME and a table [ssh.NAME], or \
+                     web-identity/NAME of an identity"
                 .to_owned(),
         };
         Err(format!("there is no token {}: {advice}", shown(name)))
@@ -128,6 +173,7 @@ fn of_owner(
 
 /// The keys of one table while they are checked.
 struct Keys<'a> {
+    kind: TokenKind,
     raw: &'a Table,
     identities: &'a IdentityCatalog<'a>,
     report: &'a mut Report,
@@ -135,22 +181,22 @@ struct Keys<'a> {
 
 impl Keys<'_> {
     /// The grant, or what is wrong in the report.
-    fn grant(&mut self) -> Option<GithubGrant> {
+    fn grant(&mut self) -> Option<TokenGrant> {
+        match self.kind {
+            TokenKind::Github => self.github().map(TokenGrant::Github),
+            TokenKind::Ssh => self.ssh().map(TokenGrant::Ssh),
+        }
+    }
+
+    fn github(&mut self) -> Option<GithubGrant> {
         let owner = self.report.check(&self.raw.origin, GithubOwner::parse(&self.raw.name));
         let identity = self.identity();
         let token_url = self.checked("token_url", "https://…", ServiceUrl::parse);
         let host = self.checked("host", DEFAULT_HOST, HostName::parse);
         let repositories = self.repositories();
         let identity = identity?;
-        let token_url = match token_url? {
-            Some(url) => Some(url),
-            None => self.identities.github_url(&identity).or_else(|| {
-                let problem = "has no token_url: only identities of type \"vouch\" know where to \
-                               ask for a token";
-                self.error(&self.raw.origin, problem);
-                None
-            }),
-        };
+        let own = self.identities.github_url(&identity);
+        let token_url = token_url.and_then(|it| self.url("token_url", "token", it.or(own)));
         Some(GithubGrant {
             identity,
             owner: owner?,
@@ -160,8 +206,30 @@ impl Keys<'_> {
         })
     }
 
+    fn ssh(&mut self) -> Option<SshGrant> {
+        let name = self.report.check(&self.raw.origin, SshName::parse(&self.raw.name));
+        let identity = self.identity();
+        let url = self.checked("certificate_url", "https://…", ServiceUrl::parse);
+        let identity = identity?;
+        let own = self.identities.ssh_url(&identity);
+        let url = url.and_then(|it| self.url("certificate_url", "certificate", it.or(own)));
+        Some(SshGrant { identity, name: name?, certificate_url: url? })
+    }
+
+    /// Where to ask, which only some identities know.
+    fn url(&mut self, key: &str, what: &str, found: Option<ServiceUrl>) -> Option<ServiceUrl> {
+        if found.is_none() {
+            let problem = format!(
+                "has no {key}: only identities of type \"vouch\" know where to ask for a {what}"
+            );
+            self.error(&self.raw.origin, problem);
+        }
+        found
+    }
+
     fn error(&mut self, origin: &Origin, problem: impl std::fmt::Display) {
-        self.report.error(origin, format!("GitHub owner {} {problem}", shown(&self.raw.name)));
+        let (what, name) = (self.kind.what(), shown(&self.raw.name));
+        self.report.error(origin, format!("{what} {name} {problem}"));
     }
 
     fn identity(&mut self) -> Option<Arc<OidcIdentity>> {

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::SourceText;
 use crate::config::chains::spec::ROLE_KEYS;
 use crate::config::identities::catalog::IDENTITY_KEYS;
-use crate::config::identities::tokens::GITHUB_KEYS;
+use crate::config::identities::tokens::TokenKind;
 use crate::config::mounts::{MOUNT_KEYS, RawMount};
 use crate::config::options::{OptionKey, RawOptions};
 use crate::config::values::{Origin, Raw, Report, Sourced, Table, shown, unknown_key};
@@ -19,7 +19,7 @@ pub(in crate::config) struct Content {
     pub(in crate::config) options: RawOptions,
     pub(in crate::config) roles: Vec<Table>,
     pub(in crate::config) identities: Vec<Table>,
-    pub(in crate::config) github: Vec<Table>,
+    pub(in crate::config) tokens: Vec<(TokenKind, Table)>,
     /// The tables below `[mounts]`; `None` when there is no such table.
     pub(in crate::config) mounts: Option<Vec<RawMount>>,
 }
@@ -41,9 +41,6 @@ pub(in crate::config) fn read(source: &SourceText, report: &mut Report) -> Conte
                 content.identities =
                     checked("identities", "identity", &IDENTITY_KEYS, &value, report);
             }
-            "github" => {
-                content.github = checked("github", "GitHub owner", &GITHUB_KEYS, &value, report);
-            }
             "mounts" => {
                 let tables = tables("mounts", "mount", &value, report);
                 let mounts = tables
@@ -52,10 +49,15 @@ pub(in crate::config) fn read(source: &SourceText, report: &mut Report) -> Conte
                 content.mounts = Some(mounts.collect());
             }
             _ => {
+                if let Some(kind) = TokenKind::of(&name) {
+                    let tables = checked(&name, kind.what(), kind.keys(), &value, report);
+                    content.tokens.extend(tables.into_iter().map(|table| (kind, table)));
+                    continue;
+                }
                 let Some(key) = OptionKey::parse(&name) else {
                     let known = OptionKey::ALL.map(OptionKey::name);
-                    let known =
-                        known.into_iter().chain(["roles", "identities", "github", "mounts"]);
+                    let known = known.into_iter().chain(["roles", "identities"]);
+                    let known = known.chain(TokenKind::ALL.map(TokenKind::table)).chain(["mounts"]);
                     report.error(&value.origin, unknown_key(&name, "at top level", known));
                     continue;
                 };

@@ -8,6 +8,7 @@ mod github;
 mod mfa;
 mod partition;
 mod session_name;
+mod ssh;
 mod text;
 mod url;
 
@@ -20,6 +21,7 @@ pub use session_name::{
     LONGEST_SESSION_NAME, SESSION_TIME_LEN, SessionNamePart, SessionNamePattern,
     SessionNameTemplate, legal_session_name,
 };
+pub use ssh::SshName;
 pub use text::{AccountId, ExternalId, MountName, ProfileName, RoleSessionName};
 pub use url::ServiceUrl;
 

@@ -1,5 +1,6 @@
 //! The issuer of OIDC tokens: each endpoint, and each refusal.
 
+use aws_smithy_types::base64;
 use serde_json::Value;
 
 use crate::emulator::{Decision, Emulator};
@@ -89,6 +90,42 @@ fn a_refresh_token_is_good_once_and_not_after_it_was_taken_back() {
     assert_eq!(refresh(&first).1["error"], "invalid_grant");
     sts.revoke_logins(true);
     assert_eq!(refresh(&next["refresh_token"]).1["error"], "invalid_grant");
+}
+
+#[test]
+fn certificates_for_ssh_are_for_those_who_are_logged_in_and_read_by_ssh_keygen() {
+    let sts = start();
+    let access = tokens(&sts)["access_token"].as_str().expect("a token").to_owned();
+    let blob = base64::encode([b"\0\0\0\x0bssh-ed25519\0\0\0\x20".as_slice(), &[7; 32]].concat());
+    let ask = |access: &str, key: &str| {
+        let headers = [("authorization", &*format!("Bearer {access}"))];
+        let body = format!(r#"{{"public_key":"{key}"}}"#);
+        let answer = plain(&sts, "POST", "/oidc/v1/credentials/ssh", &headers, &body);
+        (answer.status, json(&answer))
+    };
+    let key = format!("ssh-ed25519 {blob}");
+    assert_eq!(ask("other", &key).0, 401);
+    assert_eq!(ask(&access, "ssh-ed25519 AAAA").0, 400);
+    let (status, given) = ask(&access, &key);
+    assert_eq!(
+        (status, &given["serial"], &given["principals"][0]),
+        (200, &1.into(), &"jane".into())
+    );
+    assert_eq!(given["valid_for_seconds"], 3600);
+    assert_eq!(sts.ssh_certificates()[0].public_key, key);
+    let line = given["certificate"].as_str().expect("a certificate");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("certificate.pub");
+    std::fs::write(&file, format!("{line}\n")).expect("a file");
+    // Without it the tests of the mount are skipped, too.
+    let said = std::process::Command::new("ssh-keygen").arg("-L").arg("-f").arg(&file).output();
+    if let Ok(said) = said {
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("Key ID: \"jane@example.com\"\n        Serial: 1\n"), "{said}");
+        assert!(said.contains("Principals: \n                jane\n"), "{said}");
+    }
+    sts.set_issuer(|issuer| issuer.denies_ssh = true);
+    assert_eq!(ask(&access, &key).0, 403);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn mounted<'a>(scene: &'a Scene, args: &[&str]) -> Daemon<'a> {
     scene.mount(&[&["--config", &config][..], args].concat())
 }
 
-fn log_in(scene: &Scene) {
+pub(super) fn log_in(scene: &Scene) {
     let mut command = scene.credmount(&["login", "corp"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let code = wait_for("a user code", || scene.emulator.login_codes().pop());

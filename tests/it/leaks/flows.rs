@@ -49,6 +49,7 @@ flows! {
     a_login_with_its_id_token: logins::with_id_token, "Logins";
     a_login_with_a_token_url: logins::with_token_url, "Logins";
     tokens_of_other_services: tokens::of_other_services, "Tokens of other services";
+    certificates_of_ssh: tokens::certificates_of_ssh, "ssh certificates";
     the_endpoint: places::endpoint, "Images without a shell";
 }
 
@@ -63,7 +64,7 @@ fn every_identity_and_service_of_readme_has_its_row() {
     let (sources, _) = chapter.split_once("\n### ").expect("titles");
     let bold = sources.lines().filter_map(|line| line.strip_prefix("**")?.split_once(".**"));
     let titles = chapter.lines().filter_map(|line| line.strip_prefix("### "));
-    let chapters = ["Tokens of other services", "Images without a shell"];
+    let chapters = ["Tokens of other services", "ssh certificates", "Images without a shell"];
     let has_title = |title: &&str| {
         ["## ", "### "].iter().any(|it| readme.contains(&format!("\n{it}{title}\n")))
     };
@@ -96,6 +97,7 @@ fn row_of_base(base: &BaseCredentials) -> &'static str {
 fn row_of_token(grant: &TokenGrant) -> &'static str {
     match grant {
         TokenGrant::Github(_) | TokenGrant::WebIdentity(_) => "tokens_of_other_services",
+        TokenGrant::Ssh(_) => "certificates_of_ssh",
     }
 }
 

@@ -18,12 +18,13 @@ use crate::support::{Daemon, Scene, eventually, wait_for};
 
 /// The files of a mount that are there to hold a secret, by their beginnings and ends. All others
 /// are looked at.
-const FOR_SECRETS: [(&str, &str); 6] = [
+const FOR_SECRETS: [(&str, &str); 7] = [
     ("credentials", ""),
     ("credmount/process/", ".json"),
     ("credmount/endpoint/", "token"),
     ("credmount/github/", "/token"),
     ("credmount/github/", "/git-credentials"),
+    ("credmount/ssh/", "/id_ed25519"),
     ("credmount/web-identity/", "/token"),
 ];
 
