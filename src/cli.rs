@@ -18,9 +18,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use audit::AuditArgs;
 pub use documents::{write_completions, write_man_page};
 pub use login::LoginArgs;
-pub use mfa::{MfaArgs, MfaSourceArgs};
+pub use mfa::MfaArgs;
 pub use mounts::{AddArgs, DaemonCommandArgs, MountArgs, MountNamedArgs, RemoveArgs, WhichDaemon};
-pub use options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
+pub use options::{
+    CommonArgs, DaemonArgs, DefaultArgs, LogArgs, MfaSourceArgs, ReaderArgs, SessionArgs,
+};
 pub use service::{ServiceArgs, ServiceStep};
 
 const EXAMPLES: &str = "\

@@ -29,15 +29,14 @@ pub fn role_statuses(
     publisher.roles(view).map(status).collect()
 }
 
-/// The state of each token of the mount at `now`; `view` shows all or none.
+/// The state of each token of `view` at `now`.
 pub fn token_statuses(publisher: &Publisher, view: View, now: SystemTime) -> Vec<TokenStatus> {
     let broker = publisher.token_broker();
-    let status = |grant| {
+    let status = |grant: &Arc<TokenGrant>| {
         let state = state_name(publisher, &broker.serving(grant, now));
         token_status(grant, state, &broker.status(grant), now)
     };
-    let grants = &publisher.served().tokens;
-    if view == View::ALL { grants.iter().map(status).collect() } else { Vec::new() }
+    publisher.tokens(view).map(status).collect()
 }
 
 fn state_name<V>(publisher: &Publisher, serving: &Serving<V>) -> &'static str {

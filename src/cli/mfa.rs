@@ -1,10 +1,8 @@
-//! `credmount mfa`, and the options about where MFA codes come from.
+//! `credmount mfa`.
 
 use clap::Args;
 
 use super::mounts::WhichDaemon;
-use super::options::MFA;
-use crate::config::Flags;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,31 +31,4 @@ pub struct MfaArgs {
     /// Which daemon.
     #[command(flatten)]
     pub daemon: WhichDaemon,
-}
-
-/// Where MFA codes come from.
-#[derive(Debug, Clone, Args)]
-pub struct MfaSourceArgs {
-    /// A command that prints an MFA code
-    #[arg(long, value_name = "COMMAND", help_heading = MFA)]
-    pub mfa_process: Option<String>,
-
-    /// How long one MFA code is to last, 15m to 36h; 36h if not given
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = MFA)]
-    pub mfa_session_duration: Option<String>,
-
-    /// Who is asked for MFA codes: terminal, systemd or none
-    #[arg(long, value_name = "WHO", help_heading = MFA)]
-    pub mfa_prompt: Option<String>,
-}
-
-impl MfaSourceArgs {
-    pub(super) fn flags(&self, others: Flags) -> Flags {
-        Flags {
-            mfa_process: self.mfa_process.clone(),
-            mfa_session_duration: self.mfa_session_duration.clone(),
-            mfa_prompt: self.mfa_prompt.clone(),
-            ..others
-        }
-    }
 }

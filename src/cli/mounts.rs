@@ -7,8 +7,9 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, ValueHint};
 
 use super::Cli;
-use super::mfa::MfaSourceArgs;
-use super::options::{CommonArgs, DaemonArgs, DefaultArgs, LogArgs, ReaderArgs, SessionArgs};
+use super::options::{
+    CommonArgs, DaemonArgs, DefaultArgs, LogArgs, MfaSourceArgs, ReaderArgs, SessionArgs,
+};
 use crate::config::{self, AddedMount, Flags};
 
 /// `credmount [OPTIONS] [MOUNTPOINT]`.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::mfa::MfaSourceArgs;
 use crate::config::Flags;
 
 pub(super) const ROLES: &str = "Roles";
@@ -276,6 +275,33 @@ impl DaemonArgs {
             on_audit_failure: self.on_audit_failure.clone(),
             keep_logins: self.keep_logins.clone(),
             notify: self.notify,
+            ..others
+        }
+    }
+}
+
+/// Where MFA codes come from.
+#[derive(Debug, Clone, Args)]
+pub struct MfaSourceArgs {
+    /// A command that prints an MFA code
+    #[arg(long, value_name = "COMMAND", help_heading = MFA)]
+    pub mfa_process: Option<String>,
+
+    /// How long one MFA code is to last, 15m to 36h; 36h if not given
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = MFA)]
+    pub mfa_session_duration: Option<String>,
+
+    /// Who is asked for MFA codes: terminal, systemd or none
+    #[arg(long, value_name = "WHO", help_heading = MFA)]
+    pub mfa_prompt: Option<String>,
+}
+
+impl MfaSourceArgs {
+    pub(super) fn flags(&self, others: Flags) -> Flags {
+        Flags {
+            mfa_process: self.mfa_process.clone(),
+            mfa_session_duration: self.mfa_session_duration.clone(),
+            mfa_prompt: self.mfa_prompt.clone(),
             ..others
         }
     }

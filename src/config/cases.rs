@@ -182,11 +182,12 @@ fn described_rule(rule: &AllowRule) -> String {
     condition("cgroup", rule.cgroup.as_ref().map(ToString::to_string));
     condition("container", rule.container.clone());
     condition("exe", rule.exe.as_ref().map(ToString::to_string));
-    let roles = rule.roles.as_ref();
-    condition(
-        "roles",
-        roles.map(|roles| roles.iter().map(ProfileName::as_str).collect::<Vec<_>>().join(",")),
-    );
+    if let Some(only) = &rule.only {
+        let roles: Vec<&str> = only.roles.iter().map(ProfileName::as_str).collect();
+        let tokens: Vec<&str> = only.tokens.iter().map(String::as_str).collect();
+        condition("roles", Some(roles.join(",")));
+        condition("tokens", (!tokens.is_empty()).then(|| tokens.join(",")));
+    }
     text
 }
 

@@ -3,37 +3,19 @@
 
 #![forbid(unsafe_code)]
 
-mod allow;
-mod attributes;
-mod aws_file;
+mod assemble;
+mod aws;
 #[cfg(test)]
 mod cases;
-mod chain;
-mod endpoint;
-mod environment;
-mod error;
-mod file;
-mod hop;
+mod chains;
 mod identities;
-mod include;
-mod layer;
-mod locations;
-mod mfa;
+mod inputs;
 mod mounts;
 mod options;
-mod paths;
-mod profile_settings;
-mod profiles;
-mod raw;
-mod regions;
-mod roles;
-mod session_policy;
 mod settings;
 #[cfg(test)]
 mod sharing;
-mod spec;
-mod tokens;
-mod value;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,26 +23,26 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use self::error::Report;
-use self::identities::IdentityCatalog;
-use self::layer::Sourced;
+use self::aws::profiles::{Profile, Profiles};
+use self::chains::spec::Catalog;
+use self::identities::catalog::IdentityCatalog;
+use self::identities::tokens::TokenCatalog;
+use self::inputs::{environment, file};
 use self::mounts::{Common, World};
 use self::options::Options;
-use self::profiles::{Profile, Profiles};
-use self::spec::Catalog;
-use self::tokens::TokenCatalog;
+use self::values::{Report, Sourced};
 use crate::model::RegionName;
 
-pub use self::error::{ConfigError, ConfigErrors, Origin};
-pub use self::include::LARGEST as LARGEST_INCLUDE;
-pub use self::locations::Locations;
+pub use self::aws::include::LARGEST as LARGEST_INCLUDE;
+pub use self::inputs::Locations;
 pub use self::mounts::Selection;
 pub use self::options::{AddedMount, Flags};
 pub use self::settings::{
     DEFAULT_MAX_WAITING_OPENS, DEFAULT_OPEN_DEADLINE, DEFAULT_SESSION_DURATION, KeepLogins,
     LogFormat, MfaPrompt, MountSettings, OnAuditFailure, Settings, Verbosity,
 };
-pub(crate) use self::value::{duration, meant};
+pub(crate) use self::values::text::{duration, meant};
+pub use self::values::{ConfigError, ConfigErrors, Origin};
 
 /// A file that was read: its text, which is overwritten when dropped because it may hold keys, and
 /// the name to call it in messages.
@@ -150,15 +132,15 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
         profiles: &profiles,
         ambient: ambient_regions(environment, profiles.find(ambient_profile)),
         ambient_profile,
-        compatible_default: mounts::compatible_default(environment),
+        compatible_default: environment::compatible_default(environment),
         home,
         read: inputs.read_include,
     };
     let selected = (inputs.selection, inputs.added);
     let tables = content.mounts.as_deref();
     let mounts = mounts::served(&world, &common, &options, tables, selected, &mut report);
-    endpoint::check_source(environment, &mounts, &mut report);
-    let settings = settings::assemble(&options, mounts, &mut report);
+    mounts::endpoint::check_source(environment, &mounts, &mut report);
+    let settings = assemble::settings(&options, mounts, &mut report);
     let warnings = report.finish()?;
     Ok(Settings { warnings, ..settings })
 }

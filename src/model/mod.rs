@@ -6,6 +6,7 @@ pub mod caller;
 pub mod identity;
 pub mod mfa;
 pub mod names;
+pub mod part;
 pub mod role;
 pub mod secret;
 pub mod session;
@@ -21,6 +22,7 @@ pub use names::{
     RoleSessionName, SESSION_TIME_LEN, ServiceUrl, SessionNamePart, SessionNamePattern,
     SessionNameTemplate, SessionTag, SourceIdentity, legal_session_name,
 };
+pub use part::Part;
 pub use role::{BaseCredentials, ProfileSetting, Role, RoleChain, RoleHop, SessionAttributes};
 pub use secret::Secret;
 pub use session::{Perishable, StsSession};

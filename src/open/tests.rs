@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::testing::{DEADLINE, OWNER, service};
 use super::*;
+use crate::model::Part;
 use crate::policy::AllowRule;
 use crate::publish::testing::{Answer, Roles};
 use crate::tree::{FileId, Told, View};
@@ -20,7 +21,7 @@ fn only(exe: &str) -> Vec<AllowRule> {
     let exe = Some(glob::Pattern::new(exe).unwrap());
     vec![
         AllowRule { exe, ..AllowRule::default() },
-        AllowRule { roles: Some(Vec::new()), ..AllowRule::default() },
+        AllowRule { only: Some(Part::default()), ..AllowRule::default() },
     ]
 }
 

@@ -1,13 +1,14 @@
-//! Who may read which roles. Pure: a caller's facts come in, a decision goes out. Must not read
+//! Who may read which roles and tokens. Pure: a caller's facts come in, a decision goes out. Must not read
 //! `/proc`, the clock or the configuration.
 //!
-//! 1. The first rule that matches decides. A rule with an empty list of roles refuses.
+//! 1. The first rule that matches decides. A rule that names roles or tokens gives these
+//!    and nothing else; one with empty lists refuses.
 //! 2. If none matches, the mounting user reads everything and everybody else is refused. A user is
 //!    a uid of the host: root of a rootful container is the mounting user where root mounts.
 //! 3. A condition on a fact that is unknown does not hold: no rule on cgroup, container or exe gives
 //!    anything to a caller about whom `/proc` could not be trusted.
 //! 4. Nor does hiding a fact help. Where a rule before may have been about the caller, and would
-//!    have left fewer roles than the one that decides, the caller is refused. A process can hide: by
+//!    have left less than the one that decides, the caller is refused. A process can hide: by
 //!    making itself undumpable, or by opening as somebody else by way of `io_uring(7)`.
 
 #![forbid(unsafe_code)]
@@ -15,20 +16,19 @@
 pub mod container;
 mod rule;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 pub use rule::AllowRule;
 use rule::Match;
 
-use crate::model::{Caller, ProfileName};
+use crate::model::{Caller, Part};
 
 /// The rules of one mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
     owner_uid: u32,
-    views: Vec<Option<Vec<ProfileName>>>,
+    views: Vec<Option<Part>>,
 }
 
 /// A rule and the view that it gives; `None` for a rule that refuses.
@@ -42,7 +42,7 @@ struct Rule {
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The profiles of a view.
+    /// A part of the mount, or all of it.
     Allowed {
         /// What decided.
         by: DecidedBy,
@@ -62,7 +62,7 @@ pub enum DecidedBy {
     /// The rule of this number, counted from 1.
     Rule(usize),
     /// The rule of this number may be about the caller, of whom too little is known, and would have
-    /// left fewer roles. Shown as `allow[2], caller unknown`.
+    /// left less. Shown as `allow[2], caller unknown`.
     Doubt(usize),
     /// No rule matched, and it is the mounting user.
     Owner,
@@ -95,9 +95,9 @@ impl Policy {
         }
     }
 
-    /// The distinct sets of profiles that [`Self::decide`] tells apart, by their number; `None` for
-    /// all profiles, which is always the first.
-    pub fn views(&self) -> &[Option<Vec<ProfileName>>] {
+    /// The distinct parts of the mount that [`Self::decide`] tells apart, by their number; `None` for
+    /// all of it, which is always the first.
+    pub fn views(&self) -> &[Option<Part>] {
         &self.views
     }
 
@@ -122,27 +122,22 @@ impl Policy {
         match (&self.views[view], &self.views[than]) {
             (None, _) => false,
             (Some(_), None) => true,
-            (Some(part), Some(whole)) => set(part).is_subset(&set(whole)) && view != than,
+            (Some(part), Some(whole)) => part.is_within(whole) && view != than,
         }
     }
 }
 
 /// The number of the rule's view, which is added unless it is there; `None` if it is empty.
-fn view(views: &mut Vec<Option<Vec<ProfileName>>>, rule: &AllowRule) -> Option<usize> {
-    let Some(roles) = &rule.roles else { return Some(ALL) };
-    if roles.is_empty() {
+fn view(views: &mut Vec<Option<Part>>, rule: &AllowRule) -> Option<usize> {
+    let Some(part) = &rule.only else { return Some(ALL) };
+    if part.is_empty() {
         return None;
     }
-    let is_equal =
-        |view: &Option<Vec<ProfileName>>| view.as_ref().is_some_and(|view| set(view) == set(roles));
+    let is_equal = |view: &Option<Part>| view.as_ref() == Some(part);
     Some(views.iter().position(is_equal).unwrap_or_else(|| {
-        views.push(Some(roles.clone()));
+        views.push(Some(part.clone()));
         views.len() - 1
     }))
-}
-
-fn set(roles: &[ProfileName]) -> BTreeSet<&ProfileName> {
-    roles.iter().collect()
 }
 
 impl Decision {
@@ -165,7 +160,7 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-/// The view of all profiles.
+/// The view of everything.
 const ALL: usize = 0;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use glob::Pattern;
 
 use super::container;
-use crate::model::{Caller, Process, ProfileName};
+use crate::model::{Caller, Part, Process};
 
 /// A rule: matches a caller for whom every condition given holds. Without any condition it matches
 /// everybody.
@@ -26,8 +26,8 @@ pub struct AllowRule {
     /// The program's path, best effort: as the caller's mount namespace has it, so a container can
     /// put any program there; followed by ` (deleted)` once the file was replaced.
     pub exe: Option<Pattern>,
-    /// The profiles that the caller may read; `None` for all, empty for none.
-    pub roles: Option<Vec<ProfileName>>,
+    /// What the caller may read; `None` for everything, nothing at all for a rule that refuses.
+    pub only: Option<Part>,
 }
 
 /// Whether a rule is about a caller.

@@ -3,7 +3,7 @@
 use glob::Pattern;
 
 use super::*;
-use crate::model::Process;
+use crate::model::{Process, ProfileName};
 
 const ALICE: u32 = 1000;
 const BOB: u32 = 1001;
@@ -23,7 +23,11 @@ fn rule(text: &str) -> AllowRule {
             "roles" => {
                 let names = value.split(',').filter(|name| !name.is_empty());
                 let names = names.map(|name| ProfileName::parse(name).unwrap());
-                rule.roles = Some(names.collect());
+                rule.only.get_or_insert_default().roles = names.collect();
+            }
+            "tokens" => {
+                let names = value.split(',').filter(|name| !name.is_empty());
+                rule.only.get_or_insert_default().tokens = names.map(str::to_owned).collect();
             }
             _ => panic!("{text}"),
         }
@@ -72,8 +76,10 @@ fn decision(policy: &Policy, caller: &Caller) -> String {
         Decision::Refused { by } => format!("refused by {by}"),
         Decision::Allowed { by, view } => match &policy.views()[view] {
             None => format!("{by} *"),
-            Some(roles) => {
-                let names: Vec<&str> = roles.iter().map(ProfileName::as_str).collect();
+            Some(part) => {
+                let roles = part.roles.iter().map(ProfileName::as_str);
+                let names: Vec<&str> =
+                    roles.chain(part.tokens.iter().map(String::as_str)).collect();
                 format!("{by} {}", names.join(","))
             }
         },
@@ -266,7 +272,7 @@ fn hiding_facts_never_gives_more_than_a_rule_before_would_leave() {
         &["exe=/opt/agent roles=ro", "uid=1001 roles=ro,admin", "uid=1002 roles=ro"],
         &[
             ("uid=1001 exe=/opt/agent", "allow[1] ro"),
-            ("uid=1001 exe=/bin/cat", "allow[2] ro,admin"),
+            ("uid=1001 exe=/bin/cat", "allow[2] admin,ro"),
             ("uid=1001 cgroup=/x", "refused by allow[1], caller unknown"),
             ("uid=1000 cgroup=/x", "refused by allow[1], caller unknown"),
             // The same roles either way, or no more than none.
@@ -285,11 +291,35 @@ fn hiding_facts_never_gives_more_than_a_rule_before_would_leave() {
 }
 
 #[test]
-fn equal_sets_of_roles_are_one_view() {
+fn a_rule_gives_what_it_names_and_nothing_else() {
+    check(
+        &["uid=1 roles=dev tokens=github/acme", "uid=2 tokens=github/acme", "uid=3 roles= tokens="],
+        &[
+            ("uid=1 unknown", "allow[1] dev,github/acme"),
+            ("uid=2 unknown", "allow[2] github/acme"),
+            ("uid=3 unknown", "refused by allow[3]"),
+        ],
+    );
+}
+
+/// Who hides could otherwise have the token that the rule before would have left out.
+#[test]
+fn a_part_without_the_token_is_less() {
+    check(
+        &["exe=/opt/x roles=a", "uid=1 roles=a tokens=github/acme", "uid=2 tokens=github/acme"],
+        &[
+            ("uid=1 unknown", "refused by allow[1], caller unknown"),
+            ("uid=2 unknown", "allow[3] github/acme"),
+        ],
+    );
+}
+
+#[test]
+fn equal_parts_are_one_view() {
     let policy =
         policy(&["uid=1 roles=a,b", "uid=2", "uid=3 roles=b,a", "uid=4 roles=", "roles=a"]);
-    let names = |text: &str| rule(text).roles;
-    assert_eq!(policy.views(), [None, names("roles=a,b"), names("roles=a")]);
+    let part = |text: &str| rule(text).only;
+    assert_eq!(policy.views(), [None, part("roles=a,b"), part("roles=a")]);
     let view = |uid| match policy.decide(&Caller::unknown(uid, 0, 1)) {
         Decision::Allowed { view, .. } => Some(view),
         Decision::Refused { .. } => None,

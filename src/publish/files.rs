@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Publisher;
-use crate::model::{Role, RoleChain};
+use crate::model::{Role, RoleChain, TokenGrant};
 use crate::tree::{FileId, View};
 
 impl Publisher {
@@ -12,7 +12,7 @@ impl Publisher {
         let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
         match file {
             _ if self.refusal().is_some() => Vec::new(),
-            FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
+            FileId::Credentials => self.views[view.0].sections.iter().map(chain).collect(),
             FileId::Config
             | FileId::Status
             | FileId::Metrics
@@ -39,14 +39,17 @@ impl Publisher {
         }
     }
 
-    /// Whether readers of `view` may open a file.
+    /// Whether readers of `view` may open a file. One with keys that would have none for them says no
+    /// more than that they may not.
     pub fn shows(&self, file: FileId, view: View) -> bool {
+        let shown = &self.views[view.0];
         match file {
-            FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
-            // It opens the way to every role. A token of another service is of no role, so it is
-            // for those who may read all that the mount has.
-            FileId::EndpointToken | FileId::Token(..) => view == View::ALL,
-            FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
+            FileId::Process(index) | FileId::Error(index) => shown.sections.contains(&index),
+            FileId::Token(index, _) => shown.tokens.contains(&index),
+            // It opens the way to every role.
+            FileId::EndpointToken => view == View::ALL,
+            FileId::Credentials => view == View::ALL || !shown.sections.is_empty(),
+            FileId::Config | FileId::Status | FileId::Metrics => true,
         }
     }
 
@@ -57,7 +60,9 @@ impl Publisher {
         let sections = match (file, view) {
             (FileId::Token(index, _), _) => return vec![self.served.tokens[index].name()],
             (FileId::Process(index) | FileId::Error(index), _) => vec![index],
-            (FileId::Credentials | FileId::EndpointToken, Some(view)) => self.views[view.0].clone(),
+            (FileId::Credentials | FileId::EndpointToken, Some(view)) => {
+                self.views[view.0].sections.clone()
+            }
             (FileId::Credentials | FileId::EndpointToken, None)
             | (FileId::Config | FileId::Status | FileId::Metrics, _) => Vec::new(),
         };
@@ -71,9 +76,13 @@ impl Publisher {
 
     /// The roles of a view, in the order of the mount.
     pub fn roles(&self, view: View) -> impl Iterator<Item = &Role> {
-        let sections = &self.views[view.0];
+        let sections = &self.views[view.0].sections;
         let shown = move |role: usize| sections.iter().any(|it| self.sections[*it].role == role);
         let numbered = self.served.roles.iter().enumerate();
         numbered.filter(move |(index, _)| shown(*index)).map(|(_, role)| role)
+    }
+    /// The tokens of a view, in the order of the mount.
+    pub fn tokens(&self, view: View) -> impl Iterator<Item = &Arc<TokenGrant>> {
+        self.views[view.0].tokens.iter().map(|index| &self.served.tokens[*index])
     }
 }

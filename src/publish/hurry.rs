@@ -77,7 +77,7 @@ impl Publisher {
                 return (self.token_content(file, &state), until);
             }
             FileId::Process(index) | FileId::Error(index) => vec![index],
-            _ => self.views[view.0].clone(),
+            _ => self.views[view.0].sections.clone(),
         };
         let state = |section: &usize| {
             let chain = &self.served.roles[self.sections[*section].role].chain;

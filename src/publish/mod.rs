@@ -31,8 +31,8 @@ use hurry::Hurried;
 use listeners::Listeners;
 pub use listeners::{Invalidate, Remember};
 pub use requests::key_of;
-use served::Section;
 pub use served::Served;
+use served::{Section, Shown};
 use tokens::Tokens;
 
 /// Why a mount serves no role, whatever the broker holds; `None` while it serves. All publishers that
@@ -55,7 +55,7 @@ pub struct Publisher {
     served: Served,
     sections: Vec<Section>,
     /// By view: which sections it has.
-    views: Vec<Vec<usize>>,
+    views: Vec<Shown>,
     broker: Arc<Broker>,
     tokens: Tokens,
     clock: Arc<dyn Clock>,
@@ -180,9 +180,10 @@ impl Publisher {
             None => now + CLOCK_CHECK,
         };
         let fresh_until = states.iter().map(fresh_until).min().unwrap_or(now + CLOCK_CHECK);
-        for (index, sections) in self.views.iter().enumerate() {
+        for (index, shown) in self.views.iter().enumerate() {
             let of_section = |section: &usize| states[self.sections[*section].role].clone();
-            let Some(known) = sections.iter().map(of_section).collect::<Option<Vec<_>>>() else {
+            let known = shown.sections.iter().map(of_section);
+            let Some(known) = known.collect::<Option<Vec<_>>>() else {
                 continue;
             };
             let last = &mut last.credentials[index];
@@ -270,7 +271,7 @@ impl Publisher {
 
     /// What `credentials` says.
     fn shared_content(&self, view: View, states: &[ProfileState]) -> Content {
-        let sections = self.views[view.0].iter().map(|index| &self.sections[*index]);
+        let sections = self.views[view.0].sections.iter().map(|index| &self.sections[*index]);
         let profiles: Vec<_> =
             sections.map(|section| self.profile(section)).zip(states.iter().cloned()).collect();
         let text = render::credentials(&profiles, self.served.live_only);
@@ -285,7 +286,7 @@ impl Publisher {
         if let Some(snapshot) = self.configs.lock().get(&wanted) {
             return snapshot.clone();
         }
-        let sections = self.views[view.0].iter().map(|index| &self.sections[*index]);
+        let sections = self.views[view.0].sections.iter().map(|index| &self.sections[*index]);
         let profiles: Vec<_> = sections.map(|section| self.profile(section)).collect();
         let served = &self.served;
         let text = render::config(&profiles, &wanted.1, served.live_only, &served.include);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::SessionError;
-use crate::model::{OidcIdentity, ProfileName, Role, RoleChain, TokenGrant};
+use crate::model::{OidcIdentity, Part, ProfileName, Role, RoleChain, TokenGrant};
 use crate::tree::{Contents, TokenFile, TokenFiles};
 
 /// What one mount serves.
@@ -21,9 +21,9 @@ pub struct Served {
     pub endpoint: bool,
     /// The tokens of services other than AWS, in the order of the configuration.
     pub tokens: Vec<Arc<TokenGrant>>,
-    /// The sets of profiles that readers may be limited to, by view; `None` for all. Without any
-    /// there is one view of all.
-    pub views: Vec<Option<Vec<ProfileName>>>,
+    /// The parts that readers may be limited to, by view; `None` for all. Without any there is one
+    /// view of all.
+    pub views: Vec<Option<Part>>,
     /// Why none of the roles is served; nobody is asked for their sessions then, because it is not
     /// known what they are.
     pub failing: Option<SessionError>,
@@ -36,6 +36,15 @@ pub(super) struct Section {
     pub(super) name: ProfileName,
     /// The role, by its place in [`Served::roles`].
     pub(super) role: usize,
+}
+
+/// What readers of a view are shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// By their places among the sections.
+    pub(super) sections: Vec<usize>,
+    /// By their places in [`Served::tokens`].
+    pub(super) tokens: Vec<usize>,
 }
 
 impl Served {
@@ -72,19 +81,21 @@ impl Served {
         self.roles.iter().find(|role| role.profile.as_str() == profile)
     }
 
-    /// The sections of each view. A view has `[default]` if it has the role behind it.
-    pub(super) fn views(&self, sections: &[Section]) -> Vec<Vec<usize>> {
-        let shows = |view: &Option<Vec<ProfileName>>, section: &Section| {
-            let profile = &self.roles[section.role].profile;
-            view.as_ref().is_none_or(|view| view.contains(profile))
-        };
+    /// What each view shows. A view has `[default]` if it has the role behind it.
+    pub(super) fn views(&self, sections: &[Section]) -> Vec<Shown> {
         let all = [None];
         let views = if self.views.is_empty() { &all[..] } else { &self.views };
-        let sections_of = |view: &Option<Vec<ProfileName>>| {
-            let numbered = sections.iter().enumerate();
-            numbered.filter(|(_, section)| shows(view, section)).map(|(index, _)| index).collect()
+        let shown = |part: &Option<Part>| {
+            let has_role = |section: &Section| {
+                let profile = &self.roles[section.role].profile;
+                part.as_ref().is_none_or(|part| part.roles.contains(profile))
+            };
+            let has_token = |grant: &Arc<TokenGrant>| {
+                part.as_ref().is_none_or(|part| part.tokens.contains(&grant.name()))
+            };
+            Shown { sections: places(sections, has_role), tokens: places(&self.tokens, has_token) }
         };
-        views.iter().map(sections_of).collect()
+        views.iter().map(shown).collect()
     }
 
     /// All sections, `default` first.
@@ -98,6 +109,11 @@ impl Served {
         let own = own.map(|(role, it)| Section { name: it.profile.clone(), role });
         alias.into_iter().chain(own).collect()
     }
+}
+
+fn places<T>(all: &[T], is_shown: impl Fn(&T) -> bool) -> Vec<usize> {
+    let numbered = all.iter().enumerate();
+    numbered.filter(|(_, it)| is_shown(it)).map(|(index, _)| index).collect()
 }
 
 /// The files of a token.

@@ -14,8 +14,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::detail::{Signer, chain, innermost, sanitised};
 use super::http::AnswerTooLarge;
+use super::http_date::http_date;
 use super::retry_after::retry_after;
-use super::timed::http_date;
 use crate::broker::{Cause, SessionError};
 
 /// One call to STS, as errors tell about it.

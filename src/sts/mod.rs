@@ -10,6 +10,7 @@ mod classify;
 mod client;
 mod detail;
 mod http;
+mod http_date;
 mod mfa;
 mod oidc;
 mod retry_after;

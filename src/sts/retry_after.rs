@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::http::Headers;
 
-use super::timed::http_date;
+use super::http_date::http_date;
 
 /// The `Retry-After` of an answer that came at `now`: seconds, or a date (RFC 9110, 10.2.3). A date
 /// is compared with the clock of whoever answered, where the answer tells it. `None` without the

@@ -16,6 +16,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
 use super::classify::cause_of_answer;
+use super::http_date::http_date;
 use crate::broker::Cause;
 use crate::clock::{Clock, CorrectedClock, DateHeard, Reading};
 
@@ -108,11 +109,6 @@ fn hear(clock: &CorrectedClock, answer: &HttpResponse, signed: SystemTime, sent:
     } else {
         tracing::info!(skew_seconds = skew.seconds(), "the clock of this machine is right again");
     }
-}
-
-/// The time in a `Date` header.
-pub(super) fn http_date(text: &str) -> Option<SystemTime> {
-    DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok()
 }
 
 fn is_refused_for_its_time(answer: &HttpResponse) -> bool {

@@ -33,13 +33,13 @@ impl Snapshot {
     }
 }
 
-/// Which of the contents of a file a reader gets: the number of a set of profiles. All contents
+/// Which of the contents of a file a reader gets: the number of a part of the mount. All contents
 /// of a file have one size and one modification time, because they share an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct View(pub usize);
 
 impl View {
-    /// All profiles.
+    /// All of it.
     pub const ALL: Self = Self(0);
 }
 

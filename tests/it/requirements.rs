@@ -31,7 +31,7 @@ const TABLE: [Row; 48] = [
         MOAT,
         "stores configuration, never secrets",
         &[
-            "aws_file::secrets_are_not_kept",
+            "shared_file::secrets_are_not_kept",
             "leaks::a_life_with_every_fault_leaves_no_secret_behind",
         ],
     ),
@@ -53,14 +53,14 @@ const TABLE: [Row; 48] = [
         "keys of the host never in the container",
         &[
             "own::base_keys_never_reach_a_reader",
-            "profile_settings::nothing_that_names_credentials_is_copied",
+            "copied::nothing_that_names_credentials_is_copied",
         ],
     ),
     (
         MOAT,
         "duration of 15 min to 12 h; negative and zero refused",
         &[
-            "value::session_durations_are_15_minutes_to_12_hours",
+            "text::session_durations_are_15_minutes_to_12_hours",
             "cli::a_negative_duration_reaches_the_configuration",
         ],
     ),

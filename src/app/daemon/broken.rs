@@ -20,7 +20,7 @@ use crate::app::plan::Plan;
 use crate::broker::{Cause, Place, SessionError};
 use crate::config::{ConfigErrors, DEFAULT_OPEN_DEADLINE, MountSettings, Origin};
 use crate::fuse::{Shape, mount};
-use crate::model::{BaseCredentials, ProfileName, Role, RoleChain};
+use crate::model::{BaseCredentials, Part, ProfileName, Role, RoleChain};
 use crate::os::paths::mount_stem;
 use crate::policy::AllowRule;
 use crate::render::ReaderPath;
@@ -106,7 +106,8 @@ fn plan(mountpoint: PathBuf, known: Known, shape: Shape, broken: &Broken) -> Res
         settings: Vec::new(),
     };
     // Named one by one they are not "all", which would let everybody write.
-    let everybody = AllowRule { roles: Some(names.clone()), ..AllowRule::default() };
+    let only = Part { roles: names.iter().cloned().collect(), ..Part::default() };
+    let everybody = AllowRule { only: Some(only), ..AllowRule::default() };
     // A mount point that no `credential_process` can name has a path for readers, which is not
     // known. By another they find nothing, which is an error as well.
     let nameable = mountpoint.to_str().is_some_and(|path| ReaderPath::parse(path).is_ok());

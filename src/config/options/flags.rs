@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{OptionKey, RawOptions};
-use crate::config::error::Origin;
-use crate::config::layer::Sourced;
-use crate::config::raw::Raw;
+use crate::config::values::{Origin, Raw, Sourced};
 
 /// What was typed on the command line about the settings. `None`, `false`, 0 and an empty list
 /// mean that it was not typed.

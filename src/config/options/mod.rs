@@ -1,7 +1,12 @@
 //! The options that apply to a whole mount or daemon, out of flags, environment and file.
 
+pub(in crate::config) mod allow;
+pub(in crate::config) mod attributes;
+mod endpoint;
 mod flags;
 mod key;
+pub(in crate::config) mod mfa;
+mod session_policy;
 mod variables;
 
 use core::net::SocketAddr;
@@ -10,16 +15,10 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::allow::{self, RuleSpec};
-use super::attributes::{self, LayeredAttributes};
-use super::endpoint;
-use super::error::{Origin, Report};
-use super::layer::{Layer, Layered, Sourced};
-use super::mfa;
-use super::paths;
-use super::raw::{Problems, Raw};
+use self::allow::RuleSpec;
+use self::attributes::LayeredAttributes;
 use super::settings::{KeepLogins, LogFormat, MfaPrompt, OnAuditFailure};
-use super::value;
+use super::values::{Layer, Layered, Origin, Problems, Raw, Report, Sourced, paths, text};
 use crate::model::{ExternalId, RegionName, SessionNameTemplate};
 
 pub(super) use self::flags::from_flags;
@@ -92,11 +91,11 @@ impl Options {
             default: options.text(Key::Default, any),
             source_profile: options.text(Key::SourceProfile, any),
             region: options.text(Key::Region, region),
-            session_duration: options.text(Key::SessionDuration, value::session_duration),
-            min_ttl: options.text(Key::MinTtl, value::duration),
-            open_deadline: options.text(Key::OpenDeadline, value::open_deadline),
-            max_waiting_opens: options.number(Key::MaxWaitingOpens, value::waiting_opens),
-            sts_calls_per_second: options.number(Key::StsCallsPerSecond, value::calls_per_second),
+            session_duration: options.text(Key::SessionDuration, text::session_duration),
+            min_ttl: options.text(Key::MinTtl, text::duration),
+            open_deadline: options.text(Key::OpenDeadline, text::open_deadline),
+            max_waiting_opens: options.number(Key::MaxWaitingOpens, text::waiting_opens),
+            sts_calls_per_second: options.number(Key::StsCallsPerSecond, text::calls_per_second),
             external_id: options.text(Key::ExternalId, external_id),
             session_name: options.text(Key::SessionName, session_name),
             attributes: LayeredAttributes {
@@ -107,7 +106,7 @@ impl Options {
                 policy: options.each(Key::Policy, attributes::policy),
                 policy_arns: options.each(Key::PolicyArns, attributes::policy_arns),
             },
-            reader_path: options.text(Key::ReaderPath, value::reader_path),
+            reader_path: options.text(Key::ReaderPath, text::reader_path),
             live_only: options.switch(Key::LiveOnly),
             writable_caches: options.switch(Key::WritableCaches),
             endpoint: options.text(Key::Endpoint, endpoint::parse),
@@ -120,7 +119,7 @@ impl Options {
             background: options.switch(Key::Background),
             supervise: options.switch(Key::Supervise),
             log_format: options.text(Key::LogFormat, LogFormat::parse),
-            verbose: options.number(Key::Verbose, value::count),
+            verbose: options.number(Key::Verbose, text::count),
             quiet: options.switch(Key::Quiet),
             mfa_process: options.text(Key::MfaProcess, mfa::process),
             mfa_session_duration: options.text(Key::MfaSessionDuration, mfa::session_duration),
@@ -133,6 +132,12 @@ impl Options {
     /// The layer that picked the roles; that of files if all configured ones are served.
     pub(super) fn picked(&self) -> Layer {
         self.roles.first().map_or(Layer::File, |role| role.origin.layer())
+    }
+
+    /// The layer that picked the tokens, be it by picking roles without any.
+    pub(in crate::config) fn tokens_picked(&self) -> Layer {
+        let first = self.tokens.iter().flatten().next();
+        first.map_or_else(|| self.picked(), |token| token.origin.layer())
     }
 }
 
@@ -233,7 +238,7 @@ fn switch(key: &str, raw: &Sourced<Raw>) -> Result<bool, Problems> {
     match &raw.value {
         Raw::Boolean(on) => Ok(*on),
         Raw::Text(text) if !matches!(raw.origin, Origin::Line { .. }) => {
-            value::boolean(key, text).map_err(|message| raw.problem(message))
+            text::boolean(key, text).map_err(|message| raw.problem(message))
         }
         other => Err(raw.problem(format!("`{key}` is {}: write true or false", other.kind()))),
     }

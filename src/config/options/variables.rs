@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use super::key::Kind;
 use super::{OptionKey, RawOptions};
-use crate::config::error::{Origin, Report};
-use crate::config::layer::Sourced;
-use crate::config::raw::Raw;
-use crate::config::value;
+use crate::config::values::{Origin, Raw, Report, Sourced, text};
 
 /// Variables of ours that are no options.
 const OTHER_VARIABLES: [&str; 2] = ["CREDMOUNT_CONFIG", "CREDMOUNT_ROLES"];
@@ -31,7 +28,7 @@ pub(in crate::config) fn from_environment(
                 let known: Vec<String> =
                     OptionKey::ALL.into_iter().map(OptionKey::variable).collect();
                 let known = known.iter().map(String::as_str).chain(OTHER_VARIABLES);
-                let advice = value::meant(name, known)
+                let advice = text::meant(name, known)
                     .map_or_else(String::new, |name| format!("; did you mean {name}?"));
                 report.warning(&origin, format!("credmount reads no such variable{advice}"));
             }

@@ -179,16 +179,29 @@ fn a_locked_daemon_shows_no_token() {
 }
 
 #[test]
-fn tokens_are_for_those_who_may_read_every_role() {
+fn a_rule_gives_the_tokens_that_it_names() {
     let Some(scene) = Scene::mountable() else { return };
-    let rule = format!("uid={},roles=prod", geteuid().as_raw());
-    let daemon = mounted(&scene, &["--allow", &rule]);
-    for file in [TOKEN, GIT_CREDENTIALS, ERROR] {
+    let uid = geteuid().as_raw();
+    let refused = |daemon: &Daemon<'_>, file: &str| {
         let error = fs::read(daemon.file(file)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{file}");
+    };
+    {
+        let daemon = mounted(&scene, &["--allow", &format!("uid={uid},roles=prod")]);
+        for file in [TOKEN, GIT_CREDENTIALS, ERROR] {
+            refused(&daemon, file);
+        }
+        let status = read(&daemon, "credmount/status.json");
+        assert!(status.contains("prod") && !status.contains("github"), "{status}");
     }
-    let status = fs::read_to_string(daemon.file("credmount/status.json")).unwrap();
-    assert!(status.contains("prod") && !status.contains("github"), "{status}");
+    let daemon = mounted(&scene, &["--allow", &format!("uid={uid},tokens=github/acme")]);
+    log_in(&scene);
+    await_token(&daemon);
+    for file in ["credentials", "credmount/process/prod.json", "credmount/errors/dev"] {
+        refused(&daemon, file);
+    }
+    let status = read(&daemon, "credmount/status.json");
+    assert!(!status.contains("prod") && status.contains("github"), "{status}");
 }
 
 #[test]
