@@ -415,6 +415,7 @@ async fn a_login_that_is_kept_without_its_id_token_is_renewed_to_get_one() {
         id_token: Some(IdToken { token: Secret::new(format!("id-{access}")), expiration: None }),
         ..tokens(access, 60, refresh)
     };
+    scene.logs_in(with_id("a0", Some("r0"))).await;
     scene.logs_in(with_id("a0", None)).await;
     assert_eq!(shelf.tokens(), None, "it would be good for nothing");
     scene.logs_in(with_id("a1", Some("r1"))).await;
