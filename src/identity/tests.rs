@@ -368,9 +368,9 @@ impl KeepLogins for Shelf {
 }
 
 impl Scene {
-    /// The process that follows on this one, with what `shelf` has.
-    fn next(&self, shelf: &Arc<Shelf>) -> Self {
-        let logins = Logins::new(self.issuer.clone(), self.clock.clone()).keeping(shelf.clone());
+    /// The process that follows on this one, with what was `kept`.
+    fn next(&self, kept: &Arc<Shelf>) -> Self {
+        let logins = Logins::new(self.issuer.clone(), self.clock.clone()).keeping(kept.clone());
         let (issuer, clock) = (self.issuer.clone(), self.clock.clone());
         Self { issuer, clock, logins: Arc::new(logins), identity: self.identity.clone() }
     }
@@ -382,8 +382,8 @@ impl Scene {
     }
 }
 
-fn pair(access: &str, refresh: &str) -> Option<(String, Option<String>)> {
-    Some((access.to_owned(), Some(refresh.to_owned())))
+fn pair(access: &str, refresh: &str) -> (String, Option<String>) {
+    (access.to_owned(), Some(refresh.to_owned()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -391,14 +391,14 @@ async fn what_is_kept_is_what_is_held_until_the_login_is_over() {
     let shelf = Arc::<Shelf>::default();
     let scene = Scene::new(Some("https://a.example/aws")).next(&shelf);
     scene.logs_in(tokens("a1", 60, Some("r1"))).await;
-    assert_eq!(shelf.tokens(), pair("a1", "r1"));
+    assert_eq!(shelf.tokens(), Some(pair("a1", "r1")));
 
     let next = scene.next(&shelf);
     assert_eq!(next.token().await.unwrap(), "aws-by-a1");
     next.issuer.refreshes.lock().push_back(Ok(tokens("a2", 60, Some("r2"))));
     next.issuer.refused.lock().push("a1".to_owned());
     assert_eq!(next.token().await.unwrap(), "aws-by-a2");
-    assert_eq!(shelf.tokens(), pair("a2", "r2"));
+    assert_eq!(shelf.tokens(), Some(pair("a2", "r2")));
     assert_eq!(next.logins.state(&next.identity), Login::Done);
 
     next.issuer.refused.lock().push("a2".to_owned());
@@ -432,7 +432,7 @@ async fn what_is_configured_no_more_is_not_kept_and_what_was_not_kept_can_be() {
     scene.logs_in(tokens("a1", 60, Some("r1"))).await;
     shelf.forget(&scene.identity);
     scene.logins.keep_all();
-    assert_eq!(shelf.tokens(), pair("a1", "r1"));
+    assert_eq!(shelf.tokens(), Some(pair("a1", "r1")));
     scene.logins.retain(|_| false);
     assert_eq!(shelf.tokens(), None);
 }
