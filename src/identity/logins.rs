@@ -287,7 +287,8 @@ impl Entry {
     /// Keeps the login for a later process, to which it must be good for something.
     fn keep_beyond(&self, held: &Held) {
         if held.refresh.is_none() && self.identity.token_url.is_none() {
-            // All that this login can give is an ID token, which is not kept.
+            // All that this login can give is an ID token, which is not kept. What was is over.
+            self.keep.forget(&self.identity);
             return;
         }
         let Held { access, expiration, refresh, .. } = held.clone();

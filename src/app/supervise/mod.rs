@@ -45,6 +45,7 @@ pub(super) fn run(
             kept: Kept::new(),
             mountpoints: BTreeMap::new(),
             signals: Signals::install()?,
+            is_stopping: false,
         };
         let mut pace = Pace::default();
         let mut first = true;
@@ -56,6 +57,10 @@ pub(super) fn run(
             }
             let began = Instant::now();
             let (end, served) = supervisor.watch(&mut worker).await?;
+            if supervisor.is_stopping && end != End::Code(0) {
+                supervisor.give_up(given_up);
+                return Ok(ExitCode::SUCCESS);
+            }
             match pace.next(end, served, began.elapsed()) {
                 Next::End(code) => {
                     if code != 0 {
@@ -92,6 +97,8 @@ struct Supervisor {
     /// Where the mounts are whose connections are kept, by the names of these.
     mountpoints: BTreeMap<String, PathBuf>,
     signals: Signals,
+    /// Whether somebody wants the daemon to end. One that was ending already has not heard of it.
+    is_stopping: bool,
 }
 
 impl Supervisor {
@@ -125,7 +132,10 @@ impl Supervisor {
                     }
                     Said::End(end) => return Ok((end, served)),
                 },
-                signal = self.signals.next() => worker.signal(signal),
+                signal = self.signals.next() => {
+                    self.is_stopping |= signal != rustix::process::Signal::HUP;
+                    worker.signal(signal);
+                }
                 () = sleep_until(heard + limit) => {
                     tracing::error!(seconds = limit.as_secs(), "the daemon does not answer; it is killed");
                     worker.kill();
