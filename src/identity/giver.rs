@@ -2,8 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{GivenToken, IssuerError, Logins, TokenError};
-use crate::broker::{BoxFuture, Cause, SessionError, TokenGiver};
+use tokio::time::Instant;
+
+use super::{GivenToken, IssuerError, Login, Logins, TokenError};
+use crate::broker::{
+    BoxFuture, CallKind, Cause, FailedCall, GivenKey, SessionCall, SessionError, TokenGiver,
+};
 use crate::model::{Token, TokenGrant};
 
 /// The longest lifetime that is believed: a token is asked for again at least so often.
@@ -15,30 +19,72 @@ const UNTOLD_LIFETIME: Duration = Duration::from_mins(5);
 impl TokenGiver for Logins {
     fn token<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, Result<Token, SessionError>> {
         Box::pin(async move {
-            let (issuer, clock) = self.parts();
-            let given = match grant {
-                TokenGrant::Github(github) => {
-                    let call = |access| async move { issuer.github_token(github, &access).await };
-                    self.with_access(&github.identity, call).await
-                }
-                TokenGrant::WebIdentity(identity) => {
-                    self.id_token_for_aws(identity).await.map(|it| {
-                        let lifetime = it.expiration.is_none().then_some(UNTOLD_LIFETIME);
-                        Ok(GivenToken { token: it.token, ends: it.expiration, lifetime })
-                    })
-                }
-            };
-            let given = given.map_err(|error| of_login(grant, &error))?;
-            let given = given.map_err(|error| of_issuer(grant, &error))?;
-            let now = clock.now();
-            let expiration = expiration(&given, now);
-            let hash = issuer.hash(&given.token);
-            Ok(Token { text: given.token, hash, issued: now, expiration })
+            let (_, clock, observer) = self.parts();
+            // Without a login nobody is asked, and there is no call to tell of.
+            let is_asked = self.state(grant.identity()) == Login::Done;
+            let (started, timer) = (clock.now(), Instant::now());
+            let outcome = self.given(grant).await;
+            if is_asked {
+                observer.called(&told(grant, started, timer.elapsed(), &outcome)).await;
+            }
+            outcome
         })
     }
 
     fn signed_in<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, ()> {
         Box::pin(self.logged_in(grant.identity()))
+    }
+}
+
+impl Logins {
+    async fn given(&self, grant: &TokenGrant) -> Result<Token, SessionError> {
+        let (issuer, clock, _) = self.parts();
+        let given = match grant {
+            TokenGrant::Github(github) => {
+                let call = |access| async move { issuer.github_token(github, &access).await };
+                self.with_access(&github.identity, call).await
+            }
+            TokenGrant::WebIdentity(identity) => self.id_token_for_aws(identity).await.map(|it| {
+                let lifetime = it.expiration.is_none().then_some(UNTOLD_LIFETIME);
+                Ok(GivenToken { token: it.token, ends: it.expiration, lifetime })
+            }),
+        };
+        let given = given.map_err(|error| of_login(grant, &error))?;
+        let given = given.map_err(|error| of_issuer(grant, &error))?;
+        let now = clock.now();
+        let expiration = expiration(&given, now);
+        let hash = issuer.hash(&given.token);
+        Ok(Token { text: given.token, hash, issued: now, expiration })
+    }
+}
+
+/// What observers are told of the outcome of one call.
+fn told(
+    grant: &TokenGrant,
+    started: SystemTime,
+    latency: Duration,
+    outcome: &Result<Token, SessionError>,
+) -> SessionCall {
+    let outcome = match outcome {
+        Ok(token) => Ok(GivenKey {
+            access_key_id: token.hash.clone(),
+            expiration: token.expiration,
+            request_id: None,
+            packed_percent: None,
+        }),
+        Err(error) => {
+            let detail = error.detail.strip_prefix(": ").unwrap_or(&error.detail).to_owned();
+            Err(FailedCall { cause: error.cause, code: None, detail, request_id: None })
+        }
+    };
+    SessionCall {
+        kind: CallKind::Token,
+        subject: grant.name(),
+        session_name: None,
+        source_identity: None,
+        started,
+        latency,
+        outcome,
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     DeviceGrant, IdToken, Issuer, IssuerError, LoginEnd, LoginPrompt, Next, Polling, Tokens,
 };
+use crate::broker::{ObserveCalls, Observers};
 use crate::clock::Clock;
 use crate::model::{OidcIdentity, Secret};
 
@@ -44,6 +45,7 @@ pub enum Login {
 pub struct Logins {
     issuer: Arc<dyn Issuer>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn ObserveCalls>,
     entries: Mutex<HashMap<Arc<OidcIdentity>, Arc<Entry>>>,
 }
 
@@ -74,7 +76,14 @@ struct Held {
 impl Logins {
     /// No logins yet, at `issuer`.
     pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, clock, entries: Mutex::default() }
+        let observer = Arc::new(Observers::default());
+        Self { issuer, clock, observer, entries: Mutex::default() }
+    }
+
+    /// The same, and `observer` is told of each token of another service that was asked for.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn ObserveCalls>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Begins a login, or joins the one under way; returns what the person needs to know.
@@ -169,9 +178,9 @@ impl Logins {
         }
     }
 
-    /// Who gives tokens, and what the time is.
-    pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock) {
-        (&*self.issuer, &*self.clock)
+    /// Who gives tokens, what the time is, and who is told.
+    pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock, &dyn ObserveCalls) {
+        (&*self.issuer, &*self.clock, &*self.observer)
     }
 
     /// The ID token of the login, renewed if it is about to end.

@@ -59,7 +59,7 @@ pub struct StsOptions {
     pub mount_above: MountAbove,
     /// Who is logged in at issuers; `None` where nobody can be.
     pub logins: Option<Arc<Logins>>,
-    /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
+    /// Who is told of each call that gives a session. Calls that a profile of the base credentials makes
     /// inside the SDK are not among them.
     pub observer: Arc<dyn ObserveCalls>,
     /// Where MFA codes come from.
@@ -97,8 +97,8 @@ impl StsOptions {
 ///    within `base_timeout`.
 /// 4. An answer is read up to 1 MiB.
 /// 5. Calls are signed with the time of the clock given, which is told the dates of the answers.
-/// 6. The observer is told of each AssumeRole call once, after its end and before its session is
-///    given out.
+/// 6. The observer is told of each call that gives a session once, after its end and before its
+///    session is given out.
 /// 7. Errors repeat code, message and request id of AWS, never a secret.
 #[derive(Debug)]
 pub struct StsClient {

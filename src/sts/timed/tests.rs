@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::super::client::{StsClient, StsOptions};
 use super::super::client_tests::{base, error_answer, hop, now, options, replay, session_answer};
 use super::*;
-use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls, SessionError, SessionSource as _};
+use crate::broker::{BoxFuture, ObserveCalls, SessionCall, SessionError, SessionSource as _};
 use crate::clock::Machine;
 use crate::model::{BaseCredentials, StsSession};
 
@@ -28,7 +28,7 @@ impl Machine for Still {
 struct Notebook(Mutex<(Vec<Option<Cause>>, Option<i64>)>);
 
 impl ObserveCalls for Notebook {
-    fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
+    fn called<'a>(&'a self, call: &'a SessionCall) -> BoxFuture<'a, ()> {
         let cause = call.outcome.as_ref().err().map(|failed| failed.cause);
         Box::pin(async move { self.0.lock().0.push(cause) })
     }
