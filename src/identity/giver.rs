@@ -96,20 +96,22 @@ fn expiration(given: &GivenToken, issued: SystemTime) -> SystemTime {
 }
 
 fn of_login(grant: &TokenGrant, error: &TokenError) -> SessionError {
-    let (cause, detail) = match error {
-        TokenError::LoginNeeded(detail) => (Cause::LoginNeeded, detail),
-        TokenError::Failed(detail) => (Cause::IssuerUnavailable, detail),
+    let (cause, detail, wait) = match error {
+        TokenError::LoginNeeded(detail) => (Cause::LoginNeeded, detail, None),
+        TokenError::Failed(detail) => (Cause::IssuerUnavailable, detail, None),
+        TokenError::Later(detail, wait) => (Cause::IssuerUnavailable, detail, Some(*wait)),
     };
-    SessionError::new(grant.name(), cause, detail)
+    SessionError::new(grant.name(), cause, detail).with_retry_after(wait)
 }
 
 fn of_issuer(grant: &TokenGrant, error: &IssuerError) -> SessionError {
-    let cause = match error {
-        IssuerError::Unreachable(_) => Cause::IssuerUnavailable,
-        IssuerError::TokenRefused(_) => Cause::LoginNeeded,
-        IssuerError::Unusable(_) => Cause::TokenDenied,
+    let (cause, wait) = match error {
+        IssuerError::Unreachable(_) => (Cause::IssuerUnavailable, None),
+        IssuerError::Later(_, wait) => (Cause::IssuerUnavailable, Some(*wait)),
+        IssuerError::TokenRefused(_) => (Cause::LoginNeeded, None),
+        IssuerError::Unusable(_) => (Cause::TokenDenied, None),
     };
-    SessionError::new(grant.name(), cause, &error.to_string())
+    SessionError::new(grant.name(), cause, &error.to_string()).with_retry_after(wait)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum TokenError {
     LoginNeeded(String),
     /// The issuer gave none; it may the next time.
     Failed(String),
+    /// The same, and it says for how long not to ask again.
+    Later(String, Duration),
 }
 
 /// How far a login is.
@@ -149,7 +151,7 @@ impl Logins {
         };
         let call = |access| async move { self.issuer.token_for_aws(url, &access).await };
         let token = self.with_access(identity, call).await?;
-        token.map_err(|error| failed(identity, &error.to_string()))
+        token.map_err(|error| failed(identity, &error))
     }
 
     /// Makes `call` with an access token; once more, with a renewed one, if the first is refused.
@@ -188,7 +190,7 @@ impl Logins {
         for is_last in [false, true] {
             let Some(id_token) = &held.id_token else {
                 let why = "the issuer gave no ID token; scope needs openid";
-                return Err(failed(&entry.identity, why));
+                return Err(useless(&entry.identity, why));
             };
             if !self.is_over(id_token.expiration) {
                 return Ok(id_token.clone());
@@ -197,7 +199,7 @@ impl Logins {
                 held = self.fresh(entry, Some(&held.access)).await?;
             }
         }
-        Err(failed(&entry.identity, "the issuer gave an ID token that is expired"))
+        Err(useless(&entry.identity, "the issuer gave an ID token that is expired"))
     }
 
     /// Tokens that are good, and others than `refused`.
@@ -225,7 +227,7 @@ impl Logins {
                 Ok(next)
             }
             Err(IssuerError::TokenRefused(why)) => Err(entry.forget(&held, &why)),
-            Err(error) => Err(failed(&entry.identity, &error.to_string())),
+            Err(error) => Err(failed(&entry.identity, &error)),
         }
     }
 
@@ -312,6 +314,15 @@ async fn follow(
     entry.login.send_replace(end);
 }
 
-fn failed(identity: &OidcIdentity, why: &str) -> TokenError {
+fn failed(identity: &OidcIdentity, error: &IssuerError) -> TokenError {
+    match error {
+        IssuerError::Later(_, wait) => {
+            TokenError::Later(format!("identity {}: {error}", identity.name), *wait)
+        }
+        error => useless(identity, &error.to_string()),
+    }
+}
+
+fn useless(identity: &OidcIdentity, why: &str) -> TokenError {
     TokenError::Failed(format!("identity {}: {why}", identity.name))
 }

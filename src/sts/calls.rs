@@ -1,7 +1,7 @@
 //! The calls that give a role session, each one request and told to the observer, and how any call
 //! is told. Must not know how a client is made, nor when a call is made once more.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -20,11 +20,17 @@ pub(super) struct Begun {
     kind: CallKind,
     started: SystemTime,
     clock: Instant,
+    latency: Option<Duration>,
 }
 
 impl Begun {
     pub(super) fn at(started: SystemTime, kind: CallKind) -> Self {
-        Self { kind, started, clock: Instant::now() }
+        Self { kind, started, clock: Instant::now(), latency: None }
+    }
+
+    /// The answer has come: what follows is no part of the call.
+    fn stop(&mut self) {
+        self.latency = Some(self.clock.elapsed());
     }
 
     /// The call for `subject`, now that it has ended.
@@ -35,7 +41,7 @@ impl Begun {
             session_name: None,
             source_identity: None,
             started: self.started,
-            latency: self.clock.elapsed(),
+            latency: self.latency.unwrap_or_else(|| self.clock.elapsed()),
             outcome,
         }
     }
@@ -83,13 +89,19 @@ impl StsClient {
         let logins = self.options.logins.as_deref();
         let token = token::read(source, self.options.base_timeout, logins).await;
         let token = token.map_err(|error| error.about(&hop.role_arn))?;
-        let begun = self.begin(hop, CallKind::AssumeRoleWithWebIdentity);
+        let mut begun = self.begin(hop, CallKind::AssumeRoleWithWebIdentity);
         let request = self.sts(&hop.sts_region, None).assume_role_with_web_identity();
         let request = assume::filled_in_with_token(request, hop, &begun.session_name, &token);
         let (outcome, said) = match request.send().await {
             Ok(answer) => {
+                begun.begun.stop();
                 let (keys, user) = (answer.credentials(), answer.assumed_role_user());
-                let session = assume::session_of(begun.subject, keys, user, self.clock.now());
+                let session = |now| assume::session_of(begun.subject, keys, user, now);
+                // The call was not signed, so its answer told no time to judge the session by.
+                if let Ok(session) = session(SystemTime::UNIX_EPOCH) {
+                    self.know_the_time_in(&hop.sts_region, &session).await;
+                }
+                let session = session(self.clock.now());
                 #[expect(deprecated, reason = "older partitions tell only this one")]
                 let policies = answer.packed_policy_size();
                 let percent = assume::packed_percent(policies, answer.session_token_utilization());
@@ -132,6 +144,11 @@ impl StsClient {
     /// Tells the observer of a call that has ended, and of the time that STS has told.
     pub(super) async fn tell(&self, call: &SessionCall) {
         self.options.observer.called(call).await;
+        self.tell_skew();
+    }
+
+    /// Tells the observer how wrong the clock of the machine is, if that is known.
+    pub(super) fn tell_skew(&self) {
         if let Some(skew) = self.clock.corrected().and_then(CorrectedClock::skew) {
             self.options.observer.clock_skew(skew.seconds());
         }

@@ -5,14 +5,16 @@
 //!    not followed.
 //! 2. Tokens are sent to `https` URLs only (or to this machine), also where the discovery document
 //!    names them.
-//! 3. Errors repeat code and description of the issuer in one bounded line, without what was sent.
+//! 3. Instants of an issuer are told by our clock, by way of the `Date` of its answer; that is believed
+//!    of nothing else.
+//! 4. Errors repeat code and description of the issuer in one bounded line, without what was sent.
 
 mod answers;
 mod github;
 mod request;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
@@ -23,6 +25,7 @@ use self::answers::{Body, Discovery};
 use super::detail::{Signer, innermost, sanitised};
 use super::http::https_connector;
 use crate::broker::BoxFuture;
+use crate::clock::Clock;
 use crate::identity::{DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, PollAnswer, Tokens};
 use crate::model::{GithubGrant, OidcIdentity, Secret, ServiceUrl};
 
@@ -36,8 +39,8 @@ const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The client for all issuers.
-#[derive(Default)]
 pub struct OidcClient {
+    clock: Arc<dyn Clock>,
     connector: OnceLock<SharedHttpConnector>,
 }
 
@@ -48,6 +51,11 @@ impl fmt::Debug for OidcClient {
 }
 
 impl OidcClient {
+    /// A client that tells instants by `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, connector: OnceLock::default() }
+    }
+
     /// Sends `request`, which carries `secret`.
     async fn send<'a>(
         &self,
@@ -62,7 +70,7 @@ impl OidcClient {
         let answer = timeout(DEADLINE, connector.call(request)).await;
         let answer = answer.map_err(|_| unreachable("no answer within the time limit"))?;
         let answer = answer.map_err(|error| unreachable(&innermost(&error)))?;
-        Body::new(url, &answer, secret)
+        Ok(Body::new(url, &answer, secret)?.received(self.clock.now()))
     }
 
     async fn discover(&self, identity: &OidcIdentity) -> Result<Discovery, IssuerError> {

@@ -211,4 +211,10 @@ impl IdentityCenter {
     fn now(&self) -> SystemTime {
         self.clock.now()
     }
+
+    /// The time by the clock of the machine, however wrong: AWS tells how long a token lasts, and
+    /// every program that shares the cache writes and reads its end by that clock.
+    fn machine_now(&self) -> SystemTime {
+        self.clock.corrected().map_or_else(|| self.now(), |clock| clock.read().wall)
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -39,6 +39,8 @@ pub(crate) struct IssuerSettings {
     pub(crate) denies_github: bool,
     /// Whether it answers everything with 503.
     pub(crate) is_down: bool,
+    /// The seconds in the `Retry-After` of that.
+    pub(crate) retry_after_seconds: Option<u64>,
 }
 
 impl Default for IssuerSettings {
@@ -51,6 +53,7 @@ impl Default for IssuerSettings {
             github_token_lifetime: Duration::from_hours(1),
             denies_github: false,
             is_down: false,
+            retry_after_seconds: None,
         }
     }
 }
@@ -232,7 +235,8 @@ pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Resp
     let mut state = shared.state.lock();
     let now = state.now();
     state.issuer.calls.push(path.to_owned());
-    let answer = if state.issuer.settings.is_down {
+    let IssuerSettings { is_down, retry_after_seconds, .. } = state.issuer.settings;
+    let answer = if is_down {
         Err((StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"))
     } else {
         state.issuer.perform(request, path, host, now)
@@ -243,7 +247,14 @@ pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Resp
     };
     let mut response = Response::new(AnswerBody::whole(json.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(date) = HeaderValue::from_str(&clock::http_date(now)) {
+        headers.insert(DATE, date);
+    }
+    if let Some(seconds) = retry_after_seconds.filter(|_| is_down) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 

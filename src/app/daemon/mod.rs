@@ -199,7 +199,7 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let logins = Logins::new(Arc::new(OidcClient::default()), clock.clone());
+    let logins = Logins::new(Arc::new(OidcClient::new(clock.clone())), clock.clone());
     let logins = Arc::new(logins.observed_by(observer.clone()));
     let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
     let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;

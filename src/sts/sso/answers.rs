@@ -93,7 +93,7 @@ impl IdentityCenter {
         let next = answer.refresh_token().map(Secret::new);
         let refresh =
             Refresh { token: next.unwrap_or_else(|| refresh.token.clone()), ..refresh.clone() };
-        let granted = granted(answer.access_token(), answer.expires_in(), self.now());
+        let granted = granted(answer.access_token(), answer.expires_in(), self.machine_now());
         let (access, expires_at) = granted
             .ok_or_else(|| SessionError::new(subject, Cause::BadAnswer, "it has no token"))?;
         Ok(Token { access, expires_at, refresh: Some(refresh) })

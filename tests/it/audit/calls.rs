@@ -1,62 +1,12 @@
 //! Each call that gives a session or a token is recorded by the name of its action.
 
 use std::fs;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::emulator::{Decision, RoleRules, jwt};
-use crate::support::{Daemon, Scene, arn, eventually, ini_value, wait_for};
-
 use super::records_of;
-
-const ACCOUNT: &str = "123456789012";
-const DEVICE: &str = "arn:aws:iam::123456789012:mfa/dev";
-
-/// A role behind MFA, one of IAM Identity Center, and one for a token from a file; a token for
-/// GitHub.
-fn configured(scene: &Scene) -> String {
-    let aws = scene.path("home/.aws");
-    fs::create_dir_all(&aws).unwrap();
-    let (id, secret) =
-        (scene.emulator.base_access_key_id(), scene.emulator.base_secret_access_key());
-    let profiles = format!(
-        "[profile keys]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n\
-         [profile staff]\nrole_arn = {}\nsource_profile = keys\nmfa_serial = {DEVICE}\n\
-         [profile dev]\nsso_session = corp\nsso_account_id = {ACCOUNT}\nsso_role_name = Admin\n\
-         [sso-session corp]\nsso_region = eu-west-1\n\
-         sso_start_url = https://example.awsapps.com/start\n",
-        arn("staff")
-    );
-    fs::write(aws.join("config"), profiles).unwrap();
-    scene.emulator.set_role("staff", RoleRules { requires_mfa: true, ..RoleRules::default() });
-    let token = scene.path("token");
-    let exp = scene.emulator.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 600;
-    fs::write(&token, jwt(&json!({ "iss": "https://idp.example", "sub": "pod", "exp": exp })))
-        .unwrap();
-    let file = scene.path("config.toml");
-    let text = format!(
-        "region = \"eu-west-1\"\naudit_log = \"{}\"\n\
-         [identities.staff]\ntype = \"vouch\"\nissuer = \"{}\"\nclient_id = \"credmount\"\n\
-         [github.acme]\nidentity = \"staff\"\n\
-         [roles.pod]\nrole_arn = \"{}\"\nweb_identity_token_file = \"{}\"\n",
-        scene.path("audit.jsonl").display(),
-        scene.emulator.issuer(),
-        arn("pod"),
-        token.display(),
-    );
-    fs::write(&file, text).unwrap();
-    file.to_str().unwrap().to_owned()
-}
-
-/// Logs in, which a person agrees to at once.
-fn log_in(scene: &Scene, args: &[&str], codes: impl Fn() -> Option<String>, agree: impl Fn(&str)) {
-    let mut command = scene.credmount(args);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    agree(&wait_for("a user code", codes));
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
+use crate::support::flows::{self, ACCOUNT, DEVICE};
+use crate::support::{Scene, arn, eventually, wait_for};
 
 /// The one record of this kind that tells of success.
 #[track_caller]
@@ -65,38 +15,18 @@ fn call(scene: &Scene, event: &str) -> Value {
     calls.into_iter().find(|call| call["result"] == "ok").unwrap_or_else(|| panic!("no {event}"))
 }
 
-fn serves(daemon: &Daemon<'_>, profile: &str) -> String {
-    wait_for(profile, || ini_value(&daemon.credentials(), profile, "aws_access_key_id"))
-}
-
 #[test]
 fn each_call_is_recorded_and_counted_by_its_own_name() {
     let Some(scene) = Scene::mountable() else { return };
-    let config = configured(&scene);
+    let config = flows::configure(&scene);
     let roles = ["staff", "dev", "pod"].map(|role| ["--role", role]).concat();
     let daemon =
         scene.mount(&[&["--config", &config, "--token", "github/acme"][..], &roles].concat());
-    let code = scene.emulator.mfa_code(DEVICE);
-    assert!(scene.run(&["mfa", "staff", &code]).status.success());
-    let emulator = &scene.emulator;
-    log_in(
-        &scene,
-        &["login", "dev"],
-        || emulator.user_codes().pop(),
-        |code| {
-            assert!(emulator.decide(code, Decision::Approve));
-        },
-    );
-    log_in(
-        &scene,
-        &["login", "staff"],
-        || emulator.login_codes().pop(),
-        |code| {
-            assert!(emulator.decide_login(code, Decision::Approve));
-        },
-    );
-    let keys = ["staff", "dev", "pod"].map(|profile| serves(&daemon, profile));
-    eventually("a token", || !emulator.github_tokens().is_empty());
+    let code = flows::give_code(&scene);
+    flows::sign_in(&scene);
+    flows::log_in_at_issuer(&scene);
+    let keys = ["staff", "dev", "pod"].map(|profile| flows::key_of(&daemon, profile));
+    eventually("a token", || !scene.emulator.github_tokens().is_empty());
     let hash = wait_for("the token to be told", || {
         daemon.status()["tokens"][0]["hash"].as_str().map(str::to_owned)
     });
