@@ -238,7 +238,8 @@ impl World<'_> {
             home: self.home,
         };
         let origin = named.map_or(&Origin::Whole, |named| &named.origin);
-        let roles = roles::served(&chains, origin, report);
+        let tokens = self.tokens.served(options, report);
+        let roles = roles::served(&chains, origin, !tokens.is_empty(), report);
         let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
         let default = roles::default(&chains, compatible, &roles, report);
         let allow = options.allow.first().map_or(&[][..], |allow| &allow.value);
@@ -249,7 +250,7 @@ impl World<'_> {
             name: named.map(|named| named.name.to_owned()),
             path: named.and_then(|named| Some(named.path.as_ref()?.value.clone())),
             roles,
-            tokens: self.tokens.served(options, report),
+            tokens,
             default,
             reader_path: options.reader_path.value(),
             live_only: options.live_only.value().unwrap_or_default(),

@@ -81,7 +81,7 @@ impl<'a> TokenCatalog<'a> {
     /// What a mount with these options shows.
     pub(super) fn served(&self, options: &Options, report: &mut Report) -> Vec<Arc<TokenGrant>> {
         let Some(asked) = &options.tokens else {
-            let all = options.roles.is_empty();
+            let all = options.roles.is_empty() && !options.no_roles;
             return if all { self.github.clone() } else { Vec::new() };
         };
         let mut served: Vec<Arc<TokenGrant>> = Vec::new();

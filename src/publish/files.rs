@@ -11,7 +11,7 @@ impl Publisher {
     pub fn chains(&self, file: FileId, view: View) -> Vec<Arc<RoleChain>> {
         let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
         match file {
-            _ if self.refusal().is_some() => Vec::new(),
+            _ if self.refusal().is_some() || self.served.roleless => Vec::new(),
             FileId::Credentials => self.views[view.0].iter().map(chain).collect(),
             FileId::Config
             | FileId::Status
@@ -45,7 +45,10 @@ impl Publisher {
             FileId::Process(index) | FileId::Error(index) => self.views[view.0].contains(&index),
             // It opens the way to every role. A token of another service is of no role, so it is
             // for those who may read all that the mount has.
-            FileId::EndpointToken | FileId::Token(..) => view == View::ALL,
+            // Where nothing is served it tells why, for everybody.
+            FileId::EndpointToken | FileId::Token(..) => {
+                view == View::ALL || self.served.failing.is_some()
+            }
             FileId::Credentials | FileId::Config | FileId::Status | FileId::Metrics => true,
         }
     }
@@ -72,7 +75,9 @@ impl Publisher {
     /// The roles of a view, in the order of the mount.
     pub fn roles(&self, view: View) -> impl Iterator<Item = &Role> {
         let sections = &self.views[view.0];
-        let shown = move |role: usize| sections.iter().any(|it| self.sections[*it].role == role);
+        let shown = move |role: usize| {
+            !self.served.roleless && sections.iter().any(|it| self.sections[*it].role == role)
+        };
         let numbered = self.served.roles.iter().enumerate();
         numbered.filter(move |(index, _)| shown(*index)).map(|(_, role)| role)
     }

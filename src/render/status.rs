@@ -229,6 +229,10 @@ pub fn status_text(status: &MountStatus, now: SystemTime) -> String {
             repositories => format!(", for {repositories} only"),
         };
         let (name, state) = (&token.name, &token.state);
+        if state == UNCONFIGURED {
+            let _ = writeln!(text, "  {name}: {UNCONFIGURED}");
+            continue;
+        }
         let _ = writeln!(text, "  {name}: {state}  token of {}{limit}", token.identity);
         let kept = Kept {
             what: ("SHA-256", "token"),

@@ -42,7 +42,9 @@ pub fn git_credentials(host: &HostName, token: &Token) -> Text {
 /// The reason a token cannot be had, as readers see it: one generic line that is no token, no URL
 /// and nothing to a shell.
 pub fn token_failure(name: &str, error: &SessionError) -> String {
-    format!("credmount: {name} has no token: {}, run credmount status", error.cause.sentence())
+    let place = error.place.as_ref().map(|place| format!(" in {}", place.as_str()));
+    let (sentence, place) = (error.cause.sentence(), place.unwrap_or_default());
+    format!("credmount: {name} has no token: {sentence}{place}, run credmount status")
 }
 
 #[cfg(test)]

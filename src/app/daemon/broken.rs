@@ -1,8 +1,8 @@
 //! A configuration that became wrong while no daemon lived: the mounts that were kept are served all
 //! the same, and say so to their readers, until it is mended.
 //!
-//! Of a mount nothing is known then but what an earlier daemon wrote down: where it is, and the names
-//! of its profiles. It is not known whom its rules let in. So everybody who could reach it before
+//! Of a mount nothing is known then but what an earlier daemon wrote down: where it is, the names of
+//! its profiles and tokens, and the address of its endpoint. It is not known whom its rules let in. So everybody who could reach it before
 //! reaches it now, because an error would send AWS clients on to other credentials; nobody finds a
 //! key, and nobody may write.
 
@@ -20,7 +20,10 @@ use crate::app::plan::Plan;
 use crate::broker::{Cause, Place, SessionError};
 use crate::config::{ConfigErrors, DEFAULT_OPEN_DEADLINE, MountSettings, Origin};
 use crate::fuse::{Shape, mount};
-use crate::model::{BaseCredentials, ProfileName, Role, RoleChain};
+use crate::model::{
+    BaseCredentials, GithubGrant, GithubOwner, HostName, OidcIdentity, ProfileName, Role,
+    RoleChain, ServiceUrl, TokenGrant,
+};
 use crate::os::paths::mount_stem;
 use crate::policy::AllowRule;
 use crate::render::ReaderPath;
@@ -114,7 +117,9 @@ fn plan(mountpoint: PathBuf, known: Known, shape: Shape, broken: &Broken) -> Res
         name: known.name,
         path: Some(mountpoint),
         roles: names.iter().map(role).collect(),
+        tokens: known.tokens.iter().filter_map(|name| token(name)).collect(),
         default,
+        endpoint: known.endpoint,
         reader_path: (!nameable).then(|| "/".to_owned()),
         writable_caches: shape.writable,
         allow_other: shape.allow_other,
@@ -124,6 +129,32 @@ fn plan(mountpoint: PathBuf, known: Known, shape: Shape, broken: &Broken) -> Res
     let mut plan = Plan::new(&settings, None, DEFAULT_OPEN_DEADLINE)?;
     plan.served.failing = Some(broken.failure.clone());
     Ok(plan)
+}
+
+/// A token of which no more is known than its name, and for which nobody is asked.
+fn token(name: &str) -> Option<Arc<TokenGrant>> {
+    let (kind, own_name) = name.split_once('/')?;
+    let nowhere = ServiceUrl::parse("https://localhost").ok()?;
+    let identity = Arc::new(OidcIdentity {
+        name: own_name.to_owned(),
+        issuer: nowhere.clone(),
+        client_id: String::new(),
+        scope: String::new(),
+        audience: None,
+        token_url: None,
+    });
+    let grant = match kind {
+        "github" => TokenGrant::Github(GithubGrant {
+            identity,
+            owner: GithubOwner::parse(own_name).ok()?,
+            repositories: Vec::new(),
+            token_url: nowhere,
+            host: HostName::parse("localhost").ok()?,
+        }),
+        "web-identity" => TokenGrant::WebIdentity(identity),
+        _ => return None,
+    };
+    Some(Arc::new(grant))
 }
 
 /// When a broken configuration is tried again.
@@ -210,11 +241,16 @@ mod tests {
             name: Some("ops".to_owned()),
             roles: vec!["prod".to_owned(), "dev".to_owned()],
             default: Some("dev".to_owned()),
+            tokens: vec!["github/acme".to_owned(), "web-identity/corp".to_owned()],
+            endpoint: Some("127.0.0.1:8080".parse().unwrap()),
         };
         let broken = broken(&[line(3)]);
         let plan = plan("/ops".into(), known.clone(), read_only(), &broken).unwrap();
         assert_eq!(plan.served.contents().profiles, ["default", "prod", "dev"]);
-        assert!(plan.served.chains().is_empty());
+        assert!(plan.served.chains().is_empty() && plan.served.grants().is_empty());
+        assert!(plan.served.identities().is_empty(), "nobody can log in to it");
+        let tokens: Vec<_> = plan.served.tokens.iter().map(|grant| grant.name()).collect();
+        assert_eq!(tokens, known.tokens);
         assert_eq!(plan.shape(), read_only());
         assert_eq!(Known::of(&plan), known, "the next daemon knows it, too");
     }
