@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use self::answers::{Body, Discovery};
 use super::detail::{Signer, innermost, sanitised};
-use super::http::https_connector;
+use super::http::{capped_connector, https_connector};
 use crate::broker::BoxFuture;
 use crate::clock::Clock;
 use crate::identity::{DeviceGrant, GivenToken, IdToken, Issuer, IssuerError, PollAnswer, Tokens};
@@ -54,6 +54,11 @@ impl OidcClient {
     /// A client that tells instants by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, connector: OnceLock::default() }
+    }
+
+    /// The same over another transport than HTTPS, for those who want to choose the answers.
+    pub fn with_transport(clock: Arc<dyn Clock>, transport: SharedHttpConnector) -> Self {
+        Self { clock, connector: OnceLock::from(capped_connector(transport)) }
     }
 
     /// Sends `request`, which carries `secret`.
