@@ -34,7 +34,17 @@ pub fn role_statuses(
 /// The state of each token of `view` at `now`.
 pub fn token_statuses(publisher: &Publisher, view: View, now: SystemTime) -> Vec<TokenStatus> {
     let broker = publisher.token_broker();
+    let failing = publisher.served().failing.as_ref().filter(|_| publisher.closed().is_none());
     let status = |grant: &Arc<TokenGrant>| {
+        if let Some(error) = failing {
+            let status = token_status(grant, UNCONFIGURED, &broker.status(grant), now);
+            let cause = Some(error.cause.name().to_owned());
+            return TokenStatus {
+                last_error: Some(error.to_string()),
+                last_cause: cause,
+                ..status
+            };
+        }
         let state = state_name(publisher, &broker.serving(grant, now));
         token_status(grant, state, &broker.status(grant), now)
     };

@@ -1,6 +1,7 @@
-//! What the fuzz targets share: how they ask for settings, a clock that stands still, keys that can
+//! What the fuzz targets share: how they ask for settings, answers over HTTP, a clock that stands still, keys that can
 //! be recognised, a reader of INI, and a mount with the kernel's side of it.
 
+pub mod answer;
 pub mod ini;
 pub mod kernel;
 pub mod mount;

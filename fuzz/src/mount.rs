@@ -92,6 +92,7 @@ pub fn serve(tree: OwnedFd, keys: Option<OwnedFd>, rules: bool, shape: Shape) ->
         live_only: mount.live_only,
         include: mount.config_include,
         endpoint: mount.endpoint.is_some(),
+        roleless: false,
         tokens: mount.tokens,
         views: policy.views().to_vec(),
         failing: None,

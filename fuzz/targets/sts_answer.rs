@@ -3,84 +3,20 @@
 
 #![no_main]
 
-use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use credmount::broker::schedule::Jitter;
 use credmount::broker::{SessionError, SessionSource as _, Slot};
 use credmount::clock::{Clock as _, CorrectedClock};
 use credmount::model::{ProfileName, RegionName, RoleArn, RoleHop, SessionAttributes};
 use credmount::render::{Profile, ProfileState, credentials};
 use credmount::sts::{StsClient, StsOptions};
+use credmount_fuzz::answer::{Canned, answer_all};
 use credmount_fuzz::{PLANTED, StoppedClock, ini, is_one_line, session};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
-
-thread_local! {
-    /// What is answered to every request.
-    static ANSWER: RefCell<Answer> = RefCell::default();
-}
-
-/// An HTTP answer: a status and lines of header, then after an empty line the body.
-#[derive(Debug, Clone, Default)]
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn parse(text: &[u8]) -> Self {
-        let end = text.windows(2).position(|pair| pair == b"\n\n");
-        let (head, body) = end.map_or((text, &[][..]), |end| (&text[..end], &text[end + 2..]));
-        let head = String::from_utf8_lossy(head);
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.trim().parse().ok()).unwrap_or(200);
-        let header = |line: &str| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.trim().to_owned(), value.trim().to_owned()))
-        };
-        Self { status, headers: lines.filter_map(header).collect(), body: body.to_owned() }
-    }
-
-    fn response(&self) -> HttpResponse {
-        let status = self.status.clamp(100, 599).try_into().expect("a status");
-        let mut response = HttpResponse::new(status, SdkBody::from(self.body.clone()));
-        for (name, value) in &self.headers {
-            // What is no header a HTTP client would not let through.
-            let _ = response.headers_mut().try_append(name.clone(), value.clone());
-        }
-        response
-    }
-}
-
-/// A transport that gives [`ANSWER`].
-#[derive(Debug)]
-struct Canned;
-
-impl HttpConnector for Canned {
-    fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::ready(Ok(ANSWER.with_borrow(Answer::response)))
-    }
-}
-
-impl HttpClient for Canned {
-    fn http_connector(
-        &self,
-        _settings: &HttpConnectorSettings,
-        _components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Self)
-    }
-}
 
 /// With a clock that is paused, so that pauses before a retry take no time.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -95,7 +31,7 @@ async fn client(clock: Arc<CorrectedClock>) -> StsClient {
 }
 
 fuzz_target!(|text: &[u8]| {
-    ANSWER.set(Answer::parse(text));
+    answer_all(text);
     let hop = RoleHop {
         role_arn: RoleArn::parse("arn:aws:iam::123456789012:role/prod").expect("an ARN"),
         sts_region: RegionName::parse("eu-west-1").expect("a region"),

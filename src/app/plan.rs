@@ -69,11 +69,13 @@ impl Plan {
                 return Err(refuse(&mountpoint, format!("{reason}; {remedy}")));
             }
         };
+        let roleless = settings.roles.is_empty();
         Ok(Self {
             name: settings.name.clone(),
             mountpoint,
             served: Served {
-                roles: settings.roles.clone(),
+                roles: if roleless { Served::no_role() } else { settings.roles.clone() },
+                roleless,
                 default: settings.default.clone(),
                 live_only: settings.live_only,
                 include: settings.config_include.clone(),

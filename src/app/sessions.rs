@@ -23,7 +23,7 @@ use crate::render::{self, Profile, ProfileState, Text};
 /// `credmount check`.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
-    let roles = distinct(&settings);
+    let roles = distinct(&settings)?;
     let packed = Arc::new(PackedSizes::default());
     let checks = runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(CorrectedClock::default());
@@ -42,7 +42,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode> {
 /// `credmount render`.
 pub(super) fn render(args: &RenderArgs) -> Result<ExitCode> {
     let (surroundings, settings) = prepare(&args.common)?;
-    let roles = distinct(&settings);
+    let roles = distinct(&settings)?;
     for (index, role) in roles.iter().enumerate() {
         if roles[..index].iter().any(|earlier| earlier.profile == role.profile) {
             let profile = &role.profile;
@@ -92,14 +92,21 @@ fn nobody() -> Arc<dyn ObserveCalls> {
 }
 
 /// The roles of all mounts, each once.
-fn distinct(settings: &Settings) -> Vec<Role> {
+///
+/// # Errors
+/// If there are tokens only.
+fn distinct(settings: &Settings) -> Result<Vec<Role>, ConfigErrors> {
     let mut roles: Vec<Role> = Vec::new();
     for role in settings.roles() {
         if !roles.contains(role) {
             roles.push(role.clone());
         }
     }
-    roles
+    if roles.is_empty() {
+        let message = "there is no role, only tokens: name one with --role".to_owned();
+        return Err(ConfigErrors(vec![ConfigError { origin: Origin::Whole, message }]));
+    }
+    Ok(roles)
 }
 
 /// Where GetCallerIdentity is asked for a role that names no region: what `aws` would use.

@@ -12,13 +12,17 @@
 //! | `open` | `mount`, `file` (its path in the mount), `decision` (`allowed`, `refused`), `rule` (what decided), `roles` (of each: `name`, and if a key was handed out `access_key_id`, `expiration`), `uid`, `gid`, `pid` (the thread that opened), `tgid` (its process), `start_time` (of the thread, in clock ticks since boot), `comm`, `exe`, `cgroup`, `container` (`runtime`, `id`, `pod_uid`, `unit`), `latency_us` |
 //! | `request` (to the endpoint) | `mount`, `decision`, `reason` (why there were no keys), `roles` (the one asked for), `peer` (address and port), `uid` (of that socket), `latency_us` |
 //! | `assume_role` | `role_arn`, `session_name`, `source_identity`, `result` (`ok`, or the kind of failure), `code` (AWS's own word for the failure), `access_key_id`, `expiration`, `request_id`, `latency_ms` |
+//! | `assume_role_with_web_identity` | the same |
+//! | `get_session_token` (with MFA) | `subject` (the MFA device), and as above from `result` on |
+//! | `get_role_credentials` (of IAM Identity Center) | `subject` (account and role, `123456789012/Admin`), and as above |
+//! | `token` (of a service other than AWS) | `subject` (as in `github/OWNER`), and as above; `access_key_id` is its SHA-256 |
 //! | `mount` | `mount`, `path` |
 //! | `unmount` | `mount`, `path`, `reason` |
 //! | `reload` | `result` (`ok`, `failed`), `added`, `changed`, `removed` (mounts), `errors` |
 //! | `lock`, `unlock` | |
 //! | `start`, `stop` | `version`, `pid`, `uid` (of the daemon); only `pid` |
 //!
-//! `access_key_id` joins an `assume_role` with the opens that handed its key out, and both with
+//! `access_key_id` joins such a call with the opens that handed its key out, and both with
 //! `CloudTrail` (`userIdentity.accessKeyId`).
 //!
 //! There is no version in the records. Names and meanings stay; fields and events may be added,
@@ -39,6 +43,7 @@
 
 #![forbid(unsafe_code)]
 
+mod call;
 mod counts;
 mod file;
 mod journal;
@@ -60,14 +65,15 @@ mod testing;
 mod text;
 mod writer;
 
+pub use call::Call;
 pub use counts::Counts;
 pub use log::{
     AuditLog, AuditStatus, NotRecorded, OnFailure, RECORD_DEADLINE, SINK_DEADLINE, Sinks,
 };
 pub use query::{Filter, Line, parse};
 pub use record::{
-    AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,
-    ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
+    ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader, ReloadRecord,
+    RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
 };
 pub use recorder::Recorder;
 pub use request::Request;

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::record::{AssumeRole, ContainerRecord, Event, RoleRead};
+use super::call::Call;
+use super::record::{ContainerRecord, Event, RoleRead};
 
 /// A line of an audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,8 @@ pub fn parse(line: &[u8]) -> Line {
 pub struct Filter {
     /// Not before.
     pub since: Option<SystemTime>,
-    /// The name of a role as readers see it; of an AssumeRole the ARN, or its last part.
+    /// The name of a role or token as readers see it; of a call what was asked for, as an ARN, or
+    /// its last part.
     pub role: Option<String>,
     /// The first characters of a container id or a pod's uid, or a whole unit.
     pub container: Option<String>,
@@ -52,7 +54,11 @@ fn has_role(event: &Event, wanted: &str) -> bool {
     match event {
         Event::Open(open) => has_role_read(&open.roles, wanted),
         Event::Request(request) => has_role_read(&request.roles, wanted),
-        Event::AssumeRole(call) => is_role(call, wanted),
+        Event::AssumeRole(call)
+        | Event::AssumeRoleWithWebIdentity(call)
+        | Event::GetSessionToken(call)
+        | Event::GetRoleCredentials(call)
+        | Event::Token(call) => was_asked(call, wanted),
         Event::Mount(_)
         | Event::Unmount(_)
         | Event::Reload(_)
@@ -67,9 +73,9 @@ fn has_role_read(roles: &[RoleRead], wanted: &str) -> bool {
     roles.iter().any(|role| role.name.as_str() == wanted)
 }
 
-fn is_role(call: &AssumeRole, wanted: &str) -> bool {
-    let arn = call.role_arn.as_str();
-    arn == wanted || arn.rsplit('/').next() == Some(wanted)
+fn was_asked(call: &Call, wanted: &str) -> bool {
+    let asked = call.asked();
+    asked == wanted || asked.rsplit('/').next() == Some(wanted)
 }
 
 fn is_from(event: &Event, wanted: &str) -> bool {
@@ -87,6 +93,10 @@ fn is_about(event: &Event, wanted: &str) -> bool {
         Event::Mount(at) => at.mount.as_str() == wanted || at.path.as_str() == wanted,
         Event::Unmount(at) => at.mount.as_str() == wanted || at.path.as_str() == wanted,
         Event::AssumeRole(_)
+        | Event::AssumeRoleWithWebIdentity(_)
+        | Event::GetSessionToken(_)
+        | Event::GetRoleCredentials(_)
+        | Event::Token(_)
         | Event::Reload(_)
         | Event::Lock(_)
         | Event::Unlock(_)
@@ -119,8 +129,11 @@ mod tests {
     #[test]
     fn a_role_is_found_where_it_was_read_and_where_it_was_assumed() {
         let role = |role: &str| Filter { role: Some(role.to_owned()), ..Filter::default() };
-        check(&role("prod"), &["assume_role", "open", "request"]);
-        check(&role("arn:aws:iam::123456789012:role/team/prod"), &["assume_role"]);
+        let assumed = ["assume_role", "assume_role_with_web_identity"];
+        check(&role("arn:aws:iam::123456789012:role/team/prod"), &assumed);
+        let calls = [assumed[0], assumed[1], "get_role_credentials"];
+        check(&role("prod"), &[&calls[..], &["open", "request"]].concat());
+        check(&role("github/acme"), &["token"]);
         check(&role("pro"), &[]);
     }
 

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::Call;
 use super::request::Request;
 use super::text::{Text, expiration, instant};
 use crate::model::{Caller, Container, ServedKey};
@@ -16,8 +17,16 @@ pub enum Event {
     Open(Box<Open>),
     /// Somebody asked the endpoint of a mount for keys.
     Request(Box<Request>),
-    /// A session was asked for.
-    AssumeRole(Box<AssumeRole>),
+    /// A role was assumed, or could not be.
+    AssumeRole(Box<Call>),
+    /// The same with a web identity token.
+    AssumeRoleWithWebIdentity(Box<Call>),
+    /// A session with MFA was asked for.
+    GetSessionToken(Box<Call>),
+    /// IAM Identity Center was asked for the keys of a role.
+    GetRoleCredentials(Box<Call>),
+    /// A token of a service other than AWS was asked for.
+    Token(Box<Call>),
     /// A mount began to serve.
     Mount(MountRecord),
     /// A mount ended.
@@ -173,42 +182,6 @@ impl From<&Container> for ContainerRecord {
     }
 }
 
-/// One call of AssumeRole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssumeRole {
-    /// When the answer came.
-    #[serde(with = "instant")]
-    pub time: SystemTime,
-    /// The role.
-    pub role_arn: Text,
-    /// `RoleSessionName` as sent.
-    pub session_name: Text,
-    /// `SourceIdentity` as sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_identity: Option<Text>,
-    /// `ok`, or the kind of failure by the name of its `broker::Cause`.
-    pub result: Text,
-    /// AWS's error code, such as `ExpiredToken`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<Text>,
-    /// Of the session received.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub access_key_id: Option<Text>,
-    /// When AWS stops accepting it.
-    #[serde(default, with = "expiration", skip_serializing_if = "Option::is_none")]
-    pub expiration: Option<SystemTime>,
-    /// AWS's request id (`requestID` in `CloudTrail`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<Text>,
-    /// From the call to its answer, in milliseconds.
-    pub latency_ms: u64,
-}
-
-impl AssumeRole {
-    /// [`AssumeRole::result`] of a call that gave a session.
-    pub const OK: &str = "ok";
-}
-
 /// A mount that serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountRecord {
@@ -321,7 +294,11 @@ impl Event {
         match self {
             Self::Open(open) => open.time,
             Self::Request(request) => request.time,
-            Self::AssumeRole(call) => call.time,
+            Self::AssumeRole(call)
+            | Self::AssumeRoleWithWebIdentity(call)
+            | Self::GetSessionToken(call)
+            | Self::GetRoleCredentials(call)
+            | Self::Token(call) => call.time,
             Self::Mount(mounted) => mounted.time,
             Self::Unmount(unmounted) => unmounted.time,
             Self::Reload(reloaded) => reloaded.time,
@@ -337,6 +314,10 @@ impl Event {
             Self::Open(_) => "open",
             Self::Request(_) => "request",
             Self::AssumeRole(_) => "assume_role",
+            Self::AssumeRoleWithWebIdentity(_) => "assume_role_with_web_identity",
+            Self::GetSessionToken(_) => "get_session_token",
+            Self::GetRoleCredentials(_) => "get_role_credentials",
+            Self::Token(_) => "token",
             Self::Mount(_) => "mount",
             Self::Unmount(_) => "unmount",
             Self::Reload(_) => "reload",
@@ -352,7 +333,11 @@ impl Event {
         match self {
             Self::Open(open) => open.decision == Decision::Refused,
             Self::Request(request) => request.decision == Decision::Refused,
-            Self::AssumeRole(call) => call.result.as_str() != AssumeRole::OK,
+            Self::AssumeRole(call)
+            | Self::AssumeRoleWithWebIdentity(call)
+            | Self::GetSessionToken(call)
+            | Self::GetRoleCredentials(call)
+            | Self::Token(call) => !call.is_ok(),
             Self::Reload(reloaded) => reloaded.result == Outcome::Failed,
             Self::Unmount(unmounted) => unmounted.reason == UnmountReason::Broken,
             Self::Mount(_) | Self::Lock(_) | Self::Unlock(_) | Self::Start(_) | Self::Stop(_) => {

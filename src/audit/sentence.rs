@@ -3,9 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::record::{
-    AssumeRole, ContainerRecord, Decision, Event, Open, Outcome, Reader, UnmountReason,
-};
+use super::call::Call;
+use super::record::{ContainerRecord, Decision, Event, Open, Outcome, Reader, UnmountReason};
 use super::request::Request;
 use super::text::instant;
 
@@ -14,7 +13,17 @@ pub(super) fn sentence(event: &Event) -> String {
     match event {
         Event::Open(open) => open_sentence(open),
         Event::Request(request) => request_sentence(request),
-        Event::AssumeRole(call) => call_sentence(call),
+        Event::AssumeRole(call) => call_sentence("assume", "assumed", call),
+        Event::AssumeRoleWithWebIdentity(call) => {
+            call_sentence("assume by token", "assumed by token", call)
+        }
+        Event::GetSessionToken(call) => {
+            call_sentence("open a session with", "opened a session with", call)
+        }
+        Event::GetRoleCredentials(call) => {
+            call_sentence("get the keys of", "got the keys of", call)
+        }
+        Event::Token(call) => call_sentence("get a token for", "got a token for", call),
         Event::Mount(at) => {
             format!("mount {} serves at {}", shown(at.mount.as_str()), shown(at.path.as_str()))
         }
@@ -88,14 +97,16 @@ fn request_sentence(request: &Request) -> String {
     text
 }
 
-fn call_sentence(call: &AssumeRole) -> String {
-    let role = shown(call.role_arn.as_str());
-    let session = shown(call.session_name.as_str());
-    let mut text = if call.result.as_str() == AssumeRole::OK {
-        format!("assumed {role} as {session}")
-    } else {
-        format!("could not assume {role} as {session}: {}", shown(call.result.as_str()))
-    };
+fn call_sentence(to_do: &str, done: &str, call: &Call) -> String {
+    let mut text = if call.is_ok() { done.to_owned() } else { format!("could not {to_do}") };
+    // Writing to a String cannot fail.
+    let _ = write!(text, " {}", shown(call.asked()));
+    if let Some(session) = &call.session_name {
+        let _ = write!(text, " as {}", shown(session.as_str()));
+    }
+    if !call.is_ok() {
+        let _ = write!(text, ": {}", shown(call.result.as_str()));
+    }
     if let Some(code) = &call.code {
         let _ = write!(text, " ({})", shown(code.as_str()));
     }
@@ -170,7 +181,7 @@ const SHORT_ID: usize = 12;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{all_kinds, assumed, opened, requested};
+    use super::super::testing::{all_kinds, asked_for, assumed, opened, requested};
     use super::*;
 
     #[test]
@@ -183,6 +194,14 @@ mod tests {
                 "mount agents serves at /srv/agents/.aws",
                 "assumed arn:aws:iam::123456789012:role/team/prod as agents-7, key \
                  ASIAIOSFODNN7EXAMPLE, expires 2026-09-21T15:13:20Z, 120 ms",
+                "assumed by token arn:aws:iam::123456789012:role/team/prod as agents-7, key \
+                 ASIAIOSFODNN7EXAMPLE, expires 2026-09-21T15:13:20Z, 120 ms",
+                "opened a session with arn:aws:iam::123456789012:mfa/kim, key \
+                 ASIAIOSFODNN7EXAMPLE, expires 2026-09-21T15:13:20Z, 120 ms",
+                "got the keys of 123456789012/prod, key ASIAIOSFODNN7EXAMPLE, expires \
+                 2026-09-21T15:13:20Z, 120 ms",
+                "got a token for github/acme, key ASIAIOSFODNN7EXAMPLE, expires \
+                 2026-09-21T15:13:20Z, 120 ms",
                 "uid 1000 (/usr/bin/python3.11, pid 4242, docker:0123456789ab) read credentials \
                  of agents: prod",
                 "uid 1000 (127.0.0.1:40404) asked the endpoint of agents for prod",
@@ -217,6 +236,11 @@ mod tests {
         (call.result, call.code) = ("BaseExpired".into(), Some("ExpiredToken".into()));
         let text = sentence(&Event::AssumeRole(Box::new(call)));
         assert!(text.ends_with("as agents-7: BaseExpired (ExpiredToken), 120 ms"), "{text}");
+        let mut call = asked_for("github/acme");
+        (call.access_key_id, call.expiration) = (None, None);
+        call.result = "TokenDenied".into();
+        let text = sentence(&Event::Token(Box::new(call)));
+        assert_eq!(text, "could not get a token for github/acme: TokenDenied, 120 ms");
     }
 
     #[test]

@@ -94,6 +94,10 @@ fn row(event: &Event) -> Row {
         Event::Open(open) => Row::Cells(cells(open)),
         Event::Request(request) => Row::Cells(request_cells(request)),
         Event::AssumeRole(_)
+        | Event::AssumeRoleWithWebIdentity(_)
+        | Event::GetSessionToken(_)
+        | Event::GetRoleCredentials(_)
+        | Event::Token(_)
         | Event::Mount(_)
         | Event::Unmount(_)
         | Event::Reload(_)

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::call::Call;
 use super::record::{
-    AssumeRole, ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader,
-    ReloadRecord, RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
+    ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader, ReloadRecord,
+    RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
 };
 use super::request::Request;
 
@@ -73,18 +74,30 @@ pub(super) fn requested(role: &str) -> Request {
 }
 
 /// A call that gave a session.
-pub(super) fn assumed() -> AssumeRole {
-    AssumeRole {
+pub(super) fn assumed() -> Call {
+    Call {
         time: noon(),
-        role_arn: "arn:aws:iam::123456789012:role/team/prod".into(),
-        session_name: "agents-7".into(),
+        role_arn: Some("arn:aws:iam::123456789012:role/team/prod".into()),
+        subject: None,
+        session_name: Some("agents-7".into()),
         source_identity: Some("kim".into()),
-        result: AssumeRole::OK.into(),
+        result: Call::OK.into(),
         code: None,
         access_key_id: Some("ASIAIOSFODNN7EXAMPLE".into()),
         expiration: Some(noon() + Duration::from_hours(1)),
         request_id: Some("01234567-89ab-cdef-0123-456789abcdef".into()),
         latency_ms: 120,
+    }
+}
+
+/// A call that gave something else.
+pub(super) fn asked_for(subject: &str) -> Call {
+    Call {
+        role_arn: None,
+        subject: Some(subject.into()),
+        session_name: None,
+        source_identity: None,
+        ..assumed()
     }
 }
 
@@ -96,6 +109,10 @@ pub(super) fn all_kinds() -> Vec<Event> {
         Event::Start(StartRecord { time, version: "0.1.0".into(), pid: 77, uid: 1000 }),
         Event::Mount(MountRecord { time, mount, path }),
         Event::AssumeRole(Box::new(assumed())),
+        Event::AssumeRoleWithWebIdentity(Box::new(assumed())),
+        Event::GetSessionToken(Box::new(asked_for("arn:aws:iam::123456789012:mfa/kim"))),
+        Event::GetRoleCredentials(Box::new(asked_for("123456789012/prod"))),
+        Event::Token(Box::new(asked_for("github/acme"))),
         Event::Open(Box::new(opened("prod"))),
         Event::Request(Box::new(requested("prod"))),
         Event::Lock(moment.clone()),

@@ -126,6 +126,8 @@ pub enum Cause {
     Ended,
     /// Not a failure of AWS: the configuration is wrong, so it is not known what to serve.
     Unconfigured,
+    /// Not a failure of AWS: the mount has tokens of other services only.
+    NoRole,
 }
 
 /// How soon to try again.
@@ -175,6 +177,7 @@ impl Cause {
         Self::Locked,
         Self::Ended,
         Self::Unconfigured,
+        Self::NoRole,
     ];
 
     /// The name of the variant, as JSON has it.
@@ -215,6 +218,7 @@ impl Cause {
             Self::Locked => "Locked",
             Self::Ended => "Ended",
             Self::Unconfigured => "Unconfigured",
+            Self::NoRole => "NoRole",
         }
     }
 
@@ -244,7 +248,8 @@ impl Cause {
             | Self::Rejected
             | Self::Locked
             | Self::Ended
-            | Self::Unconfigured => RetryClass::Permanent,
+            | Self::Unconfigured
+            | Self::NoRole => RetryClass::Permanent,
             Self::ClockSkew
             | Self::BaseSourceFailed
             | Self::TokenExpired

@@ -133,7 +133,12 @@ impl Broker {
                 // GetSessionToken counts for STS as AssumeRole does.
                 self.turn(entry).await;
             }
-            return work.spend(entry, source.base(&chain.base)).await;
+            let served = async {
+                let session = source.base(&chain.base).await?;
+                source.know_the_time(&session).await;
+                Ok(session)
+            };
+            return work.spend(entry, served).await;
         };
         let with = match (chain.parent(), &chain.base) {
             (Some(parent), _) => {

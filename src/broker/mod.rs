@@ -39,7 +39,7 @@ mod tests;
 mod words;
 
 pub use cache::{Broker, CLOCK_CHECK};
-pub use call::{AssumeRoleCall, AssumedKey, FailedCall, ObserveCalls, Observers};
+pub use call::{CallKind, FailedCall, GivenKey, ObserveCalls, Observers, SessionCall};
 pub use error::{Cause, RetryClass, SessionError};
 pub use keeper::Keeper;
 pub use place::Place;

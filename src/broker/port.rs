@@ -57,6 +57,13 @@ pub trait SessionSource: Debug + Send + Sync + 'static {
         Box::pin(std::future::pending())
     }
 
+    /// Sees to it that the time of AWS is known, as far as it can be, before `session` is judged by
+    /// it: base credentials that are served as they are, for which perhaps no call was signed.
+    fn know_the_time<'a>(&'a self, session: &'a StsSession) -> BoxFuture<'a, ()> {
+        let _ = session;
+        Box::pin(std::future::ready(()))
+    }
+
     /// Calls AssumeRole once, signed by `with`: one request, without further attempts.
     fn assume_role<'a>(
         &'a self,

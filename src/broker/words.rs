@@ -42,6 +42,7 @@ impl Cause {
             Self::Locked => "credmount is locked",
             Self::Ended => "this mount was ended",
             Self::Unconfigured => "the configuration of credmount is broken",
+            Self::NoRole => "this mount has no role",
         }
     }
 
@@ -216,6 +217,9 @@ impl Cause {
             Self::Unconfigured => {
                 "Mend what credmount status and the log name; it is served again within seconds, \
                  or at once by credmount reload."
+            }
+            Self::NoRole => {
+                "The mount has tokens only. Name roles for it, with --role or roles of its table."
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls};
+use crate::broker::{BoxFuture, ObserveCalls, SessionCall};
 
 /// From here on, in percent, a person should know: a tag or two more, and STS refuses.
 pub(super) const NEAR_THE_LIMIT: u8 = 80;
@@ -21,7 +21,7 @@ impl PackedSizes {
 }
 
 impl ObserveCalls for PackedSizes {
-    fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
+    fn called<'a>(&'a self, call: &'a SessionCall) -> BoxFuture<'a, ()> {
         if let Ok(key) = &call.outcome
             && let Some(percent) = key.packed_percent
         {

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::*;
-use crate::broker::{AssumeRoleCall, AssumedKey, ObserveCalls as _};
+use crate::broker::{CallKind, GivenKey, ObserveCalls as _, SessionCall};
 use crate::clock::SystemClock;
 use crate::model::{
     AccountId, ExternalId, ProfileName, RoleArn, RoleChain, RoleHop, Secret, SessionAttributes,
@@ -327,20 +327,21 @@ async fn the_packed_size_is_told_where_something_is_packed_or_little_room_is_lef
     };
     let told = async |percent, role: Role| {
         let packed = Arc::new(PackedSizes::default());
-        let call = AssumeRoleCall {
-            role_arn: arn("first"),
-            session_name: "me".to_owned(),
+        let call = SessionCall {
+            kind: CallKind::AssumeRole,
+            subject: arn("first"),
+            session_name: Some("me".to_owned()),
             source_identity: None,
             started: SystemTime::UNIX_EPOCH,
             latency: Duration::ZERO,
-            outcome: Ok(AssumedKey {
+            outcome: Ok(GivenKey {
                 access_key_id: arn("first"),
                 expiration: SystemTime::UNIX_EPOCH,
                 request_id: None,
                 packed_percent: percent,
             }),
         };
-        packed.assume_role(&call).await;
+        packed.called(&call).await;
         let region = RegionName::parse("us-east-2").unwrap();
         let aws = Arc::new(ScriptedAws::default());
         let checks = check_roles(aws, &[role], &region, &SystemClock, &packed).await;

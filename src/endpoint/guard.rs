@@ -11,7 +11,7 @@ use crate::model::Secret;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// It names another host than this, or none: a page that was loaded from elsewhere may have
     /// made a browser ask here (DNS rebinding).
     ForeignHost,
@@ -33,7 +33,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// What HTTP calls it (RFC 9110, section 15).
-    pub(super) fn status(self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         match self {
             Self::ForeignHost | Self::Forwarded => StatusCode::FORBIDDEN,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -45,7 +45,7 @@ impl Refusal {
     }
 
     /// Its name in answers, records and logs.
-    pub(super) fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Self::ForeignHost => "ForeignHost",
             Self::Forwarded => "Forwarded",
@@ -59,7 +59,7 @@ impl Refusal {
     }
 
     /// What whoever asks is told. It does not repeat anything of the request.
-    pub(super) fn message(self) -> &'static str {
+    pub fn message(self) -> &'static str {
         match self {
             Self::ForeignHost => {
                 "credmount: ask by the address of the endpoint as it is configured, or localhost"
@@ -83,7 +83,10 @@ impl Refusal {
 
 /// The profile that a request asks for, if it is let in at the endpoint of `address`. Nothing is told
 /// of paths to those who have no token.
-pub(super) fn admit(
+///
+/// # Errors
+/// Why it is not.
+pub fn admit(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,

@@ -44,6 +44,8 @@ use crate::model::Secret;
 use crate::open::CurrentService;
 use desk::Desk;
 
+pub use guard::{Refusal, admit};
+
 /// A new token: 32 random bytes in hexadecimal, which every SDK can send as a header.
 ///
 /// # Errors

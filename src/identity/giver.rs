@@ -2,8 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{GivenCertificate, GivenToken, IssuerError, Logins, TokenError};
-use crate::broker::{BoxFuture, Cause, SessionError, TokenGiver};
+use tokio::time::Instant;
+
+use super::{GivenCertificate, GivenToken, IssuerError, Login, Logins, TokenError};
+use crate::broker::{
+    BoxFuture, CallKind, Cause, FailedCall, GivenKey, SessionCall, SessionError, TokenGiver,
+};
 use crate::model::{Secret, SshCertificate, SshGrant, Token, TokenContent, TokenGrant};
 
 /// The longest lifetime that is believed: a token is asked for again at least so often.
@@ -26,27 +30,15 @@ struct Given {
 impl TokenGiver for Logins {
     fn token<'a>(&'a self, grant: &'a TokenGrant) -> BoxFuture<'a, Result<Token, SessionError>> {
         Box::pin(async move {
-            let given = match grant {
-                TokenGrant::Github(github) => {
-                    let (issuer, _) = self.parts();
-                    let call = |access| async move { issuer.github_token(github, &access).await };
-                    let given = self.with_access(&github.identity, call).await;
-                    given.map(|it| it.map(|it| self.text(it)))
-                }
-                TokenGrant::Ssh(ssh) => self.certified(ssh).await,
-                TokenGrant::WebIdentity(identity) => {
-                    self.id_token_for_aws(identity).await.map(|it| {
-                        let lifetime = it.expiration.is_none().then_some(UNTOLD_LIFETIME);
-                        let (token, ends) = (it.token, it.expiration);
-                        Ok(self.text(GivenToken { token, ends, lifetime }))
-                    })
-                }
-            };
-            let given = given.map_err(|error| of_login(grant, &error))?;
-            let given = given.map_err(|error| of_issuer(grant, &error))?;
-            let issued = self.parts().1.now();
-            let expiration = expiration(given.ends, given.lifetime, issued);
-            Ok(Token { content: given.content, id: given.id, issued, expiration })
+            let (_, clock, observer) = self.parts();
+            // Without a login nobody is asked, and there is no call to tell of.
+            let is_asked = self.state(grant.identity()) == Login::Done;
+            let (started, timer) = (clock.now(), Instant::now());
+            let outcome = self.given(grant).await;
+            if is_asked {
+                observer.called(&told(grant, started, timer.elapsed(), &outcome)).await;
+            }
+            outcome
         })
     }
 
@@ -56,6 +48,28 @@ impl TokenGiver for Logins {
 }
 
 impl Logins {
+    async fn given(&self, grant: &TokenGrant) -> Result<Token, SessionError> {
+        let (issuer, clock, _) = self.parts();
+        let given = match grant {
+            TokenGrant::Github(github) => {
+                let call = |access| async move { issuer.github_token(github, &access).await };
+                let given = self.with_access(&github.identity, call).await;
+                given.map(|it| it.map(|it| self.text(it)))
+            }
+            TokenGrant::Ssh(ssh) => self.certified(ssh).await,
+            TokenGrant::WebIdentity(identity) => self.id_token_for_aws(identity).await.map(|it| {
+                let lifetime = it.expiration.is_none().then_some(UNTOLD_LIFETIME);
+                let (token, ends) = (it.token, it.expiration);
+                Ok(self.text(GivenToken { token, ends, lifetime }))
+            }),
+        };
+        let given = given.map_err(|error| of_login(grant, &error))?;
+        let given = given.map_err(|error| of_issuer(grant, &error))?;
+        let now = clock.now();
+        let expiration = expiration(given.ends, given.lifetime, now);
+        Ok(Token { content: given.content, id: given.id, issued: now, expiration })
+    }
+
     /// A token that is a text.
     fn text(&self, given: GivenToken) -> Given {
         let id = self.parts().0.hash(&given.token);
@@ -65,7 +79,7 @@ impl Logins {
 
     /// A key pair with a certificate.
     async fn certified(&self, grant: &SshGrant) -> Result<Result<Given, IssuerError>, TokenError> {
-        let (issuer, clock) = self.parts();
+        let (issuer, clock, _) = self.parts();
         let key = self.ssh_keys().of(grant).map_err(|error| {
             TokenError::Failed(format!("no random bytes for a key can be had: {error}"))
         })?;
@@ -80,6 +94,36 @@ impl Logins {
             let content = TokenContent::Ssh { key: key.clone(), certificate };
             Ok(Given { content, id, ends, lifetime })
         }))
+    }
+}
+
+/// What observers are told of the outcome of one call.
+fn told(
+    grant: &TokenGrant,
+    started: SystemTime,
+    latency: Duration,
+    outcome: &Result<Token, SessionError>,
+) -> SessionCall {
+    let outcome = match outcome {
+        Ok(token) => Ok(GivenKey {
+            access_key_id: token.id.clone(),
+            expiration: token.expiration,
+            request_id: None,
+            packed_percent: None,
+        }),
+        Err(error) => {
+            let detail = error.detail.strip_prefix(": ").unwrap_or(&error.detail).to_owned();
+            Err(FailedCall { cause: error.cause, code: None, detail, request_id: None })
+        }
+    };
+    SessionCall {
+        kind: CallKind::Token,
+        subject: grant.name(),
+        session_name: None,
+        source_identity: None,
+        started,
+        latency,
+        outcome,
     }
 }
 
@@ -108,20 +152,22 @@ fn expiration(
 }
 
 fn of_login(grant: &TokenGrant, error: &TokenError) -> SessionError {
-    let (cause, detail) = match error {
-        TokenError::LoginNeeded(detail) => (Cause::LoginNeeded, detail),
-        TokenError::Failed(detail) => (Cause::IssuerUnavailable, detail),
+    let (cause, detail, wait) = match error {
+        TokenError::LoginNeeded(detail) => (Cause::LoginNeeded, detail, None),
+        TokenError::Failed(detail) => (Cause::IssuerUnavailable, detail, None),
+        TokenError::Later(detail, wait) => (Cause::IssuerUnavailable, detail, Some(*wait)),
     };
-    SessionError::new(grant.name(), cause, detail)
+    SessionError::new(grant.name(), cause, detail).with_retry_after(wait)
 }
 
 fn of_issuer(grant: &TokenGrant, error: &IssuerError) -> SessionError {
-    let cause = match error {
-        IssuerError::Unreachable(_) => Cause::IssuerUnavailable,
-        IssuerError::TokenRefused(_) => Cause::LoginNeeded,
-        IssuerError::Unusable(_) => Cause::TokenDenied,
+    let (cause, wait) = match error {
+        IssuerError::Unreachable(_) => (Cause::IssuerUnavailable, None),
+        IssuerError::Later(_, wait) => (Cause::IssuerUnavailable, Some(*wait)),
+        IssuerError::TokenRefused(_) => (Cause::LoginNeeded, None),
+        IssuerError::Unusable(_) => (Cause::TokenDenied, None),
     };
-    SessionError::new(grant.name(), cause, &error.to_string())
+    SessionError::new(grant.name(), cause, &error.to_string()).with_retry_after(wait)
 }
 
 #[cfg(test)]

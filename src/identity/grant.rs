@@ -72,15 +72,21 @@ impl Polling {
                 self.interval += SLOWER;
                 self.interval
             }
-            Err(IssuerError::Unreachable(_)) => {
-                (self.pause * 2).min(LONGEST_PAUSE).max(self.interval)
-            }
+            Err(IssuerError::Unreachable(_)) => self.longer(),
+            Err(IssuerError::Later(_, asked)) => self.longer().max(asked),
         };
         if now + self.pause >= self.deadline {
             // The codes are good for nothing by then.
             return Next::Over(LoginEnd::Expired);
         }
         Next::Wait(self.pause)
+    }
+}
+
+impl Polling {
+    /// The next pause where the issuer has trouble.
+    fn longer(&self) -> Duration {
+        (self.pause * 2).min(LONGEST_PAUSE).max(self.interval)
     }
 }
 
@@ -135,6 +141,17 @@ mod tests {
             assert_eq!(waits(&polling.after(unreachable(), now)), pause);
         }
         assert_eq!(waits(&polling.after(Ok(PollAnswer::Pending), now)), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_issuer_that_says_when_to_come_back_is_not_asked_before() {
+        let (mut polling, now) = begun(5, 600);
+        let later =
+            |seconds| Err(IssuerError::Later("busy".to_owned(), Duration::from_secs(seconds)));
+        assert_eq!(waits(&polling.after(later(90), now)), 90);
+        assert_eq!(waits(&polling.after(Ok(PollAnswer::Pending), now)), 5);
+        assert_eq!(waits(&polling.after(later(1), now)), 10, "nor sooner than without it");
+        assert!(matches!(polling.after(later(900), now), Next::Over(LoginEnd::Expired)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use super::{
     DeviceGrant, IdToken, Issuer, IssuerError, KeepLogins, KeptLogin, LoginEnd, LoginPrompt, Next,
     NotKept, Polling, Tokens,
 };
+use crate::broker::{ObserveCalls, Observers};
 use crate::clock::Clock;
 use crate::model::{OidcIdentity, Secret};
 
@@ -27,6 +28,8 @@ pub enum TokenError {
     LoginNeeded(String),
     /// The issuer gave none; it may the next time.
     Failed(String),
+    /// The same, and it says for how long not to ask again.
+    Later(String, Duration),
 }
 
 /// How far a login is.
@@ -47,6 +50,7 @@ pub struct Logins {
     issuer: Arc<dyn Issuer>,
     clock: Arc<dyn Clock>,
     keep: Arc<dyn KeepLogins>,
+    observer: Arc<dyn ObserveCalls>,
     entries: Mutex<HashMap<Arc<OidcIdentity>, Arc<Entry>>>,
     ssh_keys: SshKeys,
 }
@@ -80,7 +84,8 @@ impl Logins {
     /// No logins yet, at `issuer`, in memory only.
     pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
         let (entries, ssh_keys) = (Mutex::default(), SshKeys::default());
-        Self { issuer, clock, keep: Arc::new(NotKept), entries, ssh_keys }
+        let (keep, observer) = (Arc::new(NotKept), Arc::new(Observers::default()));
+        Self { issuer, clock, keep, observer, entries, ssh_keys }
     }
 
     /// The same with those that `keep` has, which keeps them from now on.
@@ -96,6 +101,12 @@ impl Logins {
                 entry.keep_beyond(held);
             }
         }
+    }
+
+    /// The same, and `observer` is told of each token of another service that was asked for.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn ObserveCalls>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Begins a login, or joins the one under way; returns what the person needs to know.
@@ -167,7 +178,7 @@ impl Logins {
         };
         let call = |access| async move { self.issuer.token_for_aws(url, &access).await };
         let token = self.with_access(identity, call).await?;
-        token.map_err(|error| failed(identity, &error.to_string()))
+        token.map_err(|error| failed(identity, &error))
     }
 
     /// Makes `call` with an access token; once more, with a renewed one, if the first is refused.
@@ -196,9 +207,9 @@ impl Logins {
         }
     }
 
-    /// Who gives tokens, and what the time is.
-    pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock) {
-        (&*self.issuer, &*self.clock)
+    /// Who gives tokens, what the time is, and who is told.
+    pub(super) fn parts(&self) -> (&dyn Issuer, &dyn Clock, &dyn ObserveCalls) {
+        (&*self.issuer, &*self.clock, &*self.observer)
     }
 
     /// The key pairs of ssh certificates.
@@ -211,7 +222,7 @@ impl Logins {
         for is_last in [false, true] {
             let Some(id_token) = &held.id_token else {
                 let why = "the issuer gave no ID token; scope needs openid";
-                return Err(failed(&entry.identity, why));
+                return Err(useless(&entry.identity, why));
             };
             if !self.is_over(id_token.expiration) {
                 return Ok(id_token.clone());
@@ -220,7 +231,7 @@ impl Logins {
                 held = self.fresh(entry, Some(&held.access)).await?;
             }
         }
-        Err(failed(&entry.identity, "the issuer gave an ID token that is expired"))
+        Err(useless(&entry.identity, "the issuer gave an ID token that is expired"))
     }
 
     /// Tokens that are good, and others than `refused`.
@@ -248,7 +259,7 @@ impl Logins {
                 Ok(next)
             }
             Err(IssuerError::TokenRefused(why)) => Err(entry.forget(&held, &why)),
-            Err(error) => Err(failed(&entry.identity, &error.to_string())),
+            Err(error) => Err(failed(&entry.identity, &error)),
         }
     }
 
@@ -369,6 +380,15 @@ async fn follow(
     entry.login.send_replace(end);
 }
 
-fn failed(identity: &OidcIdentity, why: &str) -> TokenError {
+fn failed(identity: &OidcIdentity, error: &IssuerError) -> TokenError {
+    match error {
+        IssuerError::Later(_, wait) => {
+            TokenError::Later(format!("identity {}: {error}", identity.name), *wait)
+        }
+        error => useless(identity, &error.to_string()),
+    }
+}
+
+fn useless(identity: &OidcIdentity, why: &str) -> TokenError {
     TokenError::Failed(format!("identity {}: {why}", identity.name))
 }

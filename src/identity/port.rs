@@ -40,7 +40,7 @@ pub struct DeviceGrant {
 pub struct IdToken {
     /// The token.
     pub token: Secret,
-    /// The claim `exp`, if it can be read.
+    /// The claim `exp`, by our clock, if it can be read.
     pub expiration: Option<SystemTime>,
 }
 
@@ -62,7 +62,7 @@ pub struct Tokens {
 pub struct GivenToken {
     /// The token.
     pub token: Secret,
-    /// When it ends, by the clock of the issuer, if it says so.
+    /// When it ends, by our clock, if the issuer says so.
     pub ends: Option<SystemTime>,
     /// How long it is good from now on, if it says so. One of both is there.
     pub lifetime: Option<Duration>,
@@ -98,6 +98,9 @@ pub enum IssuerError {
     /// It cannot be reached, does not answer, or has trouble itself: it may pass.
     #[error("{0}")]
     Unreachable(String),
+    /// The same, and it says for how long not to ask again.
+    #[error("{0}; it wants to be asked again in {wait}", wait = humantime::format_duration(*.1))]
+    Later(String, Duration),
     /// It does not accept the token that it was sent.
     #[error("{0}")]
     TokenRefused(String),

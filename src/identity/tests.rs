@@ -107,6 +107,7 @@ impl Issuer for Scripted {
         Box::pin(async move {
             match (refused, owner.as_str()) {
                 (true, _) => Err(IssuerError::TokenRefused("invalid_token".to_owned())),
+                (_, "busy") => Err(IssuerError::Later("busy".to_owned(), Duration::from_secs(90))),
                 (_, "down") => Err(IssuerError::Unreachable("down".to_owned())),
                 (_, "denied") => Err(IssuerError::Unusable("denied".to_owned())),
                 _ => Ok(GivenToken {
@@ -359,6 +360,23 @@ async fn what_an_issuer_says_of_a_token_decides_who_has_to_do_something() {
     let scene = Scene::logged_in(tokens("a1", 60, None)).await;
     assert_eq!(cause(&scene, "down").await, Cause::IssuerUnavailable);
     assert_eq!(cause(&scene, "denied").await, Cause::TokenDenied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_issuer_asks_for_by_retry_after_is_kept() {
+    let scene = Scene::logged_in(tokens("a1", 60, Some("r1"))).await;
+    let error = scene.logins.token(&github(&scene, "busy")).await.unwrap_err();
+    let wait = Duration::from_secs(90);
+    let asked = Some(wait);
+    assert_eq!((error.cause, error.retry_after), (Cause::IssuerUnavailable, asked));
+    // Not only where the token comes from: on the way to it too.
+    sleep(Duration::from_hours(1)).await;
+    let later = || Err(IssuerError::Later("busy".to_owned(), Duration::from_secs(90)));
+    scene.issuer.refreshes.lock().extend([later(), later()]);
+    let error = scene.logins.token(&github(&scene, "acme")).await.unwrap_err();
+    assert_eq!((error.cause, error.retry_after), (Cause::IssuerUnavailable, asked));
+    let why = "identity work: busy; it wants to be asked again in 1m 30s";
+    assert_eq!(scene.token().await, Err(TokenError::Later(why.to_owned(), wait)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Counts and durations of opens and AssumeRole calls, and their text for Prometheus: what
+//! Counts and durations of opens and of calls for sessions, and their text for Prometheus: what
 //! `credmount/metrics` of a mount and `status --prometheus` show. Counting takes a few atomic
 //! additions. Must not know files, FUSE, AWS or the time.
 
@@ -44,7 +44,7 @@ pub struct RoleGauge<'a> {
 }
 
 /// The text for one mount's own file. Readers of the mount see it, in containers too, so of the
-/// AssumeRole calls it has only those of the mount's role ARNs, and of other mounts nothing.
+/// calls it has only those of the mount's role ARNs, and of other mounts nothing.
 pub fn mount_text(mount: &MountView<'_>, calls: &CallMetrics) -> String {
     let roles: BTreeSet<&str> = mount.roles.iter().filter_map(|role| role.role_arn).collect();
     let mut text = Exposition::default();
@@ -54,7 +54,7 @@ pub fn mount_text(mount: &MountView<'_>, calls: &CallMetrics) -> String {
 }
 
 /// The text for the operator: every mount, every role. `audit` counts the records that belong to
-/// no mount, such as those of AssumeRole calls; their label `mount` is empty.
+/// no mount, such as those of calls; their label `mount` is empty.
 pub fn daemon_text(mounts: &[MountView<'_>], calls: &CallMetrics, audit: &AuditCounts) -> String {
     let mut text = Exposition::default();
     write(&mut text, mounts, calls, &|_| true);

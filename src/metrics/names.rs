@@ -74,12 +74,12 @@ pub(super) const SESSION_REMAINING: Family = gauge(
 
 pub(super) const RENEWALS: Family = counter(
     "credmount_renewals_total",
-    "AssumeRole calls, by role and by result: ok, or why there is no session.",
+    "Calls for sessions and tokens, by role, by action of the API and by result: ok, or why there is none.",
 );
 
 pub(super) const STS_DURATION: Family = histogram(
     "credmount_sts_duration_seconds",
-    "Time that an AssumeRole call took, failed ones included.",
+    "Time that a call of STS took, failed ones included.",
 );
 
 pub(super) const CLOCK_SKEW: Family = gauge(

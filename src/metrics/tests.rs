@@ -6,22 +6,23 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::{AssumeRoleCall, AssumedKey, Cause, FailedCall, ObserveCalls as _};
+use crate::broker::{CallKind, Cause, FailedCall, GivenKey, ObserveCalls as _, SessionCall};
 
 const PROD: &str = "arn:aws:iam::123456789012:role/prod";
 const DEV: &str = "arn:aws:iam::123456789012:role/dev";
 
-fn call(role_arn: &str, latency: Duration, failure: Option<Cause>) -> AssumeRoleCall {
-    let key = AssumedKey {
+fn call(role_arn: &str, latency: Duration, failure: Option<Cause>) -> SessionCall {
+    let key = GivenKey {
         packed_percent: None,
         access_key_id: "ASIA1".to_owned(),
         expiration: SystemTime::UNIX_EPOCH,
         request_id: None,
     };
     let failed = |cause| FailedCall { cause, code: None, detail: String::new(), request_id: None };
-    AssumeRoleCall {
-        role_arn: role_arn.to_owned(),
-        session_name: "name".to_owned(),
+    SessionCall {
+        kind: CallKind::AssumeRole,
+        subject: role_arn.to_owned(),
+        session_name: Some("name".to_owned()),
         source_identity: None,
         started: SystemTime::UNIX_EPOCH,
         latency,
@@ -112,6 +113,7 @@ fn the_daemon_tells_of_all_mounts_and_roles() {
         let key = (name.to_owned(), labels.collect());
         samples.get(&key).copied().unwrap_or_else(|| panic!("{key:?} is missing"))
     };
+    let assume = ("action", "AssumeRole");
     for (expected, name, labels) in [
         (3.0, "credmount_opens_total", &[("mount", "agent"), ("decision", "allowed")][..]),
         (1.0, "credmount_opens_total", &[("mount", "agent"), ("decision", "refused")]),
@@ -120,9 +122,9 @@ fn the_daemon_tells_of_all_mounts_and_roles() {
         (2.0, "credmount_opens_total", &[("mount", "build"), ("decision", "allowed")]),
         (1.0, "credmount_open_busy_total", &[("mount", "build")]),
         (11.001, "credmount_open_duration_seconds_sum", &[("mount", "build")]),
-        (1.0, "credmount_renewals_total", &[("role", PROD), ("result", "ok")]),
-        (1.0, "credmount_renewals_total", &[("role", PROD), ("result", "TimedOut")]),
-        (1.0, "credmount_renewals_total", &[("role", DEV), ("result", "AccessDenied")]),
+        (1.0, "credmount_renewals_total", &[("role", PROD), assume, ("result", "ok")]),
+        (1.0, "credmount_renewals_total", &[("role", PROD), assume, ("result", "TimedOut")]),
+        (1.0, "credmount_renewals_total", &[("role", DEV), assume, ("result", "AccessDenied")]),
         (-600.0, "credmount_clock_skew_seconds", &[]),
         (8.24, "credmount_sts_duration_seconds_sum", &[("role", PROD)]),
         (1.0, "credmount_audit_records_total", &[("mount", "")]),
@@ -140,6 +142,22 @@ fn the_daemon_tells_of_all_mounts_and_roles() {
     ] {
         assert!((value(name, labels) - expected).abs() < 1e-9, "{name} {labels:?}");
     }
+}
+
+#[test]
+fn calls_of_other_services_than_sts_are_counted_and_not_timed() {
+    let calls = CallMetrics::default();
+    let token =
+        SessionCall { kind: CallKind::Token, ..call("github/acme", Duration::from_secs(1), None) };
+    calls.count(&token);
+    calls.count(&call(PROD, Duration::from_secs(1), None));
+    let samples = parsed(&daemon_text(&[], &calls, &AuditCounts::default()));
+    let of_token: Vec<&str> = samples
+        .keys()
+        .filter(|(_, labels)| labels.get("role").is_some_and(|role| role == "github/acme"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(of_token, ["credmount_renewals_total"]);
 }
 
 #[test]

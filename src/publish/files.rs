@@ -11,7 +11,7 @@ impl Publisher {
     pub fn chains(&self, file: FileId, view: View) -> Vec<Arc<RoleChain>> {
         let chain = |index: &usize| self.served.roles[self.sections[*index].role].chain.clone();
         match file {
-            _ if self.refusal().is_some() => Vec::new(),
+            _ if self.refusal().is_some() || self.served.roleless => Vec::new(),
             FileId::Credentials => self.views[view.0].sections.iter().map(chain).collect(),
             FileId::Config
             | FileId::Status
@@ -46,8 +46,8 @@ impl Publisher {
         match file {
             FileId::Process(index) | FileId::Error(index) => shown.sections.contains(&index),
             FileId::Token(index, _) => shown.tokens.contains(&index),
-            // It opens the way to every role.
-            FileId::EndpointToken => view == View::ALL,
+            // It opens the way to every role. Where nothing is served it tells why, to everybody.
+            FileId::EndpointToken => view == View::ALL || self.served.failing.is_some(),
             FileId::Credentials => view == View::ALL || !shown.sections.is_empty(),
             FileId::Config | FileId::Status | FileId::Metrics => true,
         }
@@ -77,7 +77,9 @@ impl Publisher {
     /// The roles of a view, in the order of the mount.
     pub fn roles(&self, view: View) -> impl Iterator<Item = &Role> {
         let sections = &self.views[view.0].sections;
-        let shown = move |role: usize| sections.iter().any(|it| self.sections[*it].role == role);
+        let shown = move |role: usize| {
+            !self.served.roleless && sections.iter().any(|it| self.sections[*it].role == role)
+        };
         let numbered = self.served.roles.iter().enumerate();
         numbered.filter(move |(index, _)| shown(*index)).map(|(_, role)| role)
     }

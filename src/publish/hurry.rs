@@ -81,7 +81,7 @@ impl Publisher {
         };
         let state = |section: &usize| {
             let chain = &self.served.roles[self.sections[*section].role].chain;
-            self.state(&self.broker, chain, Some(cause), now)
+            self.role_state(chain, Some(cause), now)
         };
         let states: Vec<_> = sections.iter().filter_map(state).collect();
         let until = states.iter().map(|(_, until)| *until).min().unwrap_or(now + SHOWN);

@@ -160,7 +160,7 @@ impl Publisher {
             .iter()
             .map(|role| {
                 let decided = decided.contains(&role.chain);
-                self.state(&self.broker, &role.chain, decided.then_some(Cause::TimedOut), now)
+                self.role_state(&role.chain, decided.then_some(Cause::TimedOut), now)
             })
             .collect();
         // Who waits for this may give up on the way. What is rendered only in part until then counts

@@ -1,10 +1,11 @@
 //! What those get who ask for one role at a time, and the token by which they do.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::Publisher;
 use super::served::Section;
-use crate::broker::Cause;
+use super::{FAILURE_SHOWN, Publisher};
+use crate::broker::{Cause, SessionError};
 use crate::model::{ProfileName, RoleChain, Secret, ServedKey};
 use crate::render::{self, ProfileState};
 use crate::tree::{FileId, Snapshot};
@@ -29,7 +30,21 @@ impl Publisher {
     /// what is held, or a failure of this cause.
     pub fn state_of(&self, section: usize, decided: Option<Cause>) -> Option<ProfileState> {
         let chain = &self.served.roles[self.sections[section].role].chain;
-        self.state(&self.broker, chain, decided, self.clock.now()).map(|(state, _)| state)
+        self.role_state(chain, decided, self.clock.now()).map(|(state, _)| state)
+    }
+
+    /// What is rendered of a role, as [`Publisher::state`] has it.
+    pub(super) fn role_state(
+        &self,
+        chain: &Arc<RoleChain>,
+        decided: Option<Cause>,
+        now: SystemTime,
+    ) -> Option<(ProfileState, SystemTime)> {
+        if self.served.roleless && self.refusal().is_none() {
+            let error = SessionError::new("", Cause::NoRole, "");
+            return Some((ProfileState::Failing(error), now + FAILURE_SHOWN));
+        }
+        self.state(&self.broker, chain, decided, now)
     }
 }
 

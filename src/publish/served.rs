@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::SessionError;
-use crate::model::{OidcIdentity, Part, ProfileName, Role, RoleChain, TokenGrant};
+use crate::model::{BaseCredentials, OidcIdentity, Part, ProfileName, Role, RoleChain, TokenGrant};
 use crate::tree::{Contents, TokenFile, TokenFiles};
 
 /// What one mount serves.
@@ -19,6 +19,9 @@ pub struct Served {
     pub include: String,
     /// Whether keys are handed out over HTTP too, to those who have the token of the mount.
     pub endpoint: bool,
+    /// Whether there is no role: [`Served::roles`] has a `default` that fails, and nobody is asked
+    /// for it.
+    pub roleless: bool,
     /// The tokens of services other than AWS, in the order of the configuration.
     pub tokens: Vec<Arc<TokenGrant>>,
     /// The parts that readers may be limited to, by view; `None` for all. Without any there is one
@@ -66,19 +69,41 @@ impl Served {
 
     /// The chains of all roles, as far as they are served.
     pub fn chains(&self) -> Vec<Arc<RoleChain>> {
-        let served = if self.failing.is_some() { &[] } else { &self.roles[..] };
+        let nothing = self.failing.is_some() || self.roleless;
+        let served = if nothing { &[] } else { &self.roles[..] };
         served.iter().map(|role| role.chain.clone()).collect()
+    }
+
+    /// The tokens, as far as they are served.
+    pub fn grants(&self) -> &[Arc<TokenGrant>] {
+        if self.failing.is_some() { &[] } else { &self.tokens }
     }
 
     /// The identities that somebody has to be logged in with for roles and tokens.
     pub fn identities(&self) -> Vec<Arc<OidcIdentity>> {
         let roles = self.roles.iter().filter_map(|role| role.chain.identity());
-        roles.chain(self.tokens.iter().map(|grant| grant.identity())).cloned().collect()
+        roles.chain(self.grants().iter().map(|grant| grant.identity())).cloned().collect()
     }
 
     /// The role that readers see under this name.
     pub fn role(&self, profile: &str) -> Option<&Role> {
-        self.roles.iter().find(|role| role.profile.as_str() == profile)
+        let found = self.roles.iter().find(|role| role.profile.as_str() == profile);
+        found.filter(|_| !self.roleless)
+    }
+
+    /// What stands in the place of the roles of a mount that has none. AWS clients take a mount
+    /// without any profile for "no credentials here", and go on to those of the instance.
+    pub fn no_role() -> Vec<Role> {
+        let role = |profile: ProfileName| Role {
+            chain: Arc::new(RoleChain {
+                base: BaseCredentials::Profile(profile.to_string()),
+                hops: Vec::new(),
+            }),
+            profile,
+            region: None,
+            settings: Vec::new(),
+        };
+        ProfileName::parse("default").into_iter().map(role).collect()
     }
 
     /// What each view shows. A view has `[default]` if it has the role behind it.

@@ -36,7 +36,7 @@ impl Publisher {
     /// The token that a file is about, if that still may be handed out.
     pub fn token_of(&self, file: FileId) -> Option<Arc<TokenGrant>> {
         match file {
-            FileId::Token(index, _) if self.closed().is_none() => {
+            FileId::Token(index, _) if self.refusal().is_none() => {
                 Some(self.served.tokens[index].clone())
             }
             _ => None,

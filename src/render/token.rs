@@ -42,8 +42,10 @@ pub fn git_credentials(host: &HostName, token: &Secret) -> Text {
 /// The reason a token cannot be had, as readers see it: one generic line that is no token, no URL, no
 /// key and nothing to a shell.
 pub fn token_failure(grant: &TokenGrant, error: &SessionError) -> String {
+    let place = error.place.as_ref().map(|place| format!(" in {}", place.as_str()));
     let (name, what, why) = (grant.name(), grant.what(), error.cause.sentence());
-    format!("credmount: {name} has no {what}: {why}, run credmount status")
+    let place = place.unwrap_or_default();
+    format!("credmount: {name} has no {what}: {why}{place}, run credmount status")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use aws_sdk_sts::types::{AssumedRoleUser, Credentials, PolicyDescriptorType, Tag
 use super::base::{LONGEST_LIFETIME, is_key_text};
 use super::classify;
 use super::detail::{Signer, rfc3339, sanitised};
-use crate::broker::{AssumedKey, Cause, FailedCall, SessionError};
+use crate::broker::{Cause, FailedCall, GivenKey, SessionError};
 use crate::model::{AccountId, RoleHop, Secret, SessionAttributes, StsSession};
 
 /// `request` with every parameter of `hop`. What the hop does not have is not sent at all: an
@@ -94,9 +94,16 @@ impl Said {
         let (code, request_id) = (classify::code(error), classify::request_id(error));
         Self { code, request_id, packed_percent: None }
     }
+
+    /// The same without `secret`, which was sent and may come back.
+    pub(super) fn without(self, secret: &str) -> Self {
+        let clean = |text: Option<String>| text.map(|it| it.replace(secret, "[redacted]"));
+        Self { code: clean(self.code), request_id: clean(self.request_id), ..self }
+    }
 }
 
-type CallOutcome = Result<AssumedKey, FailedCall>;
+/// As in [`crate::broker::SessionCall`].
+pub(super) type CallOutcome = Result<GivenKey, FailedCall>;
 
 /// The request id of an answer.
 fn request_id(output: &impl RequestId) -> Option<String> {
@@ -110,13 +117,13 @@ pub(super) fn packed_percent(policies: Option<i32>, token: Option<i32>) -> Optio
     u8::try_from(policies.max(token)?).ok()
 }
 
-/// What observers are told of `outcome`, with what the answer says beside it.
-pub(super) fn told(outcome: &Result<StsSession, SessionError>, said: Said) -> CallOutcome {
+/// What observers are told of `outcome`, a key id and its end, with what the answer says beside it.
+pub(super) fn told(outcome: Result<(&str, SystemTime), &SessionError>, said: Said) -> CallOutcome {
     let Said { code, request_id, packed_percent } = said;
     match outcome {
-        Ok(session) => Ok(AssumedKey {
-            access_key_id: session.access_key_id.clone(),
-            expiration: session.expiration,
+        Ok((access_key_id, expiration)) => Ok(GivenKey {
+            access_key_id: access_key_id.to_owned(),
+            expiration,
             request_id,
             packed_percent,
         }),

@@ -160,7 +160,7 @@ where
     };
     let asked = error.raw_response().filter(|_| cause.is_overload());
     SessionError::new(call.subject, cause, &sanitised(&text, call.signed_by))
-        .with_retry_after(asked.and_then(|answer| retry_after(answer.headers(), call.now)))
+        .with_retry_after(asked.and_then(|answer| retry_after(answer.headers(), Some(call.now))))
 }
 
 fn answer_text(status: u16, code: &str, message: &str) -> String {

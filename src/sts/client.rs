@@ -25,12 +25,14 @@ use crate::broker::{
     BoxFuture, Cause, MfaCodes, NoMfaCodes, ObserveCalls, Observers, SessionError, SessionSource,
 };
 use crate::check::{CallerIdentity, IdentitySource};
-use crate::clock::{Clock, CorrectedClock};
+use crate::clock::Clock;
 use crate::identity::Logins;
 use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession, TokenSource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+/// What the answer to a question for the time is waited for.
+const TIME_DEADLINE: Duration = Duration::from_secs(3);
 /// One call of a source of base credentials, with all attempts of the SDK and its pauses.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -59,7 +61,7 @@ pub struct StsOptions {
     pub mount_above: MountAbove,
     /// Who is logged in at issuers; `None` where nobody can be.
     pub logins: Option<Arc<Logins>>,
-    /// Who is told of each AssumeRole call. Calls that a profile of the base credentials makes
+    /// Who is told of each call that gives a session. Calls that a profile of the base credentials makes
     /// inside the SDK are not among them.
     pub observer: Arc<dyn ObserveCalls>,
     /// Where MFA codes come from.
@@ -97,8 +99,8 @@ impl StsOptions {
 ///    within `base_timeout`.
 /// 4. An answer is read up to 1 MiB.
 /// 5. Calls are signed with the time of the clock given, which is told the dates of the answers.
-/// 6. The observer is told of each AssumeRole call once, after its end and before its session is
-///    given out.
+/// 6. The observer is told of each call that gives a session once, after its end and before its
+///    session is given out.
 /// 7. Errors repeat code, message and request id of AWS, never a secret.
 #[derive(Debug)]
 pub struct StsClient {
@@ -202,9 +204,8 @@ impl StsClient {
         let credentials = self.credentials(&subject, base).await?;
         let lifetime = self.options.key_lifetime;
         let session = |now| base::session(&subject, &credentials, lifetime, now);
-        let is_sure = self.clock.corrected().is_none_or(CorrectedClock::is_sure);
         match session(self.clock.now()) {
-            Err(error) if error.cause == Cause::BaseExpired && !is_sure => {
+            Err(error) if error.cause == Cause::BaseExpired && self.is_unsure() => {
                 // It may be our clock: whatever STS answers to these keys tells the time.
                 self.ask_the_time(&session(SystemTime::UNIX_EPOCH)?).await;
                 session(self.clock.now())
@@ -258,8 +259,25 @@ impl StsClient {
     async fn ask_the_time(&self, signer: &StsSession) {
         let global = || RegionName::parse(base::LAST_REGION).ok();
         if let Some(region) = self.options.fallback_region.clone().or_else(global) {
-            // Its date is what is asked for, and the clock has heard it.
-            let _ = self.ask_identity(signer, &region).await;
+            self.ask_the_time_in(&region, signer).await;
+        }
+    }
+
+    async fn ask_the_time_in(&self, region: &RegionName, signer: &StsSession) {
+        // Its date is what is asked for, and the clock has heard it.
+        let _ = timeout(TIME_DEADLINE, self.ask_identity(signer, region)).await;
+    }
+
+    /// Whether there is a clock that could be told the time of AWS, and does not know it.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.clock.corrected().is_some_and(|clock| !clock.is_sure())
+    }
+
+    /// Asks for the time if it is not known, signing with `session`, which was given to a call that
+    /// was not signed: AWS tells the time only to signatures.
+    pub(super) async fn know_the_time_in(&self, region: &RegionName, session: &StsSession) {
+        if self.is_unsure() {
+            self.ask_the_time_in(region, session).await;
         }
     }
 
@@ -326,6 +344,16 @@ impl SessionSource for StsClient {
                     logins.logged_in(identity).await;
                 }
                 _ => self.identity_center.signed_in(base).await,
+            }
+        })
+    }
+
+    fn know_the_time<'a>(&'a self, session: &'a StsSession) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            // The end of keys that last is made up here, by whatever clock.
+            if session.session_token.is_some() && self.is_unsure() {
+                self.ask_the_time(session).await;
+                self.tell_skew();
             }
         })
     }

@@ -47,6 +47,11 @@ pub(super) fn https_connector() -> SharedHttpConnector {
     })
 }
 
+/// The same over another transport.
+pub(super) fn capped_connector(inner: SharedHttpConnector) -> SharedHttpConnector {
+    SharedHttpConnector::new(CappedConnector { proxied: inner.clone(), direct: inner })
+}
+
 /// `inner` with the cap on answers.
 pub(super) fn capped(inner: SharedHttpClient) -> SharedHttpClient {
     SharedHttpClient::new(CappedClient { proxied: inner.clone(), direct: inner })

@@ -1,10 +1,11 @@
 //! One GetSessionToken call with MFA: the keys of an IAM user and a code → a session that carries
 //! MFA. Must not know where codes come from.
 
-use super::assume::session_in;
+use super::assume::{self, Said, session_in};
+use super::calls::{Begun, key_of};
 use super::client::StsClient;
 use super::detail::Signer;
-use crate::broker::{Cause, SessionError};
+use crate::broker::{CallKind, Cause, SessionError};
 use crate::model::{MfaCode, MfaSession, StsSession};
 
 impl StsClient {
@@ -42,6 +43,7 @@ impl StsClient {
         let subject = mfa.subject();
         // Durations above 36 h are refused long before; STS would refuse this one as well.
         let seconds = i32::try_from(mfa.session_duration.as_secs()).unwrap_or(i32::MAX);
+        let begun = Begun::at(self.now(), CallKind::GetSessionToken);
         let answer = self
             .sts(&mfa.sts_region, Some(keys))
             .get_session_token()
@@ -50,21 +52,25 @@ impl StsClient {
             .duration_seconds(seconds)
             .send()
             .await;
-        match answer {
+        let (outcome, said) = match answer {
             Ok(output) => {
-                let now = self.now();
-                let mut session = session_in(&subject, output.credentials(), now)?;
-                session.account_id.clone_from(&keys.account_id);
-                Ok(session)
+                let session = session_in(&subject, output.credentials(), self.now());
+                let account_id = keys.account_id.clone();
+                let session = session.map(|session| StsSession { account_id, ..session });
+                (session, Said::with(&output, None))
             }
             Err(error) => {
+                let said = Said::by(&error);
                 let call = self.call(&subject, &mfa.sts_region, Signer::Session(keys));
                 let mut error = super::classify::sts_error(call, &error);
                 // Whoever answered may repeat what it was sent.
                 error.detail = error.detail.replace(code.digits(), "[redacted]");
-                Err(error)
+                (Err(error), said.without(code.digits()))
             }
-        }
+        };
+        let call = begun.ended(mfa.device.as_str(), assume::told(key_of(&outcome), said));
+        self.tell(&call).await;
+        outcome
     }
 }
 

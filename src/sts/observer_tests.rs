@@ -1,4 +1,4 @@
-//! What observers are told of AssumeRole calls.
+//! What observers are told of calls.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use super::client_tests::{
 };
 use super::http::capped;
 use crate::broker::{
-    AssumeRoleCall, AssumedKey, BoxFuture, Cause, FailedCall, ObserveCalls, SessionSource as _,
+    BoxFuture, CallKind, Cause, FailedCall, GivenKey, ObserveCalls, SessionCall, SessionSource as _,
 };
 use crate::model::{RoleHop, SessionAttributes};
 
 /// Remembers what it is told.
 #[derive(Debug, Default)]
-struct Notebook(Mutex<Vec<AssumeRoleCall>>);
+struct Notebook(Mutex<Vec<SessionCall>>);
 
 impl ObserveCalls for Notebook {
-    fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
+    fn called<'a>(&'a self, call: &'a SessionCall) -> BoxFuture<'a, ()> {
         Box::pin(async move { self.0.lock().push(call.clone()) })
     }
 }
 
 /// What an observer is told of one AssumeRole call of `hop` over `http`.
-async fn observed(http: SharedHttpClient, hop: &RoleHop) -> AssumeRoleCall {
+async fn observed(http: SharedHttpClient, hop: &RoleHop) -> SessionCall {
     let notebook = Arc::new(Notebook::default());
     let options =
         StsOptions { observer: notebook.clone(), ..options(Path::new("/nonexistent/config")) };
@@ -52,13 +52,14 @@ async fn an_observer_is_told_of_the_key() {
     let call = observed(http, &RoleHop { attributes, ..hop() }).await;
     assert_eq!(
         call,
-        AssumeRoleCall {
-            role_arn: ROLE.to_owned(),
-            session_name: "credmount-ann-web1-20261122T020000.000Z".to_owned(),
+        SessionCall {
+            kind: CallKind::AssumeRole,
+            subject: ROLE.to_owned(),
+            session_name: Some("credmount-ann-web1-20261122T020000.000Z".to_owned()),
             source_identity: Some("run-7".to_owned()),
             started: now(),
             latency: call.latency,
-            outcome: Ok(AssumedKey {
+            outcome: Ok(GivenKey {
                 packed_percent: None,
                 access_key_id: "ASIANEW".to_owned(),
                 expiration: now() + Duration::from_hours(1),

@@ -5,7 +5,9 @@
 //!    not followed.
 //! 2. Tokens are sent to `https` URLs only (or to this machine), also where the discovery document
 //!    names them.
-//! 3. Errors repeat code and description of the issuer in one bounded line, without what was sent.
+//! 3. Instants of an issuer are told by our clock, by way of the `Date` of its answer; that is believed
+//!    of nothing else.
+//! 4. Errors repeat code and description of the issuer in one bounded line, without what was sent.
 
 mod answers;
 mod github;
@@ -13,7 +15,7 @@ mod request;
 mod ssh;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
@@ -22,8 +24,9 @@ use tokio::time::timeout;
 
 use self::answers::{Body, Discovery};
 use super::detail::{Signer, innermost, sanitised};
-use super::http::https_connector;
+use super::http::{capped_connector, https_connector};
 use crate::broker::BoxFuture;
+use crate::clock::Clock;
 use crate::identity::{
     DeviceGrant, GivenCertificate, GivenToken, IdToken, Issuer, IssuerError, PollAnswer, Tokens,
 };
@@ -39,8 +42,8 @@ const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The client for all issuers.
-#[derive(Default)]
 pub struct OidcClient {
+    clock: Arc<dyn Clock>,
     connector: OnceLock<SharedHttpConnector>,
 }
 
@@ -51,6 +54,16 @@ impl fmt::Debug for OidcClient {
 }
 
 impl OidcClient {
+    /// A client that tells instants by `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, connector: OnceLock::default() }
+    }
+
+    /// The same over another transport than HTTPS, for those who want to choose the answers.
+    pub fn with_transport(clock: Arc<dyn Clock>, transport: SharedHttpConnector) -> Self {
+        Self { clock, connector: OnceLock::from(capped_connector(transport)) }
+    }
+
     /// Sends `request`, which carries `secret`.
     async fn send<'a>(
         &self,
@@ -65,7 +78,7 @@ impl OidcClient {
         let answer = timeout(DEADLINE, connector.call(request)).await;
         let answer = answer.map_err(|_| unreachable("no answer within the time limit"))?;
         let answer = answer.map_err(|error| unreachable(&innermost(&error)))?;
-        Body::new(url, &answer, secret)
+        Ok(Body::new(url, &answer, secret)?.received(self.clock.now()))
     }
 
     async fn discover(&self, identity: &OidcIdentity) -> Result<Discovery, IssuerError> {

@@ -6,16 +6,16 @@ use aws_smithy_runtime_api::http::Headers;
 
 use super::http_date::http_date;
 
-/// The `Retry-After` of an answer that came at `now`: seconds, or a date (RFC 9110, 10.2.3). A date
-/// is compared with the clock of whoever answered, where the answer tells it. `None` without the
-/// header, and if it is garbage or in the past.
-pub(super) fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
+/// The `Retry-After` of an answer: seconds, or a date (RFC 9110, 10.2.3). A date is compared with the
+/// clock of whoever answered, where the answer tells it, otherwise with our own, if it is given.
+/// `None` without the header, and if it is garbage or in the past.
+pub(super) fn retry_after(headers: &Headers, now: Option<SystemTime>) -> Option<Duration> {
     let text = headers.get("retry-after")?.trim();
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = text.parse().ok().filter(|seconds| *seconds > 0)?;
         return Some(Duration::from_secs(seconds));
     }
-    let answered = headers.get("date").and_then(http_date).unwrap_or(now);
+    let answered = headers.get("date").and_then(http_date).or(now)?;
     http_date(text)?.duration_since(answered).ok().filter(|wait| !wait.is_zero())
 }
 
@@ -34,7 +34,7 @@ mod tests {
         if let Some(date) = date {
             headers.insert("date", date);
         }
-        retry_after(&headers, now()).map(|wait| wait.as_secs())
+        retry_after(&headers, Some(now())).map(|wait| wait.as_secs())
     }
 
     #[test]
@@ -56,6 +56,9 @@ mod tests {
             assert_eq!(heard(header, None), None, "{header}");
         }
         assert_eq!(heard("Tue, 15 Nov 1994 08:12:01 GMT", None), None, "in the past");
-        assert_eq!(retry_after(&Headers::new(), now()), None);
+        assert_eq!(retry_after(&Headers::new(), Some(now())), None);
+        let mut headers = Headers::new();
+        headers.insert("retry-after", "Tue, 15 Nov 1994 08:13:01 GMT");
+        assert_eq!(retry_after(&headers, None), None, "nobody knows what the time is");
     }
 }

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use super::base;
 use super::timed::SdkTime;
-use crate::broker::{Cause, SessionError};
+use crate::broker::{Cause, ObserveCalls, SessionError};
 use crate::clock::Clock;
 use crate::model::BaseCredentials;
 
@@ -62,6 +62,7 @@ pub struct IdentityCenter {
     http: SharedHttpClient,
     clock: Arc<dyn Clock>,
     cache: Option<TokenCache>,
+    observer: Arc<dyn ObserveCalls>,
     /// By the file of the cache.
     sign_ins: Mutex<HashMap<PathBuf, Arc<SignIn>>>,
 }
@@ -78,6 +79,7 @@ impl IdentityCenter {
             credentials_file: options.credentials_file.clone(),
             http,
             clock,
+            observer: options.observer.clone(),
             cache: directory.map(|directory| TokenCache { directory, above }),
             sign_ins: Mutex::default(),
         }
@@ -208,5 +210,11 @@ impl IdentityCenter {
 
     fn now(&self) -> SystemTime {
         self.clock.now()
+    }
+
+    /// The time by the clock of the machine, however wrong: AWS tells how long a token lasts, and
+    /// every program that shares the cache writes and reads its end by that clock.
+    fn machine_now(&self) -> SystemTime {
+        self.clock.corrected().map_or_else(|| self.now(), |clock| clock.read().wall)
     }
 }

@@ -25,15 +25,19 @@ const FILE_DEADLINE: Duration = Duration::from_secs(8);
 pub(super) struct NoToken {
     pub(super) cause: Cause,
     pub(super) detail: String,
+    /// How long not to ask again, as an issuer said.
+    retry_after: Option<Duration>,
 }
 
 impl NoToken {
     fn failed(source: &TokenSource, why: impl std::fmt::Display) -> Self {
-        Self { cause: Cause::TokenSourceFailed, detail: format!("{source}: {why}") }
+        let (cause, detail) = (Cause::TokenSourceFailed, format!("{source}: {why}"));
+        Self { cause, detail, retry_after: None }
     }
 
     pub(super) fn about(self, role_arn: &RoleArn) -> SessionError {
         SessionError::new(role_arn.as_str(), self.cause, &self.detail)
+            .with_retry_after(self.retry_after)
     }
 }
 
@@ -65,9 +69,15 @@ pub(super) async fn read(
                     "only a daemon holds logins, and tells by status how it fares".to_owned(),
                 ));
             };
-            let token = logins.token_for_aws(identity).await.map_err(|error| match error {
-                TokenError::LoginNeeded(detail) => NoToken { cause: Cause::LoginNeeded, detail },
-                TokenError::Failed(detail) => NoToken { cause: Cause::TokenSourceFailed, detail },
+            let token = logins.token_for_aws(identity).await.map_err(|error| {
+                let (cause, detail, retry_after) = match error {
+                    TokenError::LoginNeeded(detail) => (Cause::LoginNeeded, detail, None),
+                    TokenError::Failed(detail) => (Cause::TokenSourceFailed, detail, None),
+                    TokenError::Later(detail, wait) => {
+                        (Cause::TokenSourceFailed, detail, Some(wait))
+                    }
+                };
+                NoToken { cause, detail, retry_after }
             })?;
             checked(token.expose()).map_err(|why| failed(why.to_owned()))
         }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -53,6 +53,8 @@ pub(crate) struct IssuerSettings {
     pub(crate) is_down: bool,
     /// Whether it refuses everything but discovery and repeats what it was sent.
     pub(crate) echoes: bool,
+    /// The seconds in the `Retry-After` of that.
+    pub(crate) retry_after_seconds: Option<u64>,
 }
 
 impl Default for IssuerSettings {
@@ -70,6 +72,7 @@ impl Default for IssuerSettings {
             denies_ssh: false,
             is_down: false,
             echoes: false,
+            retry_after_seconds: None,
         }
     }
 }
@@ -320,7 +323,8 @@ pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Resp
     let now = state.now();
     state.issuer.calls.push(path.to_owned());
     let mut description = "no".to_owned();
-    let answer = if state.issuer.settings.is_down {
+    let IssuerSettings { is_down, retry_after_seconds, .. } = state.issuer.settings;
+    let answer = if is_down {
         Err((StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"))
     } else if state.issuer.settings.echoes && path != DISCOVERY {
         description = echo::of(request);
@@ -334,7 +338,14 @@ pub(crate) fn respond(shared: &Shared, request: &ApiRequest, path: &str) -> Resp
     };
     let mut response = Response::new(AnswerBody::whole(json.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(date) = HeaderValue::from_str(&clock::http_date(now)) {
+        headers.insert(DATE, date);
+    }
+    if let Some(seconds) = retry_after_seconds.filter(|_| is_down) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 

@@ -285,7 +285,10 @@ fn what_is_recorded_counted_and_told_knows_no_secret() {
     for source in sources() {
         if source.is_below(&["audit", "metrics", "policy", "control", "status"]) {
             for word in ["Secret", "secret_access_key", "session_token"] {
-                assert_eq!(source.lines_with(word).next(), None, "{word}");
+                // The record of the call of that name holds no token.
+                let mut lines =
+                    source.lines_with(word).filter(|it| !it.contains("get_session_token"));
+                assert_eq!(lines.next(), None, "{word}");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The audit log of a real daemon: a record for each open, whatever happens meanwhile.
 
+mod calls;
 mod commands;
 mod disk;
 mod metrics;

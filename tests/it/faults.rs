@@ -1,5 +1,6 @@
 //! STS in trouble, seen from a reader.
 
+mod skew;
 mod table;
 
 use std::fs;

@@ -1,8 +1,8 @@
 //! A configuration that became wrong while no daemon lived: the mounts that were kept are served all
 //! the same, and say so to their readers, until it is mended.
 //!
-//! Of a mount nothing is known then but what an earlier daemon wrote down: where it is, and the names
-//! of its profiles. It is not known whom its rules let in. So everybody who could reach it before
+//! Of a mount nothing is known then but what an earlier daemon wrote down: where it is, the names of
+//! its profiles and tokens, and the address of its endpoint. It is not known whom its rules let in. So everybody who could reach it before
 //! reaches it now, because an error would send AWS clients on to other credentials; nobody finds a
 //! key, and nobody may write.
 
@@ -20,7 +20,10 @@ use crate::app::plan::Plan;
 use crate::broker::{Cause, Place, SessionError};
 use crate::config::{ConfigErrors, DEFAULT_OPEN_DEADLINE, MountSettings, Origin};
 use crate::fuse::{Shape, mount};
-use crate::model::{BaseCredentials, Part, ProfileName, Role, RoleChain};
+use crate::model::{
+    BaseCredentials, GithubGrant, GithubOwner, HostName, OidcIdentity, Part, ProfileName, Role,
+    RoleChain, ServiceUrl, SshGrant, SshName, TokenGrant,
+};
 use crate::os::paths::mount_stem;
 use crate::policy::AllowRule;
 use crate::render::ReaderPath;
@@ -106,7 +109,11 @@ fn plan(mountpoint: PathBuf, known: Known, shape: Shape, broken: &Broken) -> Res
         settings: Vec::new(),
     };
     // Named one by one they are not "all", which would let everybody write.
-    let only = Part { roles: names.iter().cloned().collect(), ..Part::default() };
+    let tokens: Vec<_> = known.tokens.iter().filter_map(|name| token(name)).collect();
+    let only = Part {
+        roles: names.iter().cloned().collect(),
+        tokens: tokens.iter().map(|grant| grant.name()).collect(),
+    };
     let everybody = AllowRule { only: Some(only), ..AllowRule::default() };
     // A mount point that no `credential_process` can name has a path for readers, which is not
     // known. By another they find nothing, which is an error as well.
@@ -115,7 +122,9 @@ fn plan(mountpoint: PathBuf, known: Known, shape: Shape, broken: &Broken) -> Res
         name: known.name,
         path: Some(mountpoint),
         roles: names.iter().map(role).collect(),
+        tokens,
         default,
+        endpoint: known.endpoint,
         reader_path: (!nameable).then(|| "/".to_owned()),
         writable_caches: shape.writable,
         allow_other: shape.allow_other,
@@ -125,6 +134,37 @@ fn plan(mountpoint: PathBuf, known: Known, shape: Shape, broken: &Broken) -> Res
     let mut plan = Plan::new(&settings, None, DEFAULT_OPEN_DEADLINE)?;
     plan.served.failing = Some(broken.failure.clone());
     Ok(plan)
+}
+
+/// A token of which no more is known than its name, and for which nobody is asked.
+fn token(name: &str) -> Option<Arc<TokenGrant>> {
+    let (kind, own_name) = name.split_once('/')?;
+    let nowhere = ServiceUrl::parse("https://localhost").ok()?;
+    let identity = Arc::new(OidcIdentity {
+        name: own_name.to_owned(),
+        issuer: nowhere.clone(),
+        client_id: String::new(),
+        scope: String::new(),
+        audience: None,
+        token_url: None,
+    });
+    let grant = match kind {
+        "github" => TokenGrant::Github(GithubGrant {
+            identity,
+            owner: GithubOwner::parse(own_name).ok()?,
+            repositories: Vec::new(),
+            token_url: nowhere,
+            host: HostName::parse("localhost").ok()?,
+        }),
+        "ssh" => TokenGrant::Ssh(SshGrant {
+            identity,
+            name: SshName::parse(own_name).ok()?,
+            certificate_url: nowhere,
+        }),
+        "web-identity" => TokenGrant::WebIdentity(identity),
+        _ => return None,
+    };
+    Some(Arc::new(grant))
 }
 
 /// When a broken configuration is tried again.
@@ -211,11 +251,16 @@ mod tests {
             name: Some("ops".to_owned()),
             roles: vec!["prod".to_owned(), "dev".to_owned()],
             default: Some("dev".to_owned()),
+            tokens: ["github/acme", "ssh/prod", "web-identity/corp"].map(str::to_owned).to_vec(),
+            endpoint: Some("127.0.0.1:8080".parse().unwrap()),
         };
         let broken = broken(&[line(3)]);
         let plan = plan("/ops".into(), known.clone(), read_only(), &broken).unwrap();
         assert_eq!(plan.served.contents().profiles, ["default", "prod", "dev"]);
-        assert!(plan.served.chains().is_empty());
+        assert!(plan.served.chains().is_empty() && plan.served.grants().is_empty());
+        assert!(plan.served.identities().is_empty(), "nobody can log in to it");
+        let tokens: Vec<_> = plan.served.tokens.iter().map(|grant| grant.name()).collect();
+        assert_eq!(tokens, known.tokens);
         assert_eq!(plan.shape(), read_only());
         assert_eq!(Known::of(&plan), known, "the next daemon knows it, too");
     }

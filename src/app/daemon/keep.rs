@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Clock, Daemon, Safe, Shared, needs};
+use crate::broker::ObserveCalls;
 use crate::config::{KeepLogins, Settings};
 use crate::identity::Logins;
 use crate::sts::OidcClient;
@@ -13,9 +14,13 @@ pub(super) fn wanted(settings: &Settings) -> bool {
 }
 
 /// Nobody is logged in yet but those whose login lies in the safe.
-pub(super) fn logins(safe: &Arc<Safe>, clock: &Arc<dyn Clock>) -> Arc<Logins> {
-    let logins = Logins::new(Arc::new(OidcClient::default()), clock.clone());
-    Arc::new(logins.keeping(safe.clone()))
+pub(super) fn logins(
+    safe: &Arc<Safe>,
+    clock: &Arc<dyn Clock>,
+    observer: Arc<dyn ObserveCalls>,
+) -> Arc<Logins> {
+    let logins = Logins::new(Arc::new(OidcClient::new(clock.clone())), clock.clone());
+    Arc::new(logins.observed_by(observer).keeping(safe.clone()))
 }
 
 /// Opens the safe of a daemon that has its mounts, so that no other one has the same safe; takes out

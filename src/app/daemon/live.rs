@@ -149,6 +149,13 @@ impl LiveMount {
     /// Returns what of the plan cannot be done at present.
     pub(super) async fn replace(&mut self, plan: Plan, shared: &Shared) -> Option<String> {
         let before = self.service.get();
+        if self.plan.served.failing.is_some() {
+            // While nothing was served, everybody could read it.
+            match endpoint::new_token() {
+                Ok(token) => self.token = token,
+                Err(error) => return Some(format!("{}: no new token: {error}", plan.label())),
+            }
+        }
         let tree = before.tree().successor(&plan.served.contents(), shared.clock.now());
         let next = service(&plan, tree, shared, &self.locate, &self.life, &self.token);
         render_all(&next, &plan, shared).await;
@@ -165,7 +172,11 @@ impl LiveMount {
         next.publisher().attach(self.kernel.clone());
         self.forget(&gone, &next).await;
         self.publishing = tokio::spawn(next.publisher().clone().run());
+        let was_failing = self.plan.served.failing.is_some();
         self.plan = plan;
+        if was_failing {
+            self.end_endpoint().await;
+        }
         self.move_endpoint().await
     }
 

@@ -211,7 +211,7 @@ pub(super) async fn run(
     let Outset { settings, mut plans, added, log, broken } = outset;
     log.apply(&recorder).await;
     recorder.note(observe::started(clock.now()));
-    let logins = keep::logins(&safe, &clock);
+    let logins = keep::logins(&safe, &clock, observer.clone());
     let (surroundings, held) = (&blueprint.surroundings, Some(logins.clone()));
     let source = surroundings.sts(&settings, clock.clone(), observer, codes.clone(), held).await;
     let source = KeptSessions::new(source, safe.clone());

@@ -29,7 +29,7 @@ impl Needs {
         let mut needs = Self::default();
         for plan in plans {
             needs.chains.extend(plan.served.chains());
-            needs.grants.extend(plan.served.tokens.clone());
+            needs.grants.extend(plan.served.grants().iter().cloned());
         }
         needs
     }

@@ -9,10 +9,10 @@ use rustix::process::geteuid;
 
 use crate::app::plan::Plan;
 use crate::audit::{
-    AssumeRole, AuditLog, Event, MountRecord, OnFailure, Recorder, Sinks, StartRecord, StopRecord,
-    Text, UnmountReason, UnmountRecord,
+    AuditLog, Call, Event, MountRecord, OnFailure, Recorder, Sinks, StartRecord, StopRecord, Text,
+    UnmountReason, UnmountRecord,
 };
-use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls, Observers};
+use crate::broker::{BoxFuture, CallKind, ObserveCalls, Observers, SessionCall};
 use crate::config::{OnAuditFailure, Settings};
 use crate::metrics::CallMetrics;
 
@@ -55,7 +55,7 @@ pub(super) fn next_log(settings: &Settings, recorder: &Recorder) -> Result<NextL
     Ok(NextLog::Another(Some(log)))
 }
 
-/// Who is told of AssumeRole calls.
+/// Who is told of calls.
 pub(super) fn observer(
     recorder: &Arc<Recorder>,
     calls: &Arc<CallMetrics>,
@@ -64,30 +64,38 @@ pub(super) fn observer(
     Arc::new(Observers(vec![calls.clone(), records]))
 }
 
-/// Records each AssumeRole call.
+/// Records each call.
 #[derive(Debug)]
 struct CallRecords(Arc<Recorder>);
 
 impl ObserveCalls for CallRecords {
-    fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
+    fn called<'a>(&'a self, call: &'a SessionCall) -> BoxFuture<'a, ()> {
         // A session is not held back because its record cannot be written: opens are.
-        self.0.note(assume_role(call));
+        self.0.note(called(call));
         Box::pin(std::future::ready(()))
     }
 }
 
-fn assume_role(call: &AssumeRoleCall) -> Event {
+fn called(call: &SessionCall) -> Event {
     let text = |text: &String| Text::new(text);
     let (key, failed) = (call.outcome.as_ref().ok(), call.outcome.as_ref().err());
-    let result = failed.map_or(AssumeRole::OK, |failed| failed.cause.name());
+    let result = failed.map_or(Call::OK, |failed| failed.cause.name());
     let request_id = match &call.outcome {
         Ok(key) => &key.request_id,
         Err(failed) => &failed.request_id,
     };
-    Event::AssumeRole(Box::new(AssumeRole {
+    let subject = Some(text(&call.subject));
+    let (role_arn, subject) = match call.kind {
+        CallKind::AssumeRole | CallKind::AssumeRoleWithWebIdentity => (subject, None),
+        CallKind::GetSessionToken | CallKind::GetRoleCredentials | CallKind::Token => {
+            (None, subject)
+        }
+    };
+    let record = Box::new(Call {
         time: call.started + call.latency,
-        role_arn: text(&call.role_arn),
-        session_name: text(&call.session_name),
+        role_arn,
+        subject,
+        session_name: call.session_name.as_ref().map(text),
         source_identity: call.source_identity.as_ref().map(text),
         result: Text::new(result),
         code: failed.and_then(|failed| failed.code.as_ref()).map(text),
@@ -95,7 +103,14 @@ fn assume_role(call: &AssumeRoleCall) -> Event {
         expiration: key.map(|key| key.expiration),
         request_id: request_id.as_ref().map(text),
         latency_ms: u64::try_from(call.latency.as_millis()).unwrap_or(u64::MAX),
-    }))
+    });
+    match call.kind {
+        CallKind::AssumeRole => Event::AssumeRole(record),
+        CallKind::AssumeRoleWithWebIdentity => Event::AssumeRoleWithWebIdentity(record),
+        CallKind::GetSessionToken => Event::GetSessionToken(record),
+        CallKind::GetRoleCredentials => Event::GetRoleCredentials(record),
+        CallKind::Token => Event::Token(record),
+    }
 }
 
 pub(super) fn started(time: SystemTime) -> Event {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,16 +56,22 @@ pub(in crate::app) struct Known {
     pub(in crate::app) roles: Vec<String>,
     /// Which of these is `[default]` too.
     pub(in crate::app) default: Option<String>,
+    /// The names of its tokens, as in `github/OWNER`.
+    pub(in crate::app) tokens: Vec<String>,
+    /// Where keys are handed out over HTTP.
+    pub(in crate::app) endpoint: Option<SocketAddr>,
 }
 
 impl Known {
     /// What readers of this mount know.
     pub(super) fn of(plan: &Plan) -> Self {
-        let Served { roles, default, .. } = &plan.served;
+        let Served { roles, default, tokens, .. } = &plan.served;
         Self {
             name: plan.name.clone(),
             roles: roles.iter().map(|role| role.profile.to_string()).collect(),
             default: default.as_ref().map(ToString::to_string),
+            tokens: tokens.iter().map(|grant| grant.name()).collect(),
+            endpoint: plan.endpoint,
         }
     }
 }

@@ -117,7 +117,7 @@ impl<'a> TokenCatalog<'a> {
         report: &mut Report,
     ) -> Vec<Arc<TokenGrant>> {
         let Some(asked) = &options.tokens else {
-            let all = options.roles.is_empty();
+            let all = options.roles.is_empty() && !options.no_roles;
             return if all { self.configured.clone() } else { Vec::new() };
         };
         let mut served: Vec<Arc<TokenGrant>> = Vec::new();

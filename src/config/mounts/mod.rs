@@ -238,7 +238,8 @@ impl World<'_> {
             home: self.home,
         };
         let origin = named.map_or(&Origin::Whole, |named| &named.origin);
-        let roles = roles::served(&chains, origin, report);
+        let tokens = self.tokens.served(options, report);
+        let roles = roles::served(&chains, origin, !tokens.is_empty(), report);
         let compatible = self.compatible_default.as_ref().filter(|_| named.is_none());
         let default = roles::default(&chains, compatible, &roles, report);
         let allow = options.allow.first().map_or(&[][..], |allow| &allow.value);

@@ -12,14 +12,18 @@ use crate::model::{ProfileName, Role, RoleArn};
 /// What makes a text an ARN, so that it has no `NAME=` in front.
 const ARN_PREFIX: &str = "arn:";
 
-/// The roles asked for, or all configured ones when none is.
+/// The roles asked for, or all configured ones when nothing is said of them.
 ///
-/// `origin` is the mount that serves them.
+/// `origin` is the mount that serves them. It may have none if it has other things (`others`).
 pub(in crate::config) fn served(
     chains: &Chains<'_>,
     origin: &Origin,
+    others: bool,
     report: &mut Report,
 ) -> Vec<Role> {
+    if chains.options.no_roles {
+        return Vec::new();
+    }
     let asked = &chains.options.roles;
     let all: Vec<Sourced<String>> = if asked.is_empty() {
         chains
@@ -31,7 +35,7 @@ pub(in crate::config) fn served(
     } else {
         asked.clone()
     };
-    if all.is_empty() && report.is_clean() {
+    if all.is_empty() && !others && report.is_clean() {
         report.error(
             origin,
             "there is no role to serve: give --role with a role ARN or an AWS profile, or write \

@@ -34,6 +34,8 @@ pub(super) type RawOptions = Vec<(OptionKey, Sourced<Raw>)>;
 pub(super) struct Options {
     /// The roles asked for by the first layer that asks for any; empty when none does.
     pub(super) roles: Vec<Sourced<String>>,
+    /// Whether that layer asks for none at all.
+    pub(super) no_roles: bool,
     /// The tokens asked for by the first layer that says anything of tokens.
     pub(super) tokens: Option<Vec<Sourced<String>>>,
     pub(super) default: Layered<String>,
@@ -85,8 +87,10 @@ impl Options {
         let session_name = |_: &str, text: &str| SessionNameTemplate::parse(text);
         let path = |key: &str, text: &str| paths::absolute(key, text, home);
         let mut options = Taken { own, common, report };
+        let roles = options.roles();
         Self {
-            roles: options.roles(),
+            no_roles: roles.as_ref().is_some_and(Vec::is_empty),
+            roles: roles.unwrap_or_default(),
             tokens: options.each(Key::Token, tokens).value(),
             default: options.text(Key::Default, any),
             source_profile: options.text(Key::SourceProfile, any),
@@ -198,34 +202,45 @@ impl Taken<'_> {
         })
     }
 
-    fn roles(&mut self) -> Vec<Sourced<String>> {
+    fn roles(&mut self) -> Option<Vec<Sourced<String>>> {
+        let names_tokens = |(key, raw): &(OptionKey, Sourced<Raw>)| {
+            *key == OptionKey::Token && !matches!(&raw.value, Raw::List(items) if items.is_empty())
+        };
         let mut asked = |raw: &RawOptions, key: &str| {
+            let may_be_empty = raw.iter().any(names_tokens);
             let raw = raw.iter().filter(|(found, _)| *found == OptionKey::Role);
-            let lists = raw.map(|(_, raw)| requests(key, raw, self.report));
+            let lists = raw.filter_map(|(_, raw)| requests(key, raw, may_be_empty, self.report));
             lists.collect::<Vec<_>>()
         };
         let own = asked(self.own, "roles");
         let roles = Layered::new(own, asked(self.common, OptionKey::Role.name()));
-        roles.value().unwrap_or_default()
+        roles.value()
     }
 }
 
-/// The roles of one list. One that is no text does not keep the others from being looked up.
-fn requests(key: &str, raw: &Sourced<Raw>, report: &mut Report) -> Sourced<Vec<Sourced<String>>> {
+/// The roles of one list, which may be empty where tokens are named: then the mount has no role. One
+/// that is no text does not keep the others from being looked up.
+fn requests(
+    key: &str,
+    raw: &Sourced<Raw>,
+    may_be_empty: bool,
+    report: &mut Report,
+) -> Option<Sourced<Vec<Sourced<String>>>> {
     let items = match &raw.value {
         Raw::List(items) => items.as_slice(),
         _ => std::slice::from_ref(raw),
     };
-    if items.is_empty() {
+    if items.is_empty() && !may_be_empty {
         let message =
             format!("`{key}` is empty: name a role, or leave it out to serve all configured roles");
         report.error(&raw.origin, message);
+        return None;
     }
     let request = |item: &Sourced<Raw>| {
         let text = report.check(&item.origin, item.value.text(key, OptionKey::Role.example()))?;
         Some(Sourced::new(text.to_owned(), item.origin.clone()))
     };
-    Sourced::new(items.iter().filter_map(request).collect(), raw.origin.clone())
+    Some(Sourced::new(items.iter().filter_map(request).collect(), raw.origin.clone()))
 }
 
 /// The tokens of one list, which may be empty: then none is shown.

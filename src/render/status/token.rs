@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Kept;
+use super::{Kept, UNCONFIGURED};
 
 /// One token of a mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +59,16 @@ pub struct CertificateStatus {
 impl TokenStatus {
     /// Appends it as people read it.
     pub(super) fn write(&self, text: &mut String, now: SystemTime) {
+        // Writing to a String cannot fail.
+        if self.state == UNCONFIGURED {
+            let _ = writeln!(text, "  {}: {UNCONFIGURED}", self.name);
+            return;
+        }
         let (what, names) = match &self.certificate {
             Some(certificate) => ("certificate", certificate.principals.join(", ")),
             None if self.name.starts_with("ssh/") => ("certificate", String::new()),
             None => ("token", self.repositories.join(", ")),
         };
-        // Writing to a String cannot fail.
         let _ = write!(text, "  {}: {}  {what} of {}", self.name, self.state, self.identity);
         if !names.is_empty() {
             let only = if what == "token" { " only" } else { "" };

@@ -11,6 +11,8 @@ use super::signer;
 use crate::identity::{DeviceGrant, IdToken, IssuerError, LoginPrompt, PollAnswer, Tokens};
 use crate::model::{Secret, ServiceUrl};
 use crate::sts::detail::sanitised;
+use crate::sts::http_date::http_date;
+use crate::sts::retry_after::retry_after;
 
 /// The interval where the issuer says nothing (RFC 8628, section 3.2).
 const DEFAULT_INTERVAL: u64 = 5;
@@ -26,6 +28,10 @@ pub(super) struct Body<'a> {
     url: &'a ServiceUrl,
     status: u16,
     bytes: Zeroizing<Vec<u8>>,
+    /// The time that the issuer tells, unless a cache has kept the answer.
+    date: Option<SystemTime>,
+    /// The time by our clock.
+    now: Option<SystemTime>,
     /// What the request carried.
     secret: Option<&'a Secret>,
 }
@@ -108,11 +114,35 @@ impl<'a> Body<'a> {
         secret: Option<&'a Secret>,
     ) -> Result<Self, IssuerError> {
         let bytes = Zeroizing::new(answer.body().bytes().unwrap_or_default().to_vec());
-        let body = Self { url, status: answer.status().as_u16(), bytes, secret };
+        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        // A cache says by `Age` that an answer is an old one (RFC 9111, section 5.1).
+        let date = headers.get("date").filter(|_| headers.get("age").is_none());
+        let date = date.and_then(http_date);
+        let body = Self { url, status, bytes, date, now: None, secret };
         if body.status >= 500 || [408, 429].contains(&body.status) {
-            return Err(IssuerError::Unreachable(body.said()));
+            return Err(match retry_after(answer.headers(), None) {
+                Some(wait) => IssuerError::Later(body.said(), wait),
+                None => IssuerError::Unreachable(body.said()),
+            });
         }
         Ok(body)
+    }
+
+    /// The same, received when our clock said `now`.
+    pub(super) fn received(self, now: SystemTime) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// When it is `instant` for the issuer, by our clock. Of both clocks either may be wrong, but the
+    /// answer tells its own; what it tells is believed of its own instants only.
+    pub(super) fn by_our_clock(&self, instant: SystemTime) -> SystemTime {
+        let (Some(date), Some(now)) = (self.date, self.now) else { return instant };
+        let since = |earlier: SystemTime, later: SystemTime| later.duration_since(earlier);
+        let ours = match since(date, instant) {
+            Ok(ahead) => now.checked_add(ahead),
+            Err(error) => now.checked_sub(error.duration()),
+        };
+        ours.unwrap_or(instant)
     }
 
     pub(super) fn device_grant(
@@ -175,7 +205,7 @@ impl<'a> Body<'a> {
             200 => {
                 let ForAws { id_token, token } = self.json()?;
                 let token = id_token.or(token).filter(|token| !token.is_empty());
-                token.map(self::id_token).ok_or_else(|| self.unusable("it has no id_token"))
+                token.map(|it| self.id_token(it)).ok_or_else(|| self.unusable("it has no id_token"))
             }
             401 => Err(IssuerError::TokenRefused(self.said())),
             _ => Err(self.refusal()),
@@ -191,8 +221,13 @@ impl<'a> Body<'a> {
             access: Secret::new(granted.access_token),
             lifetime: granted.expires_in.map(Duration::from_secs),
             refresh: granted.refresh_token.map(Secret::new),
-            id_token: granted.id_token.map(id_token),
+            id_token: granted.id_token.map(|token| self.id_token(token)),
         })
+    }
+
+    fn id_token(&self, token: String) -> IdToken {
+        let expiration = end_of(&token).map(|end| self.by_our_clock(end));
+        IdToken { expiration, token: Secret::new(token) }
     }
 
     /// What a good answer says.
@@ -238,10 +273,6 @@ impl<'a> Body<'a> {
         }
         sanitised(&text, signer(self.secret))
     }
-}
-
-fn id_token(token: String) -> IdToken {
-    IdToken { expiration: end_of(&token), token: Secret::new(token) }
 }
 
 /// The claim `exp` of a JWT, which is not verified: AWS does that.

@@ -58,7 +58,7 @@ pub(super) fn token(body: &Body<'_>) -> Result<GivenToken, IssuerError> {
     if ends.is_none() && lifetime.is_none() {
         return Err(body.unusable("it does not say when the token ends"));
     }
-    Ok(GivenToken { token, ends, lifetime })
+    Ok(GivenToken { token, ends: ends.map(|end| body.by_our_clock(end)), lifetime })
 }
 
 /// As the audit log of GitHub has it (GitHub Docs, "Identifying audit log events performed by an

@@ -2,9 +2,10 @@
 //! what each refusal of them means.
 
 use std::error::Error;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
+use aws_sdk_sso::operation::get_role_credentials::GetRoleCredentialsOutput;
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::DateTime;
@@ -12,8 +13,10 @@ use aws_smithy_types::DateTime;
 use super::IdentityCenter;
 use super::cache::{Refresh, Registration, Token};
 use super::settings::{SsoProfile, SsoSession};
-use crate::broker::{Cause, SessionError};
+use crate::broker::{CallKind, Cause, SessionError};
 use crate::model::Secret;
+use crate::sts::assume::{self, Said};
+use crate::sts::calls::Begun;
 use crate::sts::classify::{Call, code, sts_error};
 use crate::sts::detail::Signer;
 
@@ -33,7 +36,8 @@ const ENDS_SIGN_IN: [&str; 7] = [
 ];
 
 impl IdentityCenter {
-    /// `GetRoleCredentials`. AWS API Reference, "IAM Identity Center Portal".
+    /// `GetRoleCredentials`, which the observer is told of. AWS API Reference, "IAM Identity Center
+    /// Portal".
     pub(super) async fn role_credentials(
         &self,
         subject: &str,
@@ -44,7 +48,13 @@ impl IdentityCenter {
         let sdk = self.sdk(session, Some(name), ATTEMPTS).await;
         let request = aws_sdk_sso::Client::new(&sdk).get_role_credentials();
         let request = request.account_id(account_id).role_name(role_name);
-        let answer = request.access_token(token.expose()).send().await.map_err(|error| {
+        let begun = Begun::at(self.now(), CallKind::GetRoleCredentials);
+        let answer = request.access_token(token.expose()).send().await;
+        let said = match &answer {
+            Ok(answer) => Said::with(answer, None),
+            Err(error) => Said::by(error).without(token.expose()),
+        };
+        let answer = answer.map_err(|error| {
             let why = format!("role {role_name} of account {account_id}");
             match code(&error).as_deref() {
                 Some("UnauthorizedException") => {
@@ -57,20 +67,12 @@ impl IdentityCenter {
                 }
                 _ => self.other(subject, session, "portal", Signer::Token(token), &error),
             }
-        })?;
-        let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
-        let given = answer.role_credentials().ok_or_else(|| bad("it has no credentials"))?;
-        let expiration = SystemTime::try_from(DateTime::from_millis(given.expiration()));
-        let builder = Credentials::builder()
-            .access_key_id(given.access_key_id().unwrap_or_default())
-            .secret_access_key(given.secret_access_key().unwrap_or_default())
-            .expiry(expiration.map_err(|_| bad("its expiration is out of range"))?)
-            .account_id(account_id.as_str())
-            .provider_name("IAM Identity Center");
-        Ok(match given.session_token() {
-            Some(token) => builder.session_token(token).build(),
-            None => builder.build(),
-        })
+        });
+        let given = answer.and_then(|answer| given(subject, account_id, &answer));
+        let told = given.as_ref().map(|it| (it.access_key_id(), it.expiry().unwrap_or(UNIX_EPOCH)));
+        let call = begun.ended(&format!("{account_id}/{role_name}"), assume::told(told, said));
+        self.observer.called(&call).await;
+        given
     }
 
     /// `CreateToken` with a refresh token. AWS API Reference, "IAM Identity Center OIDC".
@@ -98,7 +100,7 @@ impl IdentityCenter {
         let next = answer.refresh_token().map(Secret::new);
         let refresh =
             Refresh { token: next.unwrap_or_else(|| refresh.token.clone()), ..refresh.clone() };
-        let granted = granted(answer.access_token(), answer.expires_in(), self.now());
+        let granted = granted(answer.access_token(), answer.expires_in(), self.machine_now());
         let (access, expires_at) = granted
             .ok_or_else(|| SessionError::new(subject, Cause::BadAnswer, "it has no token"))?;
         Ok(Token { access, expires_at, refresh: Some(refresh) })
@@ -122,6 +124,27 @@ impl IdentityCenter {
         let detail = format!("{service} of IAM Identity Center in {}: {words}", session.region);
         SessionError::new(subject, failed.cause, &detail).with_retry_after(failed.retry_after)
     }
+}
+
+/// The credentials in an answer.
+fn given(
+    subject: &str,
+    account_id: &str,
+    answer: &GetRoleCredentialsOutput,
+) -> Result<Credentials, SessionError> {
+    let bad = |detail: &str| SessionError::new(subject, Cause::BadAnswer, detail);
+    let given = answer.role_credentials().ok_or_else(|| bad("it has no credentials"))?;
+    let expiration = SystemTime::try_from(DateTime::from_millis(given.expiration()));
+    let builder = Credentials::builder()
+        .access_key_id(given.access_key_id().unwrap_or_default())
+        .secret_access_key(given.secret_access_key().unwrap_or_default())
+        .expiry(expiration.map_err(|_| bad("its expiration is out of range"))?)
+        .account_id(account_id)
+        .provider_name("IAM Identity Center");
+    Ok(match given.session_token() {
+        Some(token) => builder.session_token(token).build(),
+        None => builder.build(),
+    })
 }
 
 /// The token of an answer and when it ends.

@@ -120,8 +120,9 @@ impl IdentityCenter {
                 };
             }
         };
-        let (access, expires_at) = granted(answer.access_token(), answer.expires_in(), self.now())
-            .ok_or_else(|| SessionError::new(&subject, Cause::BadAnswer, "it has no token"))?;
+        let (access, expires_at) =
+            granted(answer.access_token(), answer.expires_in(), self.machine_now())
+                .ok_or_else(|| SessionError::new(&subject, Cause::BadAnswer, "it has no token"))?;
         let refresh = answer
             .refresh_token()
             .map(|token| Refresh { token: Secret::new(token), client: codes.client.clone() });

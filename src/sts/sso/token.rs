@@ -82,13 +82,14 @@ impl SignIn {
             }
             Err(error) => return needed(&error.to_string()),
         };
-        let now = center.now();
+        let now = center.machine_now();
         let is_good = self.is_good(&token) && now < token.expires_at;
         if is_good && now + REFRESH_AHEAD < token.expires_at {
             return Ok(token.access);
         }
         let usable = |refresh: &&Refresh| {
-            now < refresh.client.expires_at
+            // AWS tells the end of a registration as an instant.
+            center.now() < refresh.client.expires_at
                 && self.memory.lock().spent.as_ref() != Some(&refresh.token)
         };
         let error = match token.refresh.as_ref().filter(usable) {

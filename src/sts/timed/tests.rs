@@ -4,14 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_smithy_http_client::test_util::StaticReplayClient;
+use aws_smithy_types::body::SdkBody;
 use parking_lot::Mutex;
 
 use super::super::client::{StsClient, StsOptions};
 use super::super::client_tests::{base, error_answer, hop, now, options, replay, session_answer};
 use super::*;
-use crate::broker::{AssumeRoleCall, BoxFuture, ObserveCalls, SessionError, SessionSource as _};
+use crate::broker::{BoxFuture, ObserveCalls, SessionCall, SessionError, SessionSource as _};
 use crate::clock::Machine;
-use crate::model::{BaseCredentials, StsSession};
+use crate::model::{BaseCredentials, StsSession, TokenSource};
 
 /// A machine on which no time passes.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl Machine for Still {
 struct Notebook(Mutex<(Vec<Option<Cause>>, Option<i64>)>);
 
 impl ObserveCalls for Notebook {
-    fn assume_role<'a>(&'a self, call: &'a AssumeRoleCall) -> BoxFuture<'a, ()> {
+    fn called<'a>(&'a self, call: &'a SessionCall) -> BoxFuture<'a, ()> {
         let cause = call.outcome.as_ref().err().map(|failed| failed.cause);
         Box::pin(async move { self.0.lock().0.push(cause) })
     }
@@ -38,7 +39,7 @@ impl ObserveCalls for Notebook {
     }
 }
 
-/// One AssumeRole call on a machine whose clock is `ahead` seconds ahead.
+/// What became of a call.
 struct Called {
     outcome: Result<StsSession, SessionError>,
     record: StaticReplayClient,
@@ -46,7 +47,16 @@ struct Called {
     clock: Arc<CorrectedClock>,
 }
 
+/// One AssumeRole call on a machine whose clock is `ahead` seconds ahead.
 async fn call(ahead: i64, answers: Vec<HttpResponse>) -> Called {
+    called(ahead, answers, async |client| client.assume_role(&hop(), &base()).await).await
+}
+
+async fn called(
+    ahead: i64,
+    answers: Vec<HttpResponse>,
+    call: impl AsyncFnOnce(&StsClient) -> Result<StsSession, SessionError>,
+) -> Called {
     let by = Duration::from_secs(ahead.unsigned_abs());
     let wall = if ahead < 0 { now() - by } else { now() + by };
     let machine = Still(Reading { wall, boot: Duration::from_hours(1) });
@@ -56,7 +66,7 @@ async fn call(ahead: i64, answers: Vec<HttpResponse>) -> Called {
     let options =
         StsOptions { observer: notebook.clone(), ..options(Path::new("/nonexistent/config")) };
     let client = StsClient::with_http(options, clock.clone(), http).await;
-    let outcome = client.assume_role(&hop(), &base()).await;
+    let outcome = call(&client).await;
     let told = std::mem::take(&mut *notebook.0.lock());
     Called { outcome, record, told, clock }
 }
@@ -123,6 +133,51 @@ async fn a_call_refused_for_its_time_is_made_once_more_with_the_time_of_aws() {
         assert_eq!(calls, [Some(Cause::ClockSkew), None]);
         assert!((skew.unwrap() - ahead).abs() <= 1, "{skew:?}");
     }
+}
+
+/// One AssumeRoleWithWebIdentity call on a machine whose clock is `ahead` seconds ahead.
+async fn call_with_token(ahead: i64, answers: Vec<HttpResponse>) -> Called {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "a.b.c").unwrap();
+    let source = TokenSource::File(file);
+    called(ahead, answers, async |client| {
+        client.assume_role_with_web_identity(&hop(), &source).await
+    })
+    .await
+}
+
+fn session_by_token() -> HttpResponse {
+    let answer = session_answer("new", "2026-11-22T03:00:00Z");
+    let text = String::from_utf8(answer.body().bytes().unwrap().to_vec()).unwrap();
+    let text = text.replace("AssumeRole", "AssumeRoleWithWebIdentity");
+    dated(HttpResponse::new(200.try_into().unwrap(), SdkBody::from(text)), TWO)
+}
+
+#[tokio::test]
+async fn after_a_call_that_is_not_signed_the_time_is_asked_for_before_the_session_is_judged() {
+    for ahead in [600, -600, DAYS, -DAYS] {
+        let called = call_with_token(ahead, vec![session_by_token(), refusal(TWO)]).await;
+        let session = called.outcome.unwrap();
+        assert!((3598..3600).contains(&session.lifetime().as_secs()), "{ahead}");
+        let requests: Vec<_> = called.record.actual_requests().collect();
+        assert_eq!(requests.len(), 2);
+        let body = requests[1].body().bytes().unwrap();
+        assert!(body.starts_with(b"Action=GetCallerIdentity"), "{ahead}");
+        assert!(requests[1].headers().get("authorization").unwrap().contains("ASIANEW/"));
+        let (calls, skew) = called.told;
+        assert_eq!(calls, [None], "the question is no call for a session");
+        assert!((skew.unwrap() - ahead).abs() <= 1, "{skew:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_tells_the_time_a_session_is_judged_by_the_clock_there_is() {
+    let silent = || error_answer(503, "ServiceUnavailable", "");
+    let called = call_with_token(0, vec![session_by_token(), silent()]).await;
+    assert_eq!(called.outcome.unwrap().lifetime(), Duration::from_hours(1));
+    let called = call_with_token(DAYS, vec![session_by_token(), silent()]).await;
+    assert_eq!(called.outcome.unwrap_err().cause, Cause::BadAnswer);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::emulator::Decision;
 use crate::support::{
-    Daemon, Scene, arn, eventually, read_with_size, script, skipped, variable, wait_for,
+    Daemon, Scene, arn, eventually, ini_value, read_with_size, script, skipped, variable, wait_for,
 };
 
 const TOKEN: &str = "credmount/github/acme/token";
@@ -351,4 +351,27 @@ fn git_clones_with_the_token_and_with_the_next_one() {
         assert!(!said.contains("fatal"), "{said}");
         assert!(scene.path(name).join(".git/HEAD").exists());
     }
+}
+
+#[test]
+fn a_mount_may_have_tokens_only_and_says_so_to_who_asks_for_keys() {
+    let Some(scene) = Scene::mountable() else { return };
+    let config = configured(&scene, "github.com");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.split("[roles.prod]").next().unwrap()).unwrap();
+    let daemon = scene.mount(&["--config", &config]);
+    log_in(&scene);
+    await_token(&daemon);
+    let text = read(&daemon, "credentials");
+    let process = ini_value(&text, "default", "credential_process").expect(&text);
+    assert!(process.contains("profile default has no keys: this mount has no role"), "{process}");
+    assert!(read(&daemon, "credmount/errors/default").contains("this mount has no role"));
+    let status = daemon.status();
+    assert_eq!(status["roles"], Value::Array(Vec::new()), "{status}");
+    assert_eq!(scene.run(&["refresh", daemon.argument()]).status.code(), Some(0));
+    assert!(scene.emulator.calls().is_empty(), "nobody asks AWS for anything");
+    let checked = scene.run(&["check", "--config", &config]);
+    assert_eq!(checked.status.code(), Some(2));
+    let told = String::from_utf8(checked.stderr).unwrap();
+    assert!(told.contains("there is no role, only tokens"), "{told}");
 }

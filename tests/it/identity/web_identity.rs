@@ -84,7 +84,9 @@ fn a_token_file_gives_keys_with_no_other_credentials_anywhere() {
     let unmounted = scene.run(&["unmount", mountpoint.to_str().unwrap()]);
     assert!(mounted.status.success() && unmounted.status.success(), "{mounted:?} {unmounted:?}");
     let calls = scene.emulator.calls();
-    let [call] = &calls[..] else { panic!("{calls:?}") };
+    let [call, time] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(time.action, "GetCallerIdentity", "only signed calls tell the time of AWS");
+    assert_eq!(time.caller_access_key_id, call.issued_access_key_id);
     assert_eq!(call.action, "AssumeRoleWithWebIdentity");
     assert_eq!(call.caller_access_key_id, None, "it is not signed");
     assert_eq!(call.duration_seconds.as_deref(), Some("43200"));

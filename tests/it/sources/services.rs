@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{aws_files, expiration, key, without_keys};
 use crate::emulator::Fault;
 use crate::support::daemon::arn;
-use crate::support::{Scene, eventually, ini_value};
+use crate::support::{Scene, eventually, ini_value, skipped};
 
 /// A profile with nothing of its own, so that the standard chain goes on to its end.
 const PLAIN: &str = "[default]\nregion = eu-west-1\n";
@@ -175,4 +175,49 @@ fn a_container_endpoint_that_refuses_is_told_without_the_token() {
     for told in [text, status, log] {
         assert!(!told.contains("planted-token"), "{told}");
     }
+}
+
+/// Serves the keys of a task at the address that ECS has, in a network of its own, while a command
+/// runs there.
+const TASK: &str = r#"
+import datetime, http.server, json, subprocess, sys, threading
+class Task(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+        keys = {"AccessKeyId": "ASIATASK", "SecretAccessKey": "s", "Token": "t",
+                "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        body = json.dumps(keys).encode()
+        self.send_response(200 if self.path == "/v2/credentials/1f4e" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(("169.254.170.2", 80), Task)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"#;
+
+#[test]
+fn the_keys_of_a_task_of_ecs_are_found_at_its_relative_uri() {
+    let scene = Scene::new();
+    aws_files(&scene, PLAIN, "");
+    let network = "ip link set lo up && ip addr add 169.254.170.2/32 dev lo && exec \"$@\"";
+    let unshared = |args: &[&str]| {
+        let mut command = scene.command("unshare");
+        command.args(["--map-root-user", "--net", "sh", "-c", network, "sh"]).args(args);
+        command
+    };
+    if !unshared(&["python3", "-c", ""]).output().is_ok_and(|output| output.status.success()) {
+        return skipped("no network namespaces, ip or python3 here");
+    }
+    let program = scene.program().to_str().unwrap().to_owned();
+    let render = ["render", "--role", "default", "--format", "process"];
+    let mut command = unshared(&[&["python3", "-c", TASK, &program][..], &render].concat());
+    in_container(String::new())(&mut command);
+    let command = command
+        .env_remove("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        .env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1f4e");
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success() && told.contains("ASIATASK"), "{output:?}");
 }

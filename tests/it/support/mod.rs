@@ -3,6 +3,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod fleet;
+pub(crate) mod flows;
 pub(crate) mod namespace;
 pub(crate) mod reader;
 pub(crate) mod records;

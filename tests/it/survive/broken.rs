@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{left_in, parent, pid_state};
+use crate::endpoint;
 use crate::support::daemon::{arn, is_mounted};
 use crate::support::fleet::Fleet;
 use crate::support::reader::Reader;
@@ -287,4 +288,48 @@ fn the_mount_of_a_command_line_outlives_the_profile_it_is_made_from() {
     assert_ne!(daemon.pid(), pid);
     fs::write(aws.join("config"), &profile).unwrap();
     eventually("keys", || key(&daemon.credentials(), "default").is_some());
+}
+
+#[test]
+fn tokens_and_the_endpoint_are_there_and_say_what_is_wrong_too() {
+    let Some(scene) = Scene::mountable() else { return };
+    let address = endpoint::free_address();
+    let issuer = scene.emulator.issuer();
+    let good = GOOD.replace(
+        "roles = [\"prod\", \"dev\"]",
+        &format!("roles = [\"prod\"]\ntokens = [\"github/acme\"]\nendpoint = \"{address}\""),
+    ) + &format!(
+        "[identities.corp]\ntype = \"vouch\"\nissuer = \"{issuer}\"\nclient_id = \"credmount\"\n\
+         [github.acme]\nidentity = \"corp\"\n"
+    );
+    let fleet = scene.supervise(&good);
+    let shown = || fleet.read("ops", "credmount/endpoint/token");
+    let ask = || {
+        let request = endpoint::request(address, "/role/prod", &shown(), &[]);
+        endpoint::converse(address, &request).map(|answer| answer.whole).unwrap_or_default()
+    };
+    let answer = ask();
+    assert!(answer.contains("SecretAccessKey"), "{answer}");
+    let issuer_calls = scene.emulator.issuer_calls("/v1/credentials/github/token");
+
+    crash_into(&scene, &fleet, &good.replacen("region", "regoin", 1));
+    let told = format!("{TOLD} in config.toml line 2");
+    for file in ["token", "git-credentials", "error"] {
+        let text = fleet.read("ops", &format!("credmount/github/acme/{file}"));
+        assert!(text.contains(&told), "{file}: {text}");
+    }
+    let while_broken = shown();
+    let answer = ask();
+    assert!(answer.contains(TOLD) && !answer.contains("SecretAccessKey"), "{answer}");
+    let (_, status) = &fleet.status()[0];
+    let token = &status["tokens"][0];
+    assert_eq!((&token["name"], &token["state"]), (&"github/acme".into(), &"unconfigured".into()));
+    assert!(!scene.run(&["login", "acme"]).status.success(), "nobody can log in to it");
+    let calls = scene.emulator.issuer_calls("/v1/credentials/github/token");
+    assert_eq!(calls, issuer_calls, "nobody was asked");
+
+    scene.write_config(&good);
+    eventually("keys", || ask().contains("SecretAccessKey"));
+    assert_ne!(shown(), while_broken, "everybody could read it");
+    assert!(fleet.read("ops", "credmount/github/acme/error").contains("nobody is signed in"));
 }

@@ -83,6 +83,50 @@ fn each_answer_to_a_poll_is_understood() {
 }
 
 #[test]
+fn trouble_that_says_when_it_will_be_over_is_told_with_it() {
+    let (url, now) = (url(), SystemTime::UNIX_EPOCH);
+    for (status, header, wait) in [
+        (503, "120", Some(120)),
+        (429, "Thu, 01 Jan 1970 00:01:30 GMT", Some(90)),
+        (429, "soon", None),
+        (400, "120", None),
+    ] {
+        let mut answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        answer.headers_mut().insert("retry-after", header);
+        answer.headers_mut().insert("date", "Thu, 01 Jan 1970 00:00:00 GMT");
+        let told = Body::new(&url, &answer, None).map(|body| body.received(now));
+        let asked = match told {
+            Err(IssuerError::Later(_, wait)) => Some(wait.as_secs()),
+            Err(IssuerError::Unreachable(_)) | Ok(_) => None,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(asked, wait, "{status} {header}");
+    }
+    let later = IssuerError::Later("HTTP status 429".to_owned(), Duration::from_secs(90));
+    assert_eq!(later.to_string(), "HTTP status 429; it wants to be asked again in 1m 30s");
+}
+
+#[test]
+fn instants_of_an_issuer_are_told_by_our_clock() {
+    let url = url();
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let told = |headers: &[(&'static str, &'static str)], ours: u64| {
+        let mut answer = HttpResponse::new(200.try_into().unwrap(), SdkBody::empty());
+        for (name, value) in headers {
+            answer.headers_mut().insert(*name, *value);
+        }
+        let body = Body::new(&url, &answer, None).unwrap().received(at(ours));
+        [7200, 1800].map(|instant| body.by_our_clock(at(instant)))
+    };
+    let date = ("date", "Thu, 01 Jan 1970 01:00:00 GMT");
+    assert_eq!(told(&[date], 3600), [at(7200), at(1800)], "both clocks agree");
+    assert_eq!(told(&[date], 1_003_600), [at(1_007_200), at(1_001_800)]);
+    assert_eq!(told(&[date], 60), [at(3660), at(0) - Duration::from_mins(29)]);
+    assert_eq!(told(&[], 60), [at(7200), at(1800)], "it does not tell its time");
+    assert_eq!(told(&[date, ("age", "3")], 60), [at(7200), at(1800)], "a cache has kept it");
+}
+
+#[test]
 fn a_refresh_token_is_refused_for_good_by_invalid_grant_only() {
     let refreshed = |status, body: &str| with(status, body, |body| body?.refreshed());
     let refused = refreshed(400, r#"{"error":"invalid_grant"}"#).unwrap_err();
