@@ -68,6 +68,14 @@ pub(super) fn own_path() -> Result<PathBuf> {
 /// If the system refuses.
 pub(super) fn detach() -> Result<()> {
     setsid().context("leaving the terminal")?;
+    leave_directory()
+}
+
+/// Leaves the directory the command was typed in, which somebody may want to unmount.
+///
+/// # Errors
+/// If the system refuses.
+pub(super) fn leave_directory() -> Result<()> {
     std::env::set_current_dir("/").context("leaving the directory")
 }
 

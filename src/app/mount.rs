@@ -120,20 +120,23 @@ fn serve_typed(typed: Typed<'_>) -> Result<ExitCode> {
     }
     start_daemon_logging(&settings);
     if supervise && !supervised {
+        let directory = std::env::current_dir().context("finding this directory")?;
         if detached {
             background::detach()?;
         }
         let (program, args) = (background::own_path()?, daemon_args(typed.command));
         let state_file = blueprint.state_file(&runtime_dir);
         let given_up = || Safe::empty(&state_file);
-        return supervise::run(&program, &args, detached, &given_up);
+        return supervise::run(&program, &args, &directory, detached, &given_up);
     }
     tracing::debug!(?memory, "process hardened");
     if !detached {
         let ready = || identity_login::beside(mountpoints);
         return serve(blueprint, settings, None, lifeline, ready);
     }
-    if !supervised {
+    if supervised {
+        background::leave_directory()?;
+    } else {
         background::detach()?;
     }
     let log_file = Some(log_file.display().to_string());

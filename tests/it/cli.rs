@@ -468,12 +468,14 @@ fn a_relative_mount_point_is_meant_from_where_it_was_typed() {
         assert_eq!(told(&output, 0), "");
         stdout(&output)
     };
-    here(&["--role", &arn("prod"), "--background", "./live"]);
-    assert!(is_mounted(&scene.path("home/live")));
-    let status = here(&["status", "live"]);
-    assert!(status.starts_with(text(&scene.path("home/live"))), "{status}");
-    here(&["unmount", "../home/live"]);
-    assert!(!is_mounted(&scene.path("home/live")));
+    for how in [&["--background"][..], &["--supervise", "--background"]] {
+        here(&[&["--role", &arn("prod"), "./live"], how].concat());
+        assert!(is_mounted(&scene.path("home/live")), "{how:?}");
+        let status = here(&["status", "live"]);
+        assert!(status.starts_with(text(&scene.path("home/live"))), "{status}");
+        here(&["unmount", "../home/live"]);
+        assert!(!is_mounted(&scene.path("home/live")));
+    }
 }
 
 #[test]

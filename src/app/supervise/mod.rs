@@ -27,7 +27,7 @@ use worker::{End, Said, Worker};
 /// The exit code by which a daemon asks to be started again, with its mounts kept.
 pub(super) const RESTART: u8 = 75;
 
-/// Runs the program at `program` with `args` as the daemon until it ends for good; returns its exit
+/// Runs the program at `program` with `args`, typed in `directory`, as the daemon until it ends for good; returns its exit
 /// code. `detached` is whether this process stays in the background; `given_up` is called when mounts
 /// are removed whose daemon could not do that itself.
 ///
@@ -36,6 +36,7 @@ pub(super) const RESTART: u8 = 75;
 pub(super) fn run(
     program: &Path,
     args: &[OsString],
+    directory: &Path,
     detached: bool,
     given_up: &dyn Fn(),
 ) -> Result<ExitCode> {
@@ -50,7 +51,7 @@ pub(super) fn run(
         let mut pace = Pace::default();
         let mut first = true;
         loop {
-            let mut worker = Worker::start(program, args, &supervisor.kept)?;
+            let mut worker = Worker::start(program, args, directory, &supervisor.kept)?;
             if std::mem::take(&mut first) && detached {
                 // The daemon has a copy, by which it tells how it went; ours would keep it open.
                 background::leave_stdout();

@@ -53,16 +53,24 @@ impl fmt::Display for End {
 
 impl Worker {
     /// Starts the daemon and passes on what was kept for it. The program is looked up anew each
-    /// time, so that one which was replaced meanwhile is the one that runs.
+    /// time, so that one which was replaced meanwhile is the one that runs. It starts in `directory`,
+    /// from where paths are meant, or in `/` should that be gone.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(super) fn start(program: &Path, args: &[OsString], kept: &Kept) -> Result<Self> {
+    pub(super) fn start(
+        program: &Path,
+        args: &[OsString],
+        directory: &Path,
+        kept: &Kept,
+    ) -> Result<Self> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .context("making a socket for the daemon")?;
         // As its stdin the other end survives the exec without being inheritable here.
-        let child = Command::new(program).args(args).stdin(theirs).spawn();
+        let mut command = Command::new(program);
+        command.args(args).stdin(theirs).current_dir(directory);
+        let child = command.spawn().or_else(|_| command.current_dir("/").spawn());
         let child = child.with_context(|| format!("starting {}", program.display()))?;
         // One that has ended already says so by its exit code.
         let _ = pass_on(ours.as_fd(), kept);
