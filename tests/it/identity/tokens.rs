@@ -164,6 +164,23 @@ fn a_valid_token_outlives_its_issuer_and_its_login_and_an_expired_one_is_never_s
 }
 
 #[test]
+fn an_issuer_is_not_asked_before_it_wants_to_be() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = mounted(&scene, &[]);
+    log_in(&scene);
+    await_token(&daemon);
+    scene.emulator.set_issuer(|it| {
+        it.is_down = true;
+        it.retry_after_seconds = Some(300);
+    });
+    assert!(!scene.run(&["refresh", daemon.argument()]).status.success());
+    let status = status(&daemon);
+    let at = |key: &str| humantime::parse_rfc3339(status[key].as_str().unwrap()).unwrap();
+    let wait = at("next_attempt").duration_since(at("last_error_at")).unwrap();
+    assert!((290..=360).contains(&wait.as_secs()), "{wait:?}");
+}
+
+#[test]
 fn a_locked_daemon_shows_no_token() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = mounted(&scene, &[]);
