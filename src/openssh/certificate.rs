@@ -2,8 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use super::CERTIFICATE_TYPE;
 use super::wire::Reader;
-use super::{CERTIFICATE_TYPE, base64};
 use crate::model::{SshCertificate, SshKey};
 
 /// The longest text that is believed to be a certificate, in bytes. One with 256 principals, as many
@@ -44,7 +46,7 @@ pub fn certificate(text: &str, key: &SshKey) -> Result<SshCertificate, BadCertif
     let mut words = text.split_ascii_whitespace();
     let is_certificate = text.len() <= LONGEST && words.next() == Some(CERTIFICATE_TYPE);
     let body = words.next().filter(|_| is_certificate).ok_or(BadCertificate::Unreadable)?;
-    let blob = base64::decode(body).ok_or(BadCertificate::Unreadable)?;
+    let blob = BASE64_STANDARD.decode(body).map_err(|_| BadCertificate::Unreadable)?;
     let fields = Fields::read(Reader(&blob)).ok_or(BadCertificate::Unreadable)?;
     if fields.public != key.public() {
         return Err(BadCertificate::OtherKey);
@@ -180,9 +182,7 @@ mod tests {
     }
 
     fn text_of(blob: &[u8]) -> String {
-        let mut text = format!("{CERTIFICATE_TYPE} ");
-        base64::encode(blob, &mut text);
-        text
+        format!("{CERTIFICATE_TYPE} {}", BASE64_STANDARD.encode(blob))
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::io;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
+use super::KEY_TYPE;
 use super::wire::put_string;
-use super::{KEY_TYPE, base64};
 use crate::model::SshKey;
 
 /// The first line of a private key.
@@ -53,11 +54,7 @@ fn of_seed(seed: Zeroizing<[u8; SshKey::BYTES]>) -> Option<SshKey> {
 /// 6.6).
 pub fn public_key(key: &SshKey) -> String {
     let blob = public_blob(key);
-    let mut text = String::with_capacity(KEY_TYPE.len() + 1 + base64::encoded_length(blob.len()));
-    text.push_str(KEY_TYPE);
-    text.push(' ');
-    base64::encode(&blob, &mut text);
-    text
+    format!("{KEY_TYPE} {}", BASE64_STANDARD.encode(&blob))
 }
 
 fn public_blob(key: &SshKey) -> Vec<u8> {
@@ -98,19 +95,16 @@ pub fn private_key(key: &SshKey) -> Zeroizing<String> {
     put_string(&mut whole, &public);
     put_string(&mut whole, &secret);
 
-    let mut body = Zeroizing::new(String::with_capacity(base64::encoded_length(whole.len())));
-    base64::encode(&whole, &mut body);
-    let lines = body.len().div_ceil(LINE);
-    let capacity = BEGIN.len() + body.len() + lines + END.len();
+    // Into a slice: a String would get it by way of the stack.
+    let mut body = Zeroizing::new([0; 2 * ROOM]);
+    let length = BASE64_STANDARD.encode_slice(&whole, &mut body[..]).unwrap_or_default();
+    let capacity = BEGIN.len() + length + length.div_ceil(LINE) + END.len();
     let mut text = Zeroizing::new(String::with_capacity(capacity));
     text.push_str(BEGIN);
-    for (index, character) in body.chars().enumerate() {
-        if index > 0 && index % LINE == 0 {
-            text.push('\n');
-        }
-        text.push(character);
+    for line in body[..length].chunks(LINE) {
+        text.extend(line.iter().copied().map(char::from));
+        text.push('\n');
     }
-    text.push('\n');
     text.push_str(END);
     text
 }
@@ -155,7 +149,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines[0], lines[6]), (BEGIN.trim_end(), END.trim_end()));
         assert!(lines[1..5].iter().all(|line| line.len() == LINE), "{lines:?}");
-        let whole = base64::decode(&lines[1..6].concat()).unwrap();
+        let whole = BASE64_STANDARD.decode(lines[1..6].concat()).unwrap();
         assert!(whole.starts_with(MAGIC) && whole.ends_with(&[0, 0, 0, 0, 1, 2, 3, 4, 5]));
     }
 }

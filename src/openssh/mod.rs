@@ -7,7 +7,6 @@
 
 #![forbid(unsafe_code)]
 
-mod base64;
 mod certificate;
 mod key;
 mod wire;
