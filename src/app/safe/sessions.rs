@@ -40,6 +40,10 @@ impl<S: SessionSource> SessionSource for KeptSessions<S> {
         self.source.signed_in(base)
     }
 
+    fn know_the_time<'a>(&'a self, session: &'a StsSession) -> BoxFuture<'a, ()> {
+        self.source.know_the_time(session)
+    }
+
     fn assume_role<'a>(
         &'a self,
         hop: &'a RoleHop,
