@@ -177,7 +177,8 @@ fn an_issuer_is_not_asked_before_it_wants_to_be() {
     let status = status(&daemon);
     let at = |key: &str| humantime::parse_rfc3339(status[key].as_str().unwrap()).unwrap();
     let wait = at("next_attempt").duration_since(at("last_error_at")).unwrap();
-    assert!((290..=360).contains(&wait.as_secs()), "{wait:?}");
+    // With jitter on top, so that not all who were told come back at once.
+    assert!((299..=451).contains(&wait.as_secs()), "{wait:?}");
 }
 
 #[test]
