@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -155,7 +156,18 @@ impl Plan {
 pub(super) fn refuse_served(path: &Path, runtime_dir: &Path) -> Result<()> {
     let socket = paths::mount_socket(runtime_dir, path);
     let at = path.display();
-    match control::ask(&socket, &Request::Status { mount: Some(path.display().to_string()) }) {
+    let request = Request::Status { mount: Some(path.display().to_string()) };
+    let mut answer = control::ask(&socket, &request);
+    for _ in 0..ASKED_AGAIN {
+        // One that ends just now, perhaps killed, still has its socket and then cuts it.
+        let Err(error) = &answer else { break };
+        if !error.is_cut() {
+            break;
+        }
+        thread::sleep(PAUSE);
+        answer = control::ask(&socket, &request);
+    }
+    match answer {
         Err(ClientError::NoDaemon(_)) => Ok(()),
         Ok(Response::Status(status)) if status.mounts.is_empty() => Ok(()),
         Ok(Response::Status(status)) => bail!(
@@ -167,6 +179,10 @@ pub(super) fn refuse_served(path: &Path, runtime_dir: &Path) -> Result<()> {
         ),
     }
 }
+
+/// How often a daemon is asked again that ended while it was asked: for a second in all.
+const ASKED_AGAIN: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A mount over the files that base credentials are read from would make the daemon wait for
 /// itself.

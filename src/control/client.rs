@@ -25,6 +25,15 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether the connection ended without an answer, as it does when the daemon ends.
+    pub fn is_cut(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+    }
+}
+
 /// Sends one request and waits for its answer.
 ///
 /// # Errors
