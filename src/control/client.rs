@@ -98,3 +98,26 @@ const STATUS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Longer than a flight may take, since `refresh` waits for one.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_ends_while_it_is_asked_is_told_from_one_that_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("it.sock");
+        let ask = || ask(&socket, &Request::Status { mount: None }).unwrap_err();
+        let error = ask();
+        assert!(matches!(error, ClientError::NoDaemon(_)) && !error.is_cut(), "{error:?}");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let daemon = thread::spawn(move || drop(listener.accept()));
+        let error = ask();
+        assert!(error.is_cut(), "{error:?}");
+        daemon.join().unwrap();
+        assert!(matches!(ask(), ClientError::NoDaemon(_)));
+    }
+}
