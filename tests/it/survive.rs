@@ -74,17 +74,18 @@ fn binds_answer_again_after_the_daemon_was_killed() {
 fn a_daemon_killed_the_moment_it_serves_is_started_again() {
     let Some(scene) = Scene::mountable() else { return };
     let prod = arn("prod");
-    for _ in 0..5 {
+    for round in 0..5 {
         let mut killed = 0;
         let args = ["--supervise", "--role", &prod, "--region", "eu-west-1"];
-        let daemon = scene.mount_by(scene.path("live"), &args, |command| {
+        // Each on a directory of its own: the worker of the last one may still be about to end.
+        let live = scene.path(&format!("live-{round}"));
+        let daemon = scene.mount_by(live.clone(), &args, |command| {
             // In the place of the process that was typed, which would take a while to tell.
             let mut stays = scene.credmount(&["--daemon-child"]);
             stays.args(command.get_args());
             let mut stays = stays.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-            let live = scene.path("live");
-            let worker =
-                wait_for("the daemon", || process_with(&["--supervised", live.to_str().unwrap()]));
+            let arguments = ["--supervised", live.to_str().unwrap()];
+            let worker = wait_for("the daemon", || process_with(&arguments));
             let mut told = [0; 6];
             stays.stdout.take().unwrap().read_exact(&mut told).unwrap();
             assert_eq!(&told, b"ready\n");
