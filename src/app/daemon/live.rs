@@ -203,24 +203,25 @@ impl LiveMount {
         self.service.get().publisher().close(cause).await;
     }
 
-    /// Takes the mount off its mount point and frees that.
+    /// Takes the mount off its mount point, and frees that and the address of its endpoint.
     ///
     /// # Errors
     /// If it cannot be unmounted.
-    pub(super) fn unmount(&mut self, shared: &Shared) -> Result<()> {
+    pub(super) async fn unmount(&mut self, shared: &Shared) -> Result<()> {
         if self.held.is_some() {
             mount::unmount(&self.plan.mountpoint)?;
-            self.let_go(shared);
+            self.let_go(shared).await;
         }
         Ok(())
     }
 
-    /// Nothing of it is mounted on its mount point any more.
-    pub(super) fn let_go(&mut self, shared: &Shared) {
+    /// Nothing of it is mounted on its mount point any more. When this returns, the address of its
+    /// endpoint is free, too.
+    pub(super) async fn let_go(&mut self, shared: &Shared) {
         shared.release(&self.kept);
         self.state.remove();
         self.held = None;
-        self.endpoint = None;
+        self.end_endpoint().await;
     }
 
     /// Waits until the kernel has let go of the mount everywhere, a little while.

@@ -57,7 +57,7 @@ impl Daemon {
                 Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
                 Err(error) => {
                     // The error that led here is the one to tell; others are in the log.
-                    let _ = self.unmount_all();
+                    let _ = self.unmount_all().await;
                     return Err(error);
                 }
             }
@@ -125,7 +125,7 @@ impl Daemon {
         ended.mount.end_endpoint().await;
         self.remember();
         self.changed();
-        let done = ended.mount.unmount(&self.shared);
+        let done = ended.mount.unmount(&self.shared).await;
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
         done

@@ -111,12 +111,12 @@ impl Daemon {
                 self.changed();
                 match end {
                     Ok(()) => {
-                        gone.mount.let_go(&self.shared);
+                        gone.mount.let_go(&self.shared).await;
                         tracing::info!(mountpoint, "the mount was removed by somebody else");
                     }
                     Err(error) => {
                         tracing::error!(mountpoint, %error, "the connection to the kernel broke");
-                        if let Err(error) = gone.mount.unmount(&self.shared) {
+                        if let Err(error) = gone.mount.unmount(&self.shared).await {
                             tracing::warn!(%error, "the broken mount stays");
                         }
                         if self.mounts.is_empty() && self.ends_with_last {

@@ -38,10 +38,10 @@ pub(in crate::app) enum Ended {
 
 impl Daemon {
     /// Unmounts everything. Errors are logged; the first one is returned.
-    pub(super) fn unmount_all(&mut self) -> Result<()> {
+    pub(super) async fn unmount_all(&mut self) -> Result<()> {
         let mut first = Ok(());
         for it in &mut self.mounts {
-            if let Err(error) = it.mount.unmount(&self.shared) {
+            if let Err(error) = it.mount.unmount(&self.shared).await {
                 tracing::warn!(mount = it.mount.plan.label(), "{error:#}");
                 first = first.and(Err(error));
             }
@@ -87,7 +87,7 @@ impl Daemon {
             Stop::Asked(_) => UnmountReason::Command,
             _ => UnmountReason::Stop,
         };
-        let unmounted = self.unmount_all();
+        let unmounted = self.unmount_all().await;
         if unmounted.is_ok() {
             DaemonState::default().keep(&self.state_file);
             // Readers inside, and bind mounts in containers, may keep the connection open.
