@@ -88,6 +88,10 @@ impl Daemon {
             _ => UnmountReason::Stop,
         };
         let unmounted = self.unmount_all();
+        // Whoever mounts anew may want the same address.
+        for it in &mut self.mounts {
+            it.mount.offer.close().await;
+        }
         if unmounted.is_ok() {
             DaemonState::default().keep(&self.state_file);
             // Readers inside, and bind mounts in containers, may keep the connection open.
