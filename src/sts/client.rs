@@ -10,14 +10,13 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{Builder, IdentityCache, Region, SharedHttpClient};
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::base::{self, Resolver};
 use super::classify::{Call, base_error, sts_error};
 use super::detail::Signer;
-use super::http::{capped, https_client};
+use super::http::{capped, https_client, timeouts};
 use super::session_name::Stamps;
 use super::sso::{IdentityCenter, MountAbove};
 use super::timed::{SdkTime, timed};
@@ -29,12 +28,8 @@ use crate::clock::Clock;
 use crate::identity::Logins;
 use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession, TokenSource};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 /// What the answer to a question for the time is waited for.
 const TIME_DEADLINE: Duration = Duration::from_secs(3);
-/// One call of a source of base credentials, with all attempts of the SDK and its pauses.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// What the adapter needs to know of its surroundings. `app` reads the environment.
 #[derive(Debug, Clone)]
@@ -383,13 +378,4 @@ impl IdentitySource for StsClient {
     ) -> BoxFuture<'a, Result<CallerIdentity, SessionError>> {
         Box::pin(self.caller_identity(session, region))
     }
-}
-
-/// The times that calls may take.
-pub(super) fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build()
 }

@@ -1,7 +1,8 @@
-//! The one HTTP client of the process: rustls with ring, proxies from the environment, and a cap
-//! on the size of an answer. Must not know what the requests mean.
+//! The one HTTP client of the process: rustls with ring, proxies from the environment, and limits on
+//! the size of an answer and the time for it. Must not know what the requests mean.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -17,9 +18,24 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::timeout::TimeoutConfig;
 
 /// The largest answer that is read, in bytes. An answer with credentials is a few KiB.
 pub(super) const ANSWER_LIMIT: usize = 1024 * 1024;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+/// One call of a source of base credentials, with all attempts of the SDK and its pauses.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The times that calls of the SDK may take.
+pub(super) fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
 
 /// An answer above [`ANSWER_LIMIT`].
 #[derive(Debug, thiserror::Error)]

@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::base;
+use super::http::timeouts;
 use super::timed::SdkTime;
 use crate::broker::{Cause, ObserveCalls, SessionError};
 use crate::clock::Clock;
@@ -201,7 +202,7 @@ impl IdentityCenter {
             .no_credentials()
             .region(Region::new(session.region.as_str().to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(attempts))
-            .timeout_config(super::client::timeouts());
+            .timeout_config(timeouts());
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
         }

@@ -122,7 +122,7 @@ impl Daemon {
         // Readers are told first, then nobody lists it and its sessions are forgotten, and only then
         // is its mount point free.
         ended.mount.close(Some(Cause::Ended)).await;
-        ended.mount.end_endpoint().await;
+        ended.mount.offer.close().await;
         self.remember();
         self.changed();
         let done = ended.mount.unmount(&self.shared).await;
