@@ -298,6 +298,12 @@ fn a_daemon_outlives_its_supervisor() {
     key(&daemon.credentials());
     daemon.refresh();
     key(&daemon.credentials());
+    // A restart would end the last process that has the mount.
+    let output = scene.run(&["restart"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("the supervisor of this daemon is gone"), "{told}");
+    key(&daemon.credentials());
 }
 
 #[test]
