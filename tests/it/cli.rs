@@ -147,6 +147,25 @@ fn configuration_errors_exit_with_2_for_every_command_that_reads_it() {
 }
 
 #[test]
+fn a_file_that_is_no_text_is_an_error_of_the_configuration_with_its_line() {
+    let scene = Scene::new();
+    let file = scene.path("config.toml");
+    fs::write(&file, b"region = \"eu-west-1\"\n# \xe9\n").unwrap();
+    let args = ["check", "--role", &arn("prod"), "--config", text(&file)];
+    let expected =
+        format!("credmount: {}:2: not UTF-8: save the file in this encoding\n", text(&file));
+    assert_eq!(refused(&scene, &args, 2), expected);
+    let home = scene.path("home");
+    let args = ["check", "--role", &arn("prod"), "--config", text(&home)];
+    let said = refused(&scene, &args, 2);
+    assert!(said.contains(&format!("{} cannot be read: Is a directory", text(&home))), "{said}");
+    // A user whose home is none has no files.
+    let output =
+        scene.credmount(&["check", "--role", &arn("prod")]).env("HOME", "/dev/null").output();
+    assert_eq!(told(&output.unwrap(), 0), "");
+}
+
+#[test]
 fn all_configuration_errors_are_told_at_once_with_their_lines() {
     let scene = Scene::new();
     let file = scene.path("c.toml");
