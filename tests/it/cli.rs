@@ -246,10 +246,10 @@ fn commands_about_a_mount_that_is_not_there_say_so_and_exit_with_1() {
     assert_eq!(refused(&scene, &["refresh"], 1), "credmount: no live mounts\n");
     let dir = scene.path("home");
     let expected = format!("credmount: nothing of credmount is mounted on {}\n", text(&dir));
-    for command in ["status", "unmount"] {
-        assert_eq!(refused(&scene, &[command, text(&dir)], 1), expected, "{command}");
+    for args in [&["status"][..], &["unmount"], &["refresh"], &["lock", "--daemon"]] {
+        let args = [args, &[text(&dir)]].concat();
+        assert_eq!(refused(&scene, &args, 1), expected, "{args:?}");
     }
-    assert!(refused(&scene, &["refresh", text(&dir)], 1).starts_with("credmount: "));
 }
 
 #[test]
@@ -629,16 +629,21 @@ fn unmount_removes_what_a_killed_daemon_left() {
     kill_daemon(&daemon);
     assert!(is_mounted(&daemon.mountpoint));
     let path = daemon.argument();
-    assert_eq!(
-        refused(&scene, &["status", path], 1),
-        format!(
-            "credmount: the daemon that served {path} is gone; credmount unmount {path} removes \
-             what it left\n"
-        )
+    let gone = format!(
+        "credmount: the daemon that served {path} is gone; credmount unmount {path} removes what it \
+         left\n"
     );
-    assert_eq!(stdout(&scene.run(&["status"])), "no live mounts\n");
+    for args in [&["status", path][..], &["refresh", path], &["status", "--prometheus", path]] {
+        assert_eq!(refused(&scene, args, 1), gone, "{args:?}");
+    }
+    // Nor is it passed over where no mount is named.
+    let output = scene.run(&["status"]);
+    assert_eq!((stdout(&output).as_str(), told(&output, 1)), ("no live mounts\n", gone));
     assert_eq!(refused(&scene, &["unmount", path], 0), "");
     assert!(!is_mounted(&daemon.mountpoint));
+    let left = fs::read_dir(scene.path("run/credmount")).unwrap();
+    let left: Vec<PathBuf> = left.map(|entry| entry.unwrap().path()).collect();
+    assert!(left.iter().all(|path| path.extension().is_some_and(|it| it == "log")), "{left:?}");
 }
 
 #[test]
