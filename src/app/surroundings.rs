@@ -14,6 +14,7 @@ use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use zeroize::Zeroizing;
 
 use crate::broker::{MfaCodes, ObserveCalls};
 use crate::clock::Clock;
@@ -65,7 +66,7 @@ impl Surroundings {
     /// mounts of it are meant, and which were added since it started.
     ///
     /// # Errors
-    /// [`ConfigErrors`]; a file that exists but cannot be read.
+    /// [`ConfigErrors`]; what the system says of a file that exists but cannot be read at present.
     pub(super) fn settings(
         &self,
         flags: &Flags,
@@ -258,11 +259,33 @@ fn read_include(path: &Path) -> Result<Vec<u8>, String> {
     read().map_err(|error| error.to_string())
 }
 
+/// The text of a file, if there is one.
+///
+/// # Errors
+/// [`ConfigErrors`] where somebody has to mend the file or its place; what may pass by itself, as the
+/// system tells it.
 fn read_text(path: Option<&Path>) -> Result<Option<SourceText>> {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     let Some(path) = path else { return Ok(None) };
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text: text.into() })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    let shown = path.display();
+    let wrong = |origin, message| Err(ConfigErrors(vec![ConfigError { origin, message }]).into());
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) => match error.kind() {
+            NotFound | NotADirectory => return Ok(None),
+            IsADirectory | PermissionDenied => {
+                return wrong(Origin::Whole, format!("{shown} cannot be read: {error}"));
+            }
+            _ => return Err(error).with_context(|| format!("reading {shown}")),
+        },
+    };
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text: text.to_owned().into() })),
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            let origin = Origin::Line { path: path.to_owned(), line };
+            wrong(origin, "not UTF-8: save the file in this encoding".to_owned())
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What the daemon hears: orders over the control socket, signals, and what happens to its mounts
 //! by itself.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
@@ -45,19 +47,22 @@ impl Daemon {
         }
     }
 
-    /// Whether somebody keeps the mounts and starts a daemon anew. Of a unit that is not ours it is
-    /// not known what it does.
-    fn is_kept(&self) -> bool {
-        self.mounts_stay || self.shared.manager.as_ref().is_some_and(|it| it.is_supervisor())
-    }
-
-    /// Whether a daemon in the place of this one would serve as well.
+    /// Whether a daemon in the place of this one would serve as well. Of a unit that is not ours it
+    /// is not known whether it keeps the mounts and starts a daemon anew.
     fn may_restart(&self) -> Result<()> {
+        let supervisor = self.shared.manager.as_ref().filter(|it| it.is_supervisor());
         anyhow::ensure!(
-            self.is_kept(),
+            self.mounts_stay || supervisor.is_some(),
             "nothing keeps the mounts of this daemon while it restarts; start it with --supervise \
              or as a systemd service"
         );
+        if let Some(supervisor) = supervisor {
+            // One that was killed keeps nothing any more.
+            supervisor.barrier(SUPERVISOR_DEADLINE).context(
+                "the supervisor of this daemon is gone, and nothing else would keep the mounts; \
+                 unmount them and start again with --supervise",
+            )?;
+        }
         if self.shared.broken.is_none() {
             let settings = self.blueprint.settings(&self.added());
             settings.context(
@@ -138,3 +143,6 @@ impl Daemon {
         }
     }
 }
+
+/// How long our supervisor, which does next to nothing, may take to answer.
+const SUPERVISOR_DEADLINE: Duration = Duration::from_secs(5);
