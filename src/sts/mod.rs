@@ -27,4 +27,4 @@ mod observer_tests;
 pub use client::{StsClient, StsOptions};
 pub use oidc::OidcClient;
 pub use session_name::session_name;
-pub use sso::{DeviceCodes, IdentityCenter, MountAbove, Polled, SsoSession};
+pub use sso::{DeviceCodes, IdentityCenter, MountAbove, Polled, SignIns, SsoSession};
