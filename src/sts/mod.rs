@@ -13,6 +13,7 @@ mod http;
 mod http_date;
 mod mfa;
 mod oidc;
+mod process;
 mod retry_after;
 mod session_name;
 mod sso;
