@@ -18,7 +18,7 @@ use super::classify::{Call, base_error, sts_error};
 use super::detail::Signer;
 use super::http::{capped, https_client, timeouts};
 use super::session_name::Stamps;
-use super::sso::{IdentityCenter, MountAbove};
+use super::sso::{IdentityCenter, MountAbove, SignIns};
 use super::timed::{SdkTime, timed};
 use crate::broker::{
     BoxFuture, Cause, MfaCodes, NoMfaCodes, ObserveCalls, Observers, SessionError, SessionSource,
@@ -54,6 +54,8 @@ pub struct StsOptions {
     pub sso_cache: Option<PathBuf>,
     /// Which mount of ours a path leads through: sign-ins are neither read nor written there.
     pub mount_above: MountAbove,
+    /// What is known of sign-ins by the client before this one.
+    pub sign_ins: SignIns,
     /// Who is logged in at issuers; `None` where nobody can be.
     pub logins: Option<Arc<Logins>>,
     /// Who is told of each call that gives a session. Calls that a profile of the base credentials makes
@@ -77,6 +79,7 @@ impl StsOptions {
             host: host.to_owned(),
             sso_cache: None,
             mount_above: |_| None,
+            sign_ins: SignIns::default(),
             logins: None,
             observer: Arc::new(Observers::default()),
             mfa_codes: Arc::new(NoMfaCodes),

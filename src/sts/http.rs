@@ -51,10 +51,12 @@ pub(super) fn https_client() -> SharedHttpClient {
 }
 
 /// The same for requests that are none of the SDK's; slow to make, since it loads the root
-/// certificates.
+/// certificates. Each request has a connection of its own: there are few, and one over HTTP/2 that has
+/// died in a suspend or a change of networks would be used again and again, since nobody but the SDK
+/// tells the pool that it answers no more.
 pub(super) fn https_connector() -> SharedHttpConnector {
     let connector = |proxies| {
-        let connector = Connector::builder().proxy_config(proxies);
+        let connector = Connector::builder().proxy_config(proxies).pool_max_idle_per_host(0);
         SharedHttpConnector::new(connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build())
     };
     SharedHttpConnector::new(CappedConnector {
@@ -159,7 +161,35 @@ async fn read_capped(mut response: HttpResponse) -> Result<HttpResponse, Connect
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn no_request_to_an_issuer_depends_on_the_connection_of_one_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        // Answers the first request of each connection, keeps it open, and is silent from then on.
+        let server = tokio::spawn(async move {
+            let mut open = Vec::new();
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await.unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+                open.push(stream);
+            }
+            open
+        });
+        let connector = https_connector();
+        for _ in 0..2 {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri(url.as_str()).unwrap();
+            assert_eq!(connector.call(request).await.unwrap().body().bytes().unwrap(), b"{}");
+        }
+        drop(server.await.unwrap());
+    }
 
     #[test]
     fn the_metadata_service_and_this_machine_bypass_the_proxy() {
