@@ -151,8 +151,9 @@ mod tests {
         assert_eq!(waits(&polling.after(later(90), now)), 90);
         assert_eq!(waits(&polling.after(Ok(PollAnswer::Pending), now)), 5);
         assert_eq!(waits(&polling.after(later(1), now)), 10, "nor sooner than without it");
-        for never in [900, u64::MAX] {
-            assert!(matches!(polling.after(later(never), now), Next::Over(LoginEnd::Expired)));
+        for too_late in [900, u64::MAX] {
+            let next = polling.after(later(too_late), now);
+            assert!(matches!(next, Next::Over(LoginEnd::Expired)), "{next:?}");
         }
     }
 

@@ -27,7 +27,7 @@ use self::payload::{Bytes, Now, Unusable};
 use crate::clock::{Clock, CorrectedClock, Machine, SystemClock};
 use crate::fnv::fnv1a;
 use crate::identity::{KeepLogins, KeptLogin};
-use crate::model::{MfaSession, OidcIdentity, StsSession};
+use crate::model::{MfaSession, OidcIdentity, Perishable as _, StsSession};
 use crate::os::keyring::{KeyringError, Keys, LARGEST};
 use crate::render::KeepStatus;
 
