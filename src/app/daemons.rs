@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::daemon::state;
 use super::successor::{all_daemons, asked, daemon_of, named, status_of};
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, shown_runtime_dir};
 use super::{print, successor};
 use crate::audit::AuditStatus;
 use crate::cli::{AddArgs, DaemonCommandArgs, RefreshArgs, RemoveArgs, StatusArgs, UnmountArgs};
@@ -282,7 +282,7 @@ pub(super) fn runtime_dir() -> Result<PathBuf> {
     let dir = Surroundings::read(None).runtime_path();
     match paths::check_private(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("runtime directory {}", dir.display()))
+            Err(error).with_context(|| shown_runtime_dir(&dir))
         }
         _ => Ok(dir),
     }

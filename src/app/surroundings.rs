@@ -139,8 +139,7 @@ impl Surroundings {
     /// If it cannot be made, or others can enter it.
     pub(super) fn runtime_dir(&self) -> Result<PathBuf> {
         let dir = self.runtime_path();
-        paths::make_private(&dir)
-            .with_context(|| format!("runtime directory {}", dir.display()))?;
+        paths::make_private(&dir).with_context(|| shown_runtime_dir(&dir))?;
         Ok(dir)
     }
 
@@ -265,6 +264,11 @@ fn read_include(path: &Path) -> Result<Vec<u8>, String> {
         Ok(bytes)
     };
     read().map_err(|error| error.to_string())
+}
+
+/// The runtime directory, in errors: that of another user is in the environment after `su`.
+pub(super) fn shown_runtime_dir(dir: &Path) -> String {
+    format!("runtime directory {} (XDG_RUNTIME_DIR can name another place)", dir.display())
 }
 
 /// The text of a file, if there is one.
