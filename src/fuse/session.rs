@@ -135,10 +135,16 @@ fn serve<F: Filesystem>(
     Ok((ended, notifier))
 }
 
-/// Makes the kernel forget the attributes and pages of a node.
+/// Makes the kernel forget the attributes of a node, and no pages.
+///
+/// A page that is being read for somebody who maps the file is locked until its READ is answered, and
+/// whoever drops pages waits for that, in a way that not even SIGKILL ends. An earlier daemon may have
+/// left that READ to us, who answer nothing before the attributes are forgotten. The kernel drops the
+/// pages itself when the file is opened or mapped next (`fuse_open` and `fuse_file_mmap` in its
+/// `fs/fuse/file.c`).
 fn forget(kernel: &Notifier, ino: INodeNo) {
-    // Offset 0, length 0: attributes and all pages.
-    if let Err(error) = kernel.inval_inode(ino, 0, 0) {
+    // A negative offset: attributes alone (`fuse_reverse_inval_inode` in `fs/fuse/inode.c`).
+    if let Err(error) = kernel.inval_inode(ino, -1, 0) {
         tracing::debug!(ino = ino.0, %error, "invalidation failed");
     }
 }

@@ -1,0 +1,58 @@
+//! What meets a crash: a reader who maps a file, a program that is missing for a moment, a supervisor
+//! that is gone, a process that the daemon has started.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::Signal;
+
+use super::{key, successor, supervised};
+use crate::emulator::Fault;
+use crate::support::{Scene, eventually};
+
+/// Opens a file, and maps it privately once it is told to. Python does that with no unsafe code here.
+fn mapper(path: &Path) -> (Child, BufReader<ChildStdout>) {
+    let script = "import mmap,os,sys\n\
+                  fd=os.open(sys.argv[1],os.O_RDONLY)\n\
+                  print('open',flush=True)\n\
+                  sys.stdin.readline()\n\
+                  m=mmap.mmap(fd,0,flags=mmap.MAP_PRIVATE,prot=mmap.PROT_READ)\n\
+                  sys.stdout.buffer.write(m[:])";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut python = python.spawn().unwrap();
+    let mut out = BufReader::new(python.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "open\n");
+    (python, out)
+}
+
+/// The kernel holds the page until the READ is answered, which the dead daemon had taken. The next
+/// one waited for that page before it would answer anything, and could not even be killed.
+#[test]
+fn a_reader_who_maps_a_file_does_not_keep_the_next_daemon_from_serving() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = supervised(&scene);
+    let (mut python, out) = mapper(&daemon.file("credentials"));
+    scene.emulator.set_fault(Fault::Hang.for_role("prod"));
+    let first = daemon.pid();
+    daemon.signal(Signal::KILL);
+    let second = successor(&daemon, first);
+    writeln!(python.stdin.take().unwrap()).unwrap();
+    let wchan = format!("/proc/{}/wchan", python.id());
+    eventually("the page to be waited for", || {
+        // Older kernels call it otherwise.
+        let place = fs::read_to_string(&wchan).unwrap();
+        ["folio", "page"].iter().any(|it| place.contains(it))
+    });
+    daemon.signal(Signal::KILL);
+    scene.emulator.clear_faults();
+    successor(&daemon, second);
+    key(&daemon.credentials());
+    let mapped = std::io::read_to_string(out).unwrap();
+    assert!(python.wait().unwrap().success());
+    key(&mapped);
+}
