@@ -42,6 +42,8 @@ pub(super) enum End {
     Signal(i32),
 }
 
+    /// It could not be started.
+    NotStarted,
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,6 +51,7 @@ impl fmt::Display for End {
             Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
+            Self::NotStarted => f.write_str("it could not be started"),
 }
 
 impl Worker {

@@ -6,11 +6,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{key, successor, supervised};
 use crate::emulator::Fault;
-use crate::support::{Scene, eventually};
+use crate::support::{Scene, eventually, program};
 
 /// Opens a file, and maps it privately once it is told to. Python does that with no unsafe code here.
 fn mapper(path: &Path) -> (Child, BufReader<ChildStdout>) {
@@ -55,4 +55,23 @@ fn a_reader_who_maps_a_file_does_not_keep_the_next_daemon_from_serving() {
     let mapped = std::io::read_to_string(out).unwrap();
     assert!(python.wait().unwrap().success());
     key(&mapped);
+}
+
+#[test]
+fn a_program_that_is_missing_for_a_moment_costs_no_mount() {
+    let Some(scene) = Scene::mountable() else { return };
+    let program = scene.path("credmount");
+    fs::copy(scene.program(), &program).unwrap();
+    let scene = scene.with_program(program.clone());
+    let daemon = supervised(&scene);
+    let log = daemon.status()["log_file"].as_str().unwrap().to_owned();
+    let process = Pid::from_raw(daemon.pid()).unwrap();
+    let aside = scene.path("credmount.aside");
+    fs::rename(&program, &aside).unwrap();
+    kill_process(process, Signal::KILL).unwrap();
+    eventually("the supervisor to look for it", || {
+        fs::read_to_string(&log).unwrap().contains("No such file or directory")
+    });
+    fs::rename(&aside, &program).unwrap();
+    key(&daemon.credentials());
 }
