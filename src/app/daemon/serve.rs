@@ -1,6 +1,8 @@
 //! What the daemon hears: orders over the control socket, signals, and what happens to its mounts
 //! by itself.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
@@ -9,6 +11,8 @@ use super::signals::{Heard, Signals};
 use super::stop::Stop;
 use super::{Daemon, Happening, Served, broken, observe};
 use crate::audit::UnmountReason;
+use crate::fuse::is_panic;
+use crate::os::manager::Manager;
 
 impl Daemon {
     /// Does what is asked and what happens, one after the other, until it is time to stop.
@@ -48,7 +52,11 @@ impl Daemon {
     /// Whether somebody keeps the mounts and starts a daemon anew. Of a unit that is not ours it is
     /// not known what it does.
     fn is_kept(&self) -> bool {
-        self.mounts_stay || self.shared.manager.as_ref().is_some_and(|it| it.is_supervisor())
+        // A supervisor that was killed hears nothing.
+        let hears = |manager: &Arc<Manager>| {
+            manager.is_supervisor() && manager.tell("STATUS=restarting").is_ok()
+        };
+        self.mounts_stay || self.shared.manager.as_ref().is_some_and(hears)
     }
 
     /// Whether a daemon in the place of this one would serve as well.

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{key, successor, supervised};
+use super::{key, parent, pid_state, successor, supervised};
 use crate::emulator::Fault;
 use crate::support::{Scene, eventually, program};
 
@@ -73,5 +73,17 @@ fn a_program_that_is_missing_for_a_moment_costs_no_mount() {
         fs::read_to_string(&log).unwrap().contains("No such file or directory")
     });
     fs::rename(&aside, &program).unwrap();
+    key(&daemon.credentials());
+}
+
+#[test]
+fn a_daemon_whose_supervisor_is_gone_is_not_restarted() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = supervised(&scene);
+    let supervisor = parent(daemon.pid());
+    kill_process(supervisor, Signal::KILL).unwrap();
+    eventually("the supervisor to go", || pid_state(supervisor).is_none_or(|it| it == 'Z'));
+    let output = scene.run(&["restart"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     key(&daemon.credentials());
 }
