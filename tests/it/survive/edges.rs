@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{key, parent, pid_state, successor, supervised};
 use crate::emulator::Fault;
+use crate::support::daemon::arn;
 use crate::support::{Scene, eventually, program};
 
 /// Opens a file, and maps it privately once it is told to. Python does that with no unsafe code here.
@@ -86,4 +87,29 @@ fn a_daemon_whose_supervisor_is_gone_is_not_restarted() {
     let output = scene.run(&["restart"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     key(&daemon.credentials());
+}
+
+#[test]
+fn a_credential_process_does_not_get_the_way_to_the_supervisor() {
+    let Some(scene) = Scene::mountable() else { return };
+    let (script, seen) = (scene.path("keys.sh"), scene.path("stdin"));
+    let text = format!(
+        "readlink /proc/self/fd/0 >'{}'\n\
+         printf '{{\"Version\":1,\"AccessKeyId\":\"{}\",\"SecretAccessKey\":\"{}\"}}'\n",
+        seen.display(),
+        scene.emulator.base_access_key_id(),
+        scene.emulator.base_secret_access_key(),
+    );
+    fs::write(&script, text).unwrap();
+    fs::create_dir(scene.path("home/.aws")).unwrap();
+    let profile = format!("[profile base]\ncredential_process = sh {}\n", script.display());
+    fs::write(scene.path("home/.aws/config"), profile).unwrap();
+    let role = arn("prod");
+    let args =
+        ["--supervise", "--role", &role, "--source-profile", "base", "--region", "eu-west-1"];
+    let daemon = scene.mount_with(&args, |command| {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    });
+    key(&daemon.credentials());
+    assert_eq!(fs::read_to_string(seen).unwrap(), "/dev/null\n");
 }
