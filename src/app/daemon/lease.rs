@@ -43,8 +43,14 @@ impl Lease {
             open().with_context(|| format!("process {pid} of --while-pid"))
         });
         let identity = asked.while_pid.and_then(|pid| Some((pid, process::start_time(pid)?)));
+        let until = asked.for_seconds.map(|seconds| {
+            let until = now.checked_add(Duration::from_secs(seconds));
+            until.context(
+                "--for: no clock tells a time so far ahead; leave it out for a mount without end",
+            )
+        });
         Ok(Self {
-            until: asked.for_seconds.map(|seconds| now + Duration::from_secs(seconds)),
+            until: until.transpose()?,
             process: held.transpose()?,
             identity,
             cancelled: Arc::new(Notify::new()),
@@ -53,7 +59,10 @@ impl Lease {
 
     /// The lease that an earlier daemon began; `None` if it is over at `now`.
     pub(super) fn resume(state: &AddedState, now: SystemTime) -> Option<Self> {
-        let until = state.until.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        let until = match state.until {
+            Some(seconds) => Some(UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?),
+            None => None,
+        };
         if until.is_some_and(|until| until <= now) {
             return None;
         }
@@ -150,6 +159,13 @@ mod tests {
         assert_eq!(end(&lease, clock.clone(), Duration::from_hours(7)).await, None);
         let reason = end(&lease, clock, Duration::from_hours(2)).await;
         assert_eq!(reason, Some(UnmountReason::Expired));
+    }
+
+    #[test]
+    fn a_time_that_no_clock_can_tell_is_refused() {
+        let asked = LeaseRequest { for_seconds: Some(u64::MAX), while_pid: None };
+        let error = Lease::new(&asked, TestClock::new().now()).unwrap_err();
+        assert!(error.to_string().contains("--for"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]
