@@ -109,6 +109,12 @@ pub(super) fn names<'a>(
     names
 }
 
+/// The names under which anything of a mount with this stem can be kept, however it was made.
+pub(super) fn all_names(stem: &str) -> impl Iterator<Item = String> {
+    let suffixes = SHAPES.iter().map(|(suffix, _)| *suffix).chain([KEYS]);
+    suffixes.map(move |suffix| name(stem, suffix))
+}
+
 fn name(stem: &str, suffix: &str) -> String {
     format!("{stem}.{suffix}")
 }
