@@ -83,12 +83,16 @@ impl Daemon {
                 let is = |it: &Served| it.mount.plan.mountpoint.display().to_string() == mountpoint;
                 let at = self.mounts.iter().position(is);
                 match at {
-                    // The answer is given when nothing of the daemon is left.
-                    Some(_) if self.mounts.len() == 1 && self.ends_with_last => {
-                        return Some(Stop::Asked(answer));
+                    Some(at) if self.mounts.len() == 1 && self.ends_with_last => {
+                        match self.mounts[at].mount.unmount(&self.shared) {
+                            // The answer is given when nothing of the daemon is left.
+                            Ok(()) => return Some(Stop::Asked(answer)),
+                            // Who reads it reads on.
+                            Err(error) => Err(error),
+                        }
                     }
                     Some(at) => self.end(at, UnmountReason::Command).await.map(|()| String::new()),
-                    None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
+                    None => self.unmount_ended(&mountpoint).map(|()| String::new()),
                 }
             }
             Order::Restart => match self.may_restart() {
@@ -108,7 +112,9 @@ impl Daemon {
     async fn happened(&mut self, happening: Happening) -> Option<Stop> {
         match happening {
             Happening::Gone(number, end) => {
-                self.ended.retain(|it| it.number != number);
+                for mut it in self.ended.extract_if(.., |it| it.number == number) {
+                    it.mount.let_go(&self.shared);
+                }
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let mut gone = self.mounts.remove(at);
                 self.remember();
@@ -121,6 +127,12 @@ impl Daemon {
                     Ok(()) => {
                         gone.mount.let_go(&self.shared);
                         tracing::info!(mountpoint, "the mount was removed by somebody else");
+                    }
+                    Ok(()) if gone.mount.is_dead() => {
+                        tracing::error!(mountpoint, "the connection to the kernel was aborted");
+                        if let Err(error) = gone.mount.unmount(&self.shared) {
+                            tracing::warn!("the dead mount stays: {error:#}");
+                        }
                     }
                     Err(error) => {
                         tracing::error!(mountpoint, %error, "the connection to the kernel broke");

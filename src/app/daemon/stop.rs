@@ -40,7 +40,8 @@ impl Daemon {
     /// Unmounts everything. Errors are logged; the first one is returned.
     pub(super) fn unmount_all(&mut self) -> Result<()> {
         let mut first = Ok(());
-        for it in &mut self.mounts {
+        // Of those that have ended, the ones that could not be unmounted then.
+        for it in self.mounts.iter_mut().chain(&mut self.ended) {
             if let Err(error) = it.mount.unmount(&self.shared) {
                 tracing::warn!(mount = it.mount.plan.label(), "{error:#}");
                 first = first.and(Err(error));

@@ -3,15 +3,16 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::{key, parent, pid_state, successor, supervised};
+use super::{key, left_in, parent, pid_state, successor, supervised};
 use crate::emulator::Fault;
-use crate::support::daemon::arn;
-use crate::support::{Scene, eventually, program};
+use crate::support::daemon::{arn, is_mounted};
+use crate::support::{Scene, eventually, program, skipped, variable};
 
 /// Opens a file, and maps it privately once it is told to. Python does that with no unsafe code here.
 fn mapper(path: &Path) -> (Child, BufReader<ChildStdout>) {
@@ -112,4 +113,76 @@ fn a_credential_process_does_not_get_the_way_to_the_supervisor() {
     });
     key(&daemon.credentials());
     assert_eq!(fs::read_to_string(seen).unwrap(), "/dev/null\n");
+}
+
+/// An abort is no unmount: what is left says "Transport endpoint is not connected" for ever.
+#[test]
+fn an_aborted_connection_leaves_no_dead_mount_behind() {
+    let Some(scene) = Scene::mountable() else { return };
+    if !geteuid().is_root() {
+        return skipped("only root can mount the file system by which connections are aborted");
+    }
+    let daemon = scene.mount_prod();
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let below = |line: &&str| line.split(' ').nth(4).unwrap().starts_with(daemon.argument());
+    let minor = |line: &str| line.split([' ', ':']).nth(3).unwrap().to_owned();
+    let connections: Vec<String> = table.lines().filter(below).map(minor).collect();
+    let script = "mount -t fusectl none /sys/fs/fuse/connections\n\
+                  for it; do echo 1 >/sys/fs/fuse/connections/$it/abort; done";
+    let mut aborting = Command::new("unshare");
+    aborting.args(["--mount", "sh", "-ec", script, "sh"]).args(&connections);
+    assert!(aborting.status().unwrap().success());
+    eventually("the dead mount to go", || !is_mounted(&daemon.mountpoint));
+}
+
+#[test]
+fn a_mount_that_cannot_be_unmounted_now_can_be_later() {
+    if !crate::support::fuse_available() {
+        return;
+    }
+    // A fusermount3 that does nothing while there is a certain file.
+    let tools = tempfile::tempdir().unwrap();
+    let broken = tools.path().join("broken");
+    let path = variable("PATH").unwrap().into_string().unwrap();
+    let script = format!(
+        "#!/bin/sh\nif [ -e '{}' ]; then echo out of order >&2; exit 1; fi\n\
+         PATH='{path}' exec fusermount3 \"$@\"\n",
+        broken.display()
+    );
+    let tool = tools.path().join("fusermount3");
+    fs::write(&tool, script).unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let enter = ["env".to_owned(), format!("PATH={}:{path}", tools.path().display())];
+    let scene =
+        Scene::elsewhere(enter.to_vec(), program("credmount", env!("CARGO_BIN_EXE_credmount")));
+    let mount = |name| {
+        format!("[mounts.{name}]\npath = \"ROOT/{name}\"\nroles = [\"prod={}\"]\n", arn("prod"))
+    };
+    let fleet = scene.serve(&(mount("stays") + &mount("goes")));
+    let goes = scene.path("goes");
+    let unmount = ["unmount", goes.to_str().unwrap()];
+
+    fs::write(&broken, "").unwrap();
+    let output = scene.run(&unmount);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("out of order"), "{told}");
+    let added = scene.path("added");
+    let role = format!("prod={}", arn("prod"));
+    let output = scene.run(&["add", "added", "--role", &role, "--path", added.to_str().unwrap()]);
+    assert!(!output.status.success(), "{output:?}");
+    let left = left_in(&scene.path("run/credmount"));
+    let of_added = |path: &PathBuf| path.to_string_lossy().contains("/added-");
+    assert!(!left.iter().any(of_added), "nothing is known of a mount that was not made: {left:?}");
+
+    fs::remove_file(&broken).unwrap();
+    assert!(is_mounted(&goes));
+    let output = scene.run(&unmount);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!is_mounted(&goes));
+    // The last one ends the daemon, but not if it stays.
+    fs::write(&broken, "").unwrap();
+    let output = scene.run(&["unmount", scene.path("stays").to_str().unwrap()]);
+    assert!(!output.status.success(), "{output:?}");
+    assert_eq!(fleet.names(), ["stays"]);
+    fs::remove_file(&broken).unwrap();
 }
