@@ -120,8 +120,7 @@ fn serve<F: Filesystem>(
         let mut done = session.run();
         for _ in 0..MOST_PANICS {
             match &done {
-                // What the system says has a number; what fuser says of a panic has none.
-                Err(error) if error.raw_os_error().is_none() => {
+                Err(error) if is_panic(error) => {
                     tracing::error!(%error, "a request could not be answered; serving goes on");
                     let session = adopt(filesystem(), connection.as_fd(), acl);
                     done = session.and_then(fuser::Session::run);
@@ -171,6 +170,13 @@ impl Invalidate for Kernel {
     }
 }
 
+/// Whether a session has ended because its answers panicked. Then the connection to the kernel is
+/// whole: another process can serve it.
+pub fn is_panic(end: &io::Error) -> bool {
+    // What the system says has a number; what fuser says of a panic has none.
+    end.raw_os_error().is_none()
+}
+
 /// A thread that panics this often is better replaced with its whole process.
 const MOST_PANICS: usize = 100;
 
@@ -212,5 +218,24 @@ mod tests {
         }
         mount::unmount(&path).unwrap();
         ended.blocking_recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_session_that_panics_over_and_over_gives_up_and_stays_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("live");
+        fs::create_dir(&path).unwrap();
+        let shape = Shape { allow_other: false, writable: Some(false) };
+        let made = match Connections::make(&path, shape) {
+            Err(MountError::NoDevice(_) | MountError::NoFusermount) => return,
+            made => made.unwrap(),
+        };
+        let (ended, _kernel) = serve(|| Fragile, made.tree, SessionACL::All, &[]).unwrap();
+        for _ in 0..=MOST_PANICS {
+            fs::metadata(path.join("unbearable")).unwrap_err();
+        }
+        assert!(is_panic(&ended.blocking_recv().unwrap().unwrap_err()));
+        assert!(mount::mounted_at(&path).unwrap().is_some());
+        mount::unmount(&path).unwrap();
     }
 }

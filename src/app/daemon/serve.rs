@@ -111,6 +111,10 @@ impl Daemon {
 
     async fn happened(&mut self, happening: Happening) -> Option<Stop> {
         match happening {
+            // It is whole: another daemon can serve it, and all that are bound to it live on.
+            Happening::Gone(_, Err(error)) if is_panic(&error) && self.is_kept() => {
+                Some(Stop::GaveUp(error))
+            }
             Happening::Gone(number, end) => {
                 for mut it in self.ended.extract_if(.., |it| it.number == number) {
                     it.mount.let_go(&self.shared);
@@ -124,15 +128,15 @@ impl Daemon {
                 self.note(observe::unmounted(&gone.mount.plan, reason, self.now()));
                 self.changed();
                 match end {
-                    Ok(()) => {
-                        gone.mount.let_go(&self.shared);
-                        tracing::info!(mountpoint, "the mount was removed by somebody else");
-                    }
                     Ok(()) if gone.mount.is_dead() => {
                         tracing::error!(mountpoint, "the connection to the kernel was aborted");
                         if let Err(error) = gone.mount.unmount(&self.shared) {
                             tracing::warn!("the dead mount stays: {error:#}");
                         }
+                    }
+                    Ok(()) => {
+                        gone.mount.let_go(&self.shared);
+                        tracing::info!(mountpoint, "the mount was removed by somebody else");
                     }
                     Err(error) => {
                         tracing::error!(mountpoint, %error, "the connection to the kernel broke");
