@@ -186,3 +186,18 @@ fn a_mount_that_cannot_be_unmounted_now_can_be_later() {
     assert_eq!(fleet.names(), ["stays"]);
     fs::remove_file(&broken).unwrap();
 }
+
+#[test]
+fn a_daemon_clears_away_the_sockets_of_killed_ones() {
+    let Some(scene) = Scene::mountable() else { return };
+    let ops = format!("[mounts.ops]\npath = \"ROOT/ops\"\nroles = [\"prod={}\"]\n", arn("prod"));
+    let fleet = scene.supervise(&ops);
+    kill_process(fleet.pid(), Signal::KILL).unwrap();
+    // Answered by the next one, which has a socket of its own.
+    fleet.read("ops", "credentials");
+    let is_socket =
+        |path: &PathBuf| path.extension().is_some_and(|it| it == "sock") && !path.is_symlink();
+    eventually("one socket", || {
+        left_in(&scene.path("run/credmount")).iter().filter(|path| is_socket(path)).count() == 1
+    });
+}
