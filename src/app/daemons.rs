@@ -101,11 +101,13 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     let request = Request::Unmount { mount: named(&path) };
     let socket = paths::mount_socket(&runtime_dir, &path);
     let mut answer = ask(&socket, &request);
-    // A daemon that crashed may be about to be started again; it is to end, too.
+    // A daemon that crashed, perhaps just now, may be about to be started again; it is to end, too.
     for _ in 0..SUCCESSOR_CHECKS {
-        let awaited = matches!(answer, Err(ClientError::NoDaemon(_)))
-            && mount::mounted_at(&path)?.is_some()
-            && !mount::is_dead(&path);
+        let is_gone = match &answer {
+            Err(error) => matches!(error, ClientError::NoDaemon(_)) || error.is_cut(),
+            Ok(_) => false,
+        };
+        let awaited = is_gone && mount::mounted_at(&path)?.is_some() && !mount::is_dead(&path);
         if !awaited {
             break;
         }

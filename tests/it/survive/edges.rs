@@ -4,9 +4,12 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
 
+use credmount::os::paths::mount_stem;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::{key, left_in, parent, pid_state, successor, supervised};
@@ -185,6 +188,32 @@ fn a_mount_that_cannot_be_unmounted_now_can_be_later() {
     assert!(!output.status.success(), "{output:?}");
     assert_eq!(fleet.names(), ["stays"]);
     fs::remove_file(&broken).unwrap();
+}
+
+#[test]
+fn an_unmount_that_meets_the_end_of_a_daemon_is_for_the_next_one() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = supervised(&scene);
+    let pid = daemon.pid();
+    let supervisor = parent(pid);
+    kill_process(supervisor, Signal::STOP).unwrap();
+    daemon.signal(Signal::KILL);
+    let process = Pid::from_raw(pid).unwrap();
+    eventually("the daemon to end", || pid_state(process).is_none_or(|it| it == 'Z'));
+    // As the daemon would have been, had it been killed a moment later.
+    let socket = scene.path("run/credmount").join(mount_stem(&daemon.mountpoint));
+    let socket = socket.with_extension("sock");
+    fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let ending = thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        drop(listener);
+        kill_process(supervisor, Signal::CONT).unwrap();
+    });
+    let output = scene.run(&["unmount", daemon.argument()]);
+    ending.join().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(!is_mounted(&daemon.mountpoint));
 }
 
 #[test]
