@@ -217,6 +217,24 @@ fn an_unmount_that_meets_the_end_of_a_daemon_is_for_the_next_one() {
 }
 
 #[test]
+fn what_somebody_else_has_mounted_upon_it_is_left_alone() {
+    let Some(scene) = Scene::mountable() else { return };
+    if !geteuid().is_root() {
+        return skipped("only root can mount anything upon it");
+    }
+    let daemon = scene.mount_prod();
+    let mut mount = Command::new("mount");
+    let mount = mount.args(["-t", "tmpfs", "upon", daemon.argument()]).status().unwrap();
+    assert!(mount.success());
+    let output = scene.run(&["unmount", daemon.argument()]);
+    let umount = Command::new("umount").arg(daemon.argument()).status().unwrap();
+    assert!(umount.success(), "it was taken away");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("unmount that first"), "{told}");
+    key(&daemon.credentials());
+}
+
+#[test]
 fn a_daemon_clears_away_the_sockets_of_killed_ones() {
     let Some(scene) = Scene::mountable() else { return };
     let ops = format!("[mounts.ops]\npath = \"ROOT/ops\"\nroles = [\"prod={}\"]\n", arn("prod"));
