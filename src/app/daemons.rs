@@ -1,9 +1,9 @@
 //! What is asked of daemons that are running: `status`, `refresh`, `unmount`, `add`, `remove`,
 //! `reload`, `restart`, `lock` and `unlock`.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -105,6 +105,8 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     match answer {
         Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
+            // As long as it is mounted, no other daemon can be about to listen there.
+            let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
             mount::unmount(&path)?;
             state::forget(&runtime_dir, &path);
             Ok(ExitCode::SUCCESS)
