@@ -1,6 +1,7 @@
 //! What is asked of daemons that are running: `status`, `refresh`, `unmount`, `add`, `remove`,
 //! `reload`, `restart`, `lock` and `unlock`.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -106,7 +107,11 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
         Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
             mount::unmount(&path)?;
-            state::forget(&runtime_dir, &path);
+            // Unless another daemon is starting there by now.
+            if let Ok(_nobody_else) = mount::lock_mountpoint(&path) {
+                state::forget(&runtime_dir, &path);
+                let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(ClientError::NoDaemon(_)) => bail!("{}", successor::told(&path)?),

@@ -51,11 +51,14 @@ impl Server {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        match fs::remove_file(path) {
+        // Under another name until it listens: nobody takes it for one that a killed daemon left.
+        let beside = path.with_extension("bind");
+        match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(path)?;
+        let listener = UnixListener::bind(&beside)?;
+        fs::rename(&beside, path)?;
         let (talking, conversations) = mpsc::channel(1);
         let server = Self { listener, path: path.to_owned(), talking };
         Ok((server, Conversations(conversations)))

@@ -14,10 +14,7 @@ async fn resolve(config: &str) -> Result<StsSession, SessionError> {
     resolve_within(Duration::from_secs(30), config).await
 }
 
-async fn resolve_within(
-    base_timeout: Duration,
-    config: &str,
-) -> Result<StsSession, SessionError> {
+async fn resolve_within(base_timeout: Duration, config: &str) -> Result<StsSession, SessionError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config");
     fs::write(&file, config).unwrap();
