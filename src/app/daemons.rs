@@ -105,10 +105,12 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     match answer {
         Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
-            // As long as it is mounted, no other daemon can be about to listen there.
-            let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
             mount::unmount(&path)?;
-            state::forget(&runtime_dir, &path);
+            // Unless another daemon is starting there by now.
+            if let Ok(_nobody_else) = mount::lock_mountpoint(&path) {
+                state::forget(&runtime_dir, &path);
+                let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(ClientError::NoDaemon(_)) => bail!("{}", successor::told(&path)?),

@@ -5,7 +5,7 @@ mod client;
 mod code;
 mod server;
 
-pub use client::{ClientError, ask, live_sockets};
+pub use client::{ClientError, ask, dead_sockets, live_sockets};
 pub use server::{Controlled, Conversations, Server};
 
 use serde::{Deserialize, Serialize};

@@ -39,7 +39,7 @@ use crate::audit::{Event, Recorder, UnmountReason};
 use crate::broker::Broker;
 use crate::clock::{Clock, CorrectedClock};
 use crate::config::{AddedMount, Settings};
-use crate::control::Server;
+use crate::control::{Conversations, Server};
 use crate::fuse::{Connections, Shape};
 use crate::identity::Logins;
 use crate::metrics::CallMetrics;
@@ -261,8 +261,7 @@ pub(super) async fn run(
         start::some_role(&broker, &*clock, &needs.chains)?;
     }
 
-    let (server, conversations) = Server::bind(&shared.socket)
-        .with_context(|| format!("binding {}", shared.socket.display()))?;
+    let (server, conversations) = listen(&blueprint, &shared)?;
     let (happen, happenings) = mpsc::unbounded_channel();
     let config = blueprint.config_file();
     let roster = Arc::new(Roster::new(config, &shared));
@@ -300,6 +299,11 @@ pub(super) async fn run(
     tasks.spawn(notify(daemon.shared.codes.clone(), broker.changes(), needed));
     let stop = daemon.serve(&mut signals, asked).await;
     daemon.stop(stop, tasks, conversations).await
+}
+
+fn listen(blueprint: &Blueprint, shared: &Shared) -> Result<(Server, Conversations)> {
+    blueprint.clear_sockets(&shared.runtime_dir);
+    Server::bind(&shared.socket).with_context(|| format!("binding {}", shared.socket.display()))
 }
 
 impl Daemon {
