@@ -15,7 +15,9 @@ use crate::audit::AuditStatus;
 use crate::cli::{AddArgs, DaemonCommandArgs, RefreshArgs, RemoveArgs, StatusArgs, UnmountArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::AddedMount;
-use crate::control::{ClientError, DaemonStatus, LeaseRequest, Request, Response, ask};
+use crate::control::{
+    ClientError, DaemonStatus, LeaseRequest, Request, Response, ask, live_sockets,
+};
 use crate::fuse::mount;
 use crate::os::paths;
 use crate::render::{MountStatus, RoleStatus, TokenStatus, status_text};
@@ -107,6 +109,9 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
             mount::unmount(&path)?;
             state::forget(&runtime_dir, &path);
+            let others = live_sockets(&runtime_dir).context("looking for daemons")?;
+            let is_last = others.is_empty() && successor::unserved(&runtime_dir, &[])?.is_empty();
+            state::forget_killed(&runtime_dir, &path, is_last);
             Ok(ExitCode::SUCCESS)
         }
         Err(ClientError::NoDaemon(_)) => bail!("{}", successor::told(&path)?),
