@@ -25,7 +25,7 @@ pub(super) fn ask_of(
     let socket = paths::mount_socket(runtime_dir, mountpoint);
     let mut answer = ask(&socket, request);
     for _ in 0..CHECKS {
-        if !matches!(answer, Err(ClientError::NoDaemon(_))) || !is_awaited(mountpoint)? {
+        if !answer.as_ref().is_err_and(has_ended) || !is_awaited(mountpoint)? {
             break;
         }
         sleep(PAUSE);
@@ -85,32 +85,30 @@ pub(super) type Daemons = (Vec<(PathBuf, DaemonStatus)>, Vec<String>);
 /// All daemons of this user that answer, and why others do not. One that crashed or restarts just
 /// now is waited for.
 pub(super) fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
-    for _ in 0..CHECKS {
-        let found = answering(runtime_dir)?;
+    let mut checks = 0..CHECKS;
+    loop {
+        let (mut serving, mut failed, mut ended) = (Vec::new(), Vec::new(), false);
+        for socket in live_sockets(runtime_dir).context("looking for daemons")? {
+            match status_at(&socket) {
+                Ok(status) => serving.push((socket, status)),
+                Err(error) => {
+                    ended |= error.downcast_ref().is_some_and(has_ended);
+                    failed.push(format!("{error:#}"));
+                }
+            }
+        }
         // The mounts of a daemon that does not answer are not told from others.
-        if !found.1.is_empty() || awaited(runtime_dir, &found.0)?.is_empty() {
-            return Ok(found);
+        let awaited = if failed.is_empty() { awaited(runtime_dir, &serving)? } else { Vec::new() };
+        if !ended && awaited.is_empty() {
+            return Ok((serving, failed));
+        }
+        if checks.next().is_none() {
+            let told: io::Result<Vec<String>> = awaited.iter().map(|path| told(path)).collect();
+            failed.extend(told?);
+            return Ok((serving, failed));
         }
         sleep(PAUSE);
     }
-    let (serving, mut failed) = answering(runtime_dir)?;
-    for path in awaited(runtime_dir, &serving)? {
-        failed.push(told(&path)?);
-    }
-    Ok((serving, failed))
-}
-
-fn answering(runtime_dir: &Path) -> Result<Daemons> {
-    let (mut serving, mut failed) = (Vec::new(), Vec::new());
-    for socket in live_sockets(runtime_dir).context("looking for daemons")? {
-        match status_at(&socket) {
-            Ok(status) => serving.push((socket, status)),
-            // It ended meanwhile.
-            Err(error) if is_no_daemon(&error) => {}
-            Err(error) => failed.push(format!("{error:#}")),
-        }
-    }
-    Ok((serving, failed))
 }
 
 /// The mounts that a daemon is about to be started for.
@@ -142,7 +140,7 @@ pub(super) fn unserved(
 /// If there is none, or it does not answer.
 pub(super) fn asked(runtime_dir: &Path, mountpoint: &Path, request: &Request) -> Result<Response> {
     match ask_of(runtime_dir, mountpoint, request)? {
-        Err(ClientError::NoDaemon(_)) => bail!("{}", told(mountpoint)?),
+        Err(error) if has_ended(&error) => bail!("{}", told(mountpoint)?),
         answer => Ok(answer?),
     }
 }
@@ -166,8 +164,9 @@ pub(super) fn told(mountpoint: &Path) -> io::Result<String> {
     })
 }
 
-fn is_no_daemon(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::NoDaemon(_)))
+/// Whether there is no daemon, or it ended while it was asked.
+fn has_ended(error: &ClientError) -> bool {
+    matches!(error, ClientError::NoDaemon(_)) || error.is_cut()
 }
 
 /// How often, and how often in all, a daemon is looked for that is about to be started again.
