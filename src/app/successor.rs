@@ -13,7 +13,8 @@ use crate::control::{ClientError, DaemonStatus, Request, Response, ask, live_soc
 use crate::fuse::mount;
 use crate::os::paths;
 
-/// Asks the daemon of a mount; where it has crashed or restarts just now, the one that follows.
+/// Asks the daemon of a mount; where it has crashed or restarts just now, the one that follows. That
+/// also where the answer was cut off, if being asked twice makes no difference.
 ///
 /// # Errors
 /// If mountinfo cannot be read; the inner one is that of the last try.
@@ -25,7 +26,7 @@ pub(super) fn ask_of(
     let socket = paths::mount_socket(runtime_dir, mountpoint);
     let mut answer = ask(&socket, request);
     for _ in 0..CHECKS {
-        if !answer.as_ref().is_err_and(has_ended) || !is_awaited(mountpoint)? {
+        if !answer.as_ref().is_err_and(|it| has_ended(it, request)) || !is_awaited(mountpoint)? {
             break;
         }
         sleep(PAUSE);
@@ -47,7 +48,7 @@ pub(super) fn status_of(runtime_dir: &Path, mountpoint: &Path) -> Result<DaemonS
 /// # Errors
 /// If there is none, or it does not answer.
 pub(super) fn daemon_of(runtime_dir: &Path, mountpoint: &Path) -> Result<DaemonStatus> {
-    status(asked(runtime_dir, mountpoint, &Request::Status { mount: None })?)
+    status(asked(runtime_dir, mountpoint, &WHOLE)?)
 }
 
 /// What the daemon behind a socket says of all that it serves.
@@ -55,7 +56,7 @@ pub(super) fn daemon_of(runtime_dir: &Path, mountpoint: &Path) -> Result<DaemonS
 /// # Errors
 /// If there is none, or it does not answer.
 pub(super) fn status_at(socket: &Path) -> Result<DaemonStatus> {
-    status(ask(socket, &Request::Status { mount: None })?)
+    status(ask(socket, &WHOLE)?)
 }
 
 fn status(answer: Response) -> Result<DaemonStatus> {
@@ -92,7 +93,7 @@ pub(super) fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
             match status_at(&socket) {
                 Ok(status) => serving.push((socket, status)),
                 Err(error) => {
-                    ended |= error.downcast_ref().is_some_and(has_ended);
+                    ended |= error.downcast_ref().is_some_and(|it| has_ended(it, &WHOLE));
                     failed.push(format!("{error:#}"));
                 }
             }
@@ -140,7 +141,7 @@ pub(super) fn unserved(
 /// If there is none, or it does not answer.
 pub(super) fn asked(runtime_dir: &Path, mountpoint: &Path, request: &Request) -> Result<Response> {
     match ask_of(runtime_dir, mountpoint, request)? {
-        Err(error) if has_ended(&error) => bail!("{}", told(mountpoint)?),
+        Err(error) if has_ended(&error, request) => bail!("{}", told(mountpoint)?),
         answer => Ok(answer?),
     }
 }
@@ -164,10 +165,13 @@ pub(super) fn told(mountpoint: &Path) -> io::Result<String> {
     })
 }
 
-/// Whether there is no daemon, or it ended while it was asked.
-fn has_ended(error: &ClientError) -> bool {
-    matches!(error, ClientError::NoDaemon(_)) || error.is_cut()
+/// Whether there is no daemon, or it ended while it was asked for what another may be asked for too.
+fn has_ended(error: &ClientError, request: &Request) -> bool {
+    matches!(error, ClientError::NoDaemon(_)) || error.is_cut() && request.is_repeatable()
 }
+
+/// Asks a daemon for all that it serves.
+const WHOLE: Request = Request::Status { mount: None };
 
 /// How often, and how often in all, a daemon is looked for that is about to be started again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);

@@ -25,12 +25,14 @@ use crate::config::{
 use crate::identity::Logins;
 use crate::os::mountinfo::{self, MountEntry};
 use crate::os::paths;
-use crate::sts::{IdentityCenter, StsClient, StsOptions};
+use crate::sts::{IdentityCenter, SignIns, StsClient, StsOptions};
 
 /// The environment and the places of files.
 pub(super) struct Surroundings {
     environment: BTreeMap<String, String>,
     locations: Locations,
+    /// What is known of sign-ins to IAM Identity Center, whatever client asks.
+    sign_ins: SignIns,
 }
 
 impl fmt::Debug for Surroundings {
@@ -59,7 +61,7 @@ impl Surroundings {
                 *path = absolute;
             }
         }
-        Self { environment, locations }
+        Self { environment, locations, sign_ins: SignIns::default() }
     }
 
     /// The settings of one invocation, or of a daemon that reads its configuration again: which
@@ -176,6 +178,11 @@ impl Surroundings {
         StsClient::new(self.sts_options(), clock).await.identity_center()
     }
 
+    /// What is known of sign-ins.
+    pub(super) fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
+    }
+
     /// What a client for AWS needs to know, as far as environment and places of files tell.
     fn sts_options(&self) -> StsOptions {
         // An empty file, where there is no home to find one in.
@@ -188,6 +195,7 @@ impl Surroundings {
         StsOptions {
             sso_cache: self.home().map(|home| Path::new(home).join(".aws/sso/cache")),
             mount_above,
+            sign_ins: self.sign_ins.clone(),
             ..StsOptions::new(config, credentials, &user, &host)
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{LONGEST_LINE, Request, Response};
+use super::{LONGEST_LINE, Request, Response, live_sockets};
 use crate::broker::BoxFuture;
 
 /// What can be asked of a daemon.
@@ -43,7 +43,8 @@ impl Conversations {
 }
 
 impl Server {
-    /// Binds the socket, replacing one that a killed daemon left.
+    /// Binds the socket, replacing one that a killed daemon left. Others that killed daemons left in
+    /// its directory are removed, or they would add up.
     ///
     /// # Errors
     /// As bind(2); `AddrInUse` if a live daemon listens there.
@@ -51,11 +52,16 @@ impl Server {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        match fs::remove_file(path) {
+        let _ = path.parent().map(live_sockets);
+        // Who looks for daemons removes a socket at which nobody listens, as for a moment at a new
+        // one. So that has its name only when it is listened at.
+        let beside = path.with_extension("new");
+        match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(path)?;
+        let listener = UnixListener::bind(&beside)?;
+        fs::rename(&beside, path)?;
         let (talking, conversations) = mpsc::channel(1);
         let server = Self { listener, path: path.to_owned(), talking };
         Ok((server, Conversations(conversations)))
@@ -115,3 +121,34 @@ const PEER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Out of descriptors: others may be closed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_socket_is_not_taken_for_that_of_a_killed_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, is_over) = (dir.path().join("it.sock"), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = live_sockets(dir.path());
+                }
+            });
+            let kept: Vec<bool> = (0..1000)
+                .map(|_| {
+                    let bound = Server::bind(&path).unwrap();
+                    let is_there = path.exists();
+                    drop(bound);
+                    is_there
+                })
+                .collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(kept.iter().all(|kept| *kept));
+        });
+    }
+}

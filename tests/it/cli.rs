@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::emulator::Fault;
 use crate::support::daemon::{arn, is_mounted};
-use crate::support::{Daemon, Scene, eventually, fuse_available, unmount_lazily, wait_for};
+use crate::support::{Scene, eventually, fuse_available, unmount_lazily, wait_for};
 
 #[track_caller]
 fn told(output: &Output, code: i32) -> String {
@@ -77,15 +77,6 @@ impl Drop for Foreground {
             unmount_lazily(&self.mountpoint);
         }
     }
-}
-
-fn kill_daemon(daemon: &Daemon<'_>) {
-    let pid = daemon.pid();
-    daemon.signal(Signal::KILL);
-    eventually("the daemon to be gone", || match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat.contains(") Z "),
-        Err(_) => true,
-    });
 }
 
 // Exit codes and messages.
@@ -626,7 +617,7 @@ fn a_mount_under_nohup_outlives_its_terminal() {
 fn unmount_removes_what_a_killed_daemon_left() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
-    kill_daemon(&daemon);
+    daemon.kill();
     assert!(is_mounted(&daemon.mountpoint));
     let path = daemon.argument();
     let gone = format!(
@@ -650,7 +641,7 @@ fn unmount_removes_what_a_killed_daemon_left() {
 fn mounting_again_clears_what_a_killed_daemon_left() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
-    kill_daemon(&daemon);
+    daemon.kill();
     let again = scene.mount_prod();
     assert!(again.credentials().contains("aws_session_token"));
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -1,6 +1,7 @@
 //! Mounts that outlive their daemon: crash, hang, restart, upgrade.
 
 mod broken;
+mod edges;
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};

@@ -33,7 +33,7 @@ impl Lease {
     /// gets its number later is never taken for it.
     ///
     /// # Errors
-    /// If there is no such process.
+    /// If there is no such process, or no clock can tell the end.
     pub(super) fn new(asked: &LeaseRequest, now: SystemTime) -> Result<Self> {
         let held = asked.while_pid.map(|pid| {
             let open = || {
@@ -43,8 +43,12 @@ impl Lease {
             open().with_context(|| format!("process {pid} of --while-pid"))
         });
         let identity = asked.while_pid.and_then(|pid| Some((pid, process::start_time(pid)?)));
+        let until = asked.for_seconds.map(|seconds| {
+            let until = now.checked_add(Duration::from_secs(seconds));
+            until.context("--for ends later than any clock can tell: leave it out, or choose less")
+        });
         Ok(Self {
-            until: asked.for_seconds.map(|seconds| now + Duration::from_secs(seconds)),
+            until: until.transpose()?,
             process: held.transpose()?,
             identity,
             cancelled: Arc::new(Notify::new()),
@@ -53,7 +57,10 @@ impl Lease {
 
     /// The lease that an earlier daemon began; `None` if it is over at `now`.
     pub(super) fn resume(state: &AddedState, now: SystemTime) -> Option<Self> {
-        let until = state.until.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        let until = match state.until {
+            Some(seconds) => Some(UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?),
+            None => None,
+        };
         if until.is_some_and(|until| until <= now) {
             return None;
         }
@@ -150,6 +157,15 @@ mod tests {
         assert_eq!(end(&lease, clock.clone(), Duration::from_hours(7)).await, None);
         let reason = end(&lease, clock, Duration::from_hours(2)).await;
         assert_eq!(reason, Some(UnmountReason::Expired));
+    }
+
+    /// A panic would end the daemon's own task, and with it all of its mounts.
+    #[test]
+    fn a_time_beyond_all_clocks_is_refused() {
+        let now = TestClock::new().now();
+        let asked = LeaseRequest { for_seconds: Some(u64::MAX), while_pid: None };
+        let error = Lease::new(&asked, now).unwrap_err();
+        assert!(error.to_string().contains("--for ends later"), "{error:#}");
     }
 
     #[tokio::test(start_paused = true)]
