@@ -15,7 +15,9 @@ use crate::audit::AuditStatus;
 use crate::cli::{AddArgs, DaemonCommandArgs, RefreshArgs, RemoveArgs, StatusArgs, UnmountArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::AddedMount;
-use crate::control::{ClientError, DaemonStatus, LeaseRequest, Request, Response, ask};
+use crate::control::{
+    ClientError, DaemonStatus, LeaseRequest, Request, Response, ask, live_sockets,
+};
 use crate::fuse::mount;
 use crate::os::paths;
 use crate::render::{MountStatus, RoleStatus, TokenStatus, status_text};
@@ -110,6 +112,10 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
             if let Ok(_nobody_else) = mount::lock_mountpoint(&path) {
                 state::forget(&runtime_dir, &path);
                 let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
+                let others = live_sockets(&runtime_dir).context("looking for daemons")?;
+                let is_last =
+                    others.is_empty() && successor::unserved(&runtime_dir, &[])?.is_empty();
+                state::forget_killed(&runtime_dir, &path, is_last);
             }
             Ok(ExitCode::SUCCESS)
         }

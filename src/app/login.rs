@@ -14,7 +14,7 @@ use super::{daemons, device_prompt, identity_login, print, report};
 use crate::broker::{RetryClass, SessionError};
 use crate::cli::LoginArgs;
 use crate::clock::{Clock, CorrectedClock};
-use crate::config::{ConfigError, ConfigErrors, Flags, Origin, Selection};
+use crate::config::{ConfigError, ConfigErrors, Flags, Origin, Selection, Settings};
 use crate::model::BaseCredentials;
 use crate::os::hardening;
 use crate::render::{RoleStatus, instant};
@@ -111,6 +111,12 @@ async fn named(
     let mut profiles = Vec::new();
     // A configuration that is wrong in other places is no hindrance.
     if let Ok(settings) = surroundings.settings(&Flags::default(), Selection::Configured, &[]) {
+        if let Some(identity) = identity(name, &settings) {
+            bail!(
+                "the login of identity {identity} is held by a daemon, and none that needs it runs: \
+                 start one, as with credmount --background, then credmount login {name}"
+            );
+        }
         let of_role = settings.roles().filter(|role| role.profile.as_str() == name);
         profiles.extend(of_role.filter_map(|role| match &role.chain.base {
             BaseCredentials::Profile(profile) => Some(profile.clone()),
@@ -129,6 +135,18 @@ async fn named(
         "{} needs no sign-in to IAM Identity Center, or is unknown; {known}",
         shown(name)
     )))
+}
+
+/// The identity of the configuration that has this name, or at which one logs in for the role of this
+/// name.
+fn identity(name: &str, settings: &Settings) -> Option<String> {
+    let of_roles = settings.roles().filter_map(|role| {
+        let identity = role.chain.identity()?.name.clone();
+        (identity == name || role.profile.as_str() == name).then_some(identity)
+    });
+    let tokens = settings.mounts.iter().flat_map(|mount| &mount.tokens);
+    let of_tokens = tokens.map(|grant| grant.identity().name.clone());
+    of_roles.chain(of_tokens.filter(|identity| identity == name)).next()
 }
 
 /// The only sign-in that the AWS files speak of.

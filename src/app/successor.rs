@@ -26,12 +26,7 @@ pub(super) fn ask_of(
     let socket = paths::mount_socket(runtime_dir, mountpoint);
     let mut answer = ask(&socket, request);
     for _ in 0..CHECKS {
-        let is_gone = match &answer {
-            Err(ClientError::NoDaemon(_)) => true,
-            Err(error) => error.is_cut() && request.is_repeatable(),
-            Ok(_) => false,
-        };
-        if !is_gone || !is_awaited(mountpoint)? {
+        if !answer.as_ref().is_err_and(|it| has_ended(it, request)) || !is_awaited(mountpoint)? {
             break;
         }
         sleep(PAUSE);
@@ -53,7 +48,7 @@ pub(super) fn status_of(runtime_dir: &Path, mountpoint: &Path) -> Result<DaemonS
 /// # Errors
 /// If there is none, or it does not answer.
 pub(super) fn daemon_of(runtime_dir: &Path, mountpoint: &Path) -> Result<DaemonStatus> {
-    status(asked(runtime_dir, mountpoint, &Request::Status { mount: None })?)
+    status(asked(runtime_dir, mountpoint, &WHOLE)?)
 }
 
 /// What the daemon behind a socket says of all that it serves.
@@ -61,7 +56,7 @@ pub(super) fn daemon_of(runtime_dir: &Path, mountpoint: &Path) -> Result<DaemonS
 /// # Errors
 /// If there is none, or it does not answer.
 pub(super) fn status_at(socket: &Path) -> Result<DaemonStatus> {
-    status(ask(socket, &Request::Status { mount: None })?)
+    status(ask(socket, &WHOLE)?)
 }
 
 fn status(answer: Response) -> Result<DaemonStatus> {
@@ -91,32 +86,30 @@ pub(super) type Daemons = (Vec<(PathBuf, DaemonStatus)>, Vec<String>);
 /// All daemons of this user that answer, and why others do not. One that crashed or restarts just
 /// now is waited for.
 pub(super) fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
-    for _ in 0..CHECKS {
-        let found = answering(runtime_dir)?;
+    let mut checks = 0..CHECKS;
+    loop {
+        let (mut serving, mut failed, mut ended) = (Vec::new(), Vec::new(), false);
+        for socket in live_sockets(runtime_dir).context("looking for daemons")? {
+            match status_at(&socket) {
+                Ok(status) => serving.push((socket, status)),
+                Err(error) => {
+                    ended |= error.downcast_ref().is_some_and(|it| has_ended(it, &WHOLE));
+                    failed.push(format!("{error:#}"));
+                }
+            }
+        }
         // The mounts of a daemon that does not answer are not told from others.
-        if !found.1.is_empty() || awaited(runtime_dir, &found.0)?.is_empty() {
-            return Ok(found);
+        let awaited = if failed.is_empty() { awaited(runtime_dir, &serving)? } else { Vec::new() };
+        if !ended && awaited.is_empty() {
+            return Ok((serving, failed));
+        }
+        if checks.next().is_none() {
+            let told: io::Result<Vec<String>> = awaited.iter().map(|path| told(path)).collect();
+            failed.extend(told?);
+            return Ok((serving, failed));
         }
         sleep(PAUSE);
     }
-    let (serving, mut failed) = answering(runtime_dir)?;
-    for path in awaited(runtime_dir, &serving)? {
-        failed.push(told(&path)?);
-    }
-    Ok((serving, failed))
-}
-
-fn answering(runtime_dir: &Path) -> Result<Daemons> {
-    let (mut serving, mut failed) = (Vec::new(), Vec::new());
-    for socket in live_sockets(runtime_dir).context("looking for daemons")? {
-        match status_at(&socket) {
-            Ok(status) => serving.push((socket, status)),
-            // It ended meanwhile.
-            Err(error) if is_no_daemon(&error) => {}
-            Err(error) => failed.push(format!("{error:#}")),
-        }
-    }
-    Ok((serving, failed))
 }
 
 /// The mounts that a daemon is about to be started for.
@@ -148,7 +141,7 @@ pub(super) fn unserved(
 /// If there is none, or it does not answer.
 pub(super) fn asked(runtime_dir: &Path, mountpoint: &Path, request: &Request) -> Result<Response> {
     match ask_of(runtime_dir, mountpoint, request)? {
-        Err(ClientError::NoDaemon(_)) => bail!("{}", told(mountpoint)?),
+        Err(error) if has_ended(&error, request) => bail!("{}", told(mountpoint)?),
         answer => Ok(answer?),
     }
 }
@@ -172,9 +165,13 @@ pub(super) fn told(mountpoint: &Path) -> io::Result<String> {
     })
 }
 
-fn is_no_daemon(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::NoDaemon(_)))
+/// Whether there is no daemon, or it ended while it was asked for what another may be asked for too.
+fn has_ended(error: &ClientError, request: &Request) -> bool {
+    matches!(error, ClientError::NoDaemon(_)) || error.is_cut() && request.is_repeatable()
 }
+
+/// Asks a daemon for all that it serves.
+const WHOLE: Request = Request::Status { mount: None };
 
 /// How often, and how often in all, a daemon is looked for that is about to be started again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);

@@ -66,7 +66,8 @@ pub(super) async fn read(
         TokenSource::Identity(identity) => {
             let Some(logins) = logins else {
                 return Err(failed(
-                    "only a daemon holds logins, and tells by status how it fares".to_owned(),
+                    "only a daemon holds logins; credmount status tells whether this role works there"
+                        .to_owned(),
                 ));
             };
             let token = logins.token_for_aws(identity).await.map_err(|error| {

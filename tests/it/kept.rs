@@ -111,6 +111,22 @@ fn a_login_outlives_crash_and_restart_and_ends_with_the_mount() {
 }
 
 #[test]
+fn what_a_killed_daemon_has_kept_goes_when_its_mount_is_removed() {
+    let Some(scene) = scene() else { return };
+    let kept = Kept::of(&scene);
+    let daemon = mounted(&scene, "vouch", &["--keep-logins", "keyring"]);
+    needs_login(&daemon);
+    logged_in(&scene);
+    has_keys(&daemon);
+    assert_eq!(kept.names(), ["login:corp"]);
+    daemon.signal(Signal::KILL);
+    eventually("the daemon to end", || daemon.try_pid().is_none());
+    let output = scene.run(&["unmount", daemon.argument()]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(kept.names(), [""; 0]);
+}
+
+#[test]
 fn a_session_with_mfa_outlives_crash_and_restart_and_ends_with_the_mount() {
     let Some(scene) = crate::mfa::scene().filter(|_| keyring_available()) else { return };
     let kept = Kept::of(&scene);

@@ -214,9 +214,20 @@ impl DaemonState {
 
 /// Removes what daemons of this unit have left beside their mounts.
 pub(in crate::app) fn forget_daemon(runtime_dir: &Path, unit: &str) {
+    forget_daemons(runtime_dir, |_, state| state.unit.as_deref() == Some(unit));
+}
+
+/// Removes what a killed daemon has left beside a mount that is gone, if it had no other. With `all`,
+/// because nobody serves any mount, what others have left too.
+pub(in crate::app) fn forget_killed(runtime_dir: &Path, mountpoint: &Path, all: bool) {
+    let own = runtime_dir.join(paths::mount_stem(mountpoint) + OF_DAEMON);
+    forget_daemons(runtime_dir, |path, _| all || path == own);
+}
+
+fn forget_daemons(runtime_dir: &Path, is_meant: impl Fn(&Path, &DaemonState) -> bool) {
     for path in files(runtime_dir, OF_DAEMON) {
         let state = DaemonState::read(&path);
-        if state.unit.as_deref() == Some(unit) {
+        if is_meant(&path, &state) {
             if state.keeps_logins {
                 Safe::empty(&path);
             }

@@ -176,6 +176,20 @@ fn a_sign_in_is_no_matter_of_roles_that_wait_for_another_login() {
 }
 
 #[test]
+fn a_login_that_only_a_daemon_can_hold_is_told_from_a_sign_in() {
+    let scene = Scene::new();
+    let config = flows::configure(&scene);
+    // The identity, and a role that needs it.
+    for name in ["staff", "vouched"] {
+        let output = scene.run(&["login", name, "--config", &config]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("identity staff is held by a daemon"), "{told}");
+        assert!(told.contains(&format!("then credmount login {name}")), "{told}");
+    }
+}
+
+#[test]
 fn a_login_that_is_denied_or_too_late_leaves_nothing() {
     let scene = new_scene();
     let denied = Login::start(&scene, &["dev"]);
