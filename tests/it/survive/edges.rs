@@ -252,3 +252,20 @@ fn a_daemon_clears_away_the_sockets_of_killed_ones() {
         left_in(&scene.path("run/credmount")).iter().filter(|path| is_socket(path)).count() == 1
     });
 }
+
+#[test]
+fn a_lock_that_cannot_be_written_down_is_told() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = scene.mount_prod();
+    // In the way of the file that would take the place of the one before.
+    let state = mount_stem(&daemon.mountpoint) + ".daemon.new";
+    let in_the_way = scene.path("run/credmount").join(state);
+    fs::create_dir(&in_the_way).unwrap();
+    let output = scene.run(&["lock"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("only until this daemon ends"), "{output:?}");
+    assert!(daemon.credentials().contains("credmount is locked"));
+    fs::remove_dir(&in_the_way).unwrap();
+    let output = scene.run(&["lock"]);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+}
