@@ -22,8 +22,8 @@ pub use report::{all_succeeded, text};
 use crate::broker::{BoxFuture, Cause, SessionError, SessionSource};
 use crate::clock::{Clock, CorrectedClock};
 use crate::model::{
-    BaseCredentials, ClockSkew, MfaSession, RegionName, Role, RoleChain, SessionAttributes,
-    StsSession,
+    BaseCredentials, ClockSkew, MfaSession, Perishable as _, RegionName, Role, RoleChain,
+    SessionAttributes, StsSession,
 };
 
 /// How many roles are walked at once: enough to be quick, few enough not to be throttled.

@@ -92,7 +92,7 @@ pub enum Command {
     Restart(DaemonCommandArgs),
     /// Apply what has changed in the configuration, without unmounting.
     Reload(DaemonCommandArgs),
-    /// Sign in to IAM Identity Center, for credmount, the AWS CLI and the SDKs.
+    /// Log in: at the issuer of an identity that a daemon needs, or to IAM Identity Center.
     Login(LoginArgs),
     /// Print credentials once, without mounting.
     Render(RenderArgs),

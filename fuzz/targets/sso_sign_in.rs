@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use credmount::broker::SessionSource as _;
 use credmount::clock::{Clock as _, CorrectedClock};
-use credmount::model::BaseCredentials;
+use credmount::model::{BaseCredentials, Perishable as _};
 use credmount::sts::{StsClient, StsOptions};
 use credmount_fuzz::answer::{Canned, answer_all};
 use credmount_fuzz::{PLANTED, StoppedClock, is_one_line, is_spoilt};

@@ -10,7 +10,9 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use credmount::broker::schedule::Jitter;
 use credmount::broker::{SessionError, SessionSource as _, Slot};
 use credmount::clock::{Clock as _, CorrectedClock};
-use credmount::model::{ProfileName, RegionName, RoleArn, RoleHop, SessionAttributes};
+use credmount::model::{
+    Perishable as _, ProfileName, RegionName, RoleArn, RoleHop, SessionAttributes,
+};
 use credmount::render::{Profile, ProfileState, credentials};
 use credmount::sts::{StsClient, StsOptions};
 use credmount_fuzz::answer::{Canned, answer_all};

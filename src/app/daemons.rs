@@ -1,22 +1,21 @@
 //! What is asked of daemons that are running: `status`, `refresh`, `unmount`, `add`, `remove`,
-//! `reload`, `lock` and `unlock`.
+//! `reload`, `restart`, `lock` and `unlock`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::print;
-use super::surroundings::Surroundings;
+use super::daemon::state;
+use super::successor::{all_daemons, asked, daemon_of, named, status_of};
+use super::surroundings::{Surroundings, shown_runtime_dir};
+use super::{print, successor};
 use crate::audit::AuditStatus;
 use crate::cli::{AddArgs, DaemonCommandArgs, RefreshArgs, RemoveArgs, StatusArgs, UnmountArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::config::AddedMount;
-use crate::control::{
-    ClientError, DaemonStatus, LeaseRequest, Request, Response, ask, live_sockets,
-};
+use crate::control::{ClientError, DaemonStatus, LeaseRequest, Request, Response, ask};
 use crate::fuse::mount;
 use crate::os::paths;
 use crate::render::{MountStatus, RoleStatus, TokenStatus, status_text};
@@ -30,18 +29,14 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
     let now = SystemClock.now();
     if let Some(mountpoint) = &args.mountpoint {
         let path = absolute(mountpoint)?;
-        let socket = paths::mount_socket(&runtime_dir, &path);
-        let status = match status_of(&socket, Some(&path)) {
-            Err(error) if is_no_daemon(&error) => bail!("{}", nobody_serves(&path)?),
-            status => status?,
-        };
-        let Some(mount) = status.mounts.first() else { bail!("{}", nobody_serves(&path)?) };
+        let status = status_of(&runtime_dir, &path)?;
+        let Some(mount) = status.mounts.first() else { bail!("{}", successor::told(&path)?) };
         let text =
             if args.json { serde_json::to_string(mount)? + "\n" } else { status_text(mount, now) };
         print(|out| out.write_all(text.as_bytes()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (daemons, failed) = all_daemons(&runtime_dir)?;
+    let (daemons, mut failed) = all_daemons(&runtime_dir)?;
     let mounts: Vec<&MountStatus> = daemons.iter().flat_map(|(_, it)| &it.mounts).collect();
     let text = if args.json {
         serde_json::to_string(&mounts)? + "\n"
@@ -51,6 +46,12 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
         mounts.iter().map(|status| status_text(status, now)).collect::<Vec<_>>().join("\n")
     };
     print(|out| out.write_all(text.as_bytes()))?;
+    for path in successor::unserved(&runtime_dir, &daemons)? {
+        if !mount::is_dead(&path) {
+            continue;
+        }
+        failed.push(successor::told(&path)?);
+    }
     ensure!(failed.is_empty(), failed.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
@@ -58,14 +59,14 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
 /// `credmount status --prometheus [MOUNTPOINT]`. The text of one daemon: families of two cannot stand
 /// in one text.
 fn metrics(runtime_dir: &Path, mountpoint: Option<&Path>) -> Result<ExitCode> {
-    let socket = match mountpoint {
-        Some(mountpoint) => socket_of(runtime_dir, mountpoint)?,
-        None => only_daemon(runtime_dir)?,
+    let answer = match mountpoint {
+        Some(mountpoint) => asked(runtime_dir, &absolute(mountpoint)?, &Request::Metrics {})?,
+        None => ask(&only_daemon(runtime_dir)?, &Request::Metrics {})?,
     };
-    match ask(&socket, &Request::Metrics {})? {
+    match answer {
         Response::Done(text) => print(|out| out.write_all(text.as_bytes()))?,
         Response::Failed(reason) => bail!(reason),
-        _ => bail!("the daemon at {} gave no metrics", socket.display()),
+        _ => bail!("the daemon gave no metrics"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -91,7 +92,7 @@ pub(super) fn refresh(args: &RefreshArgs) -> Result<ExitCode> {
         None => only_mount(&runtime_dir)?,
     };
     let request = Request::Refresh { mount: Some(named(&path)), profile: args.role.clone() };
-    told(ask(&paths::mount_socket(&runtime_dir, &path), &request)?)
+    told(asked(&runtime_dir, &path, &request)?)
 }
 
 /// `credmount unmount MOUNTPOINT`.
@@ -99,42 +100,26 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
     let path = absolute(&args.mountpoint)?;
     let request = Request::Unmount { mount: named(&path) };
-    let socket = paths::mount_socket(&runtime_dir, &path);
-    let mut answer = ask(&socket, &request);
-    // A daemon that crashed, perhaps just now, may be about to be started again; it is to end, too.
-    for _ in 0..SUCCESSOR_CHECKS {
-        let is_gone = match &answer {
-            Err(error) => matches!(error, ClientError::NoDaemon(_)) || error.is_cut(),
-            Ok(_) => false,
-        };
-        let awaited = is_gone && mount::mounted_at(&path)?.is_some() && !mount::is_dead(&path);
-        if !awaited {
-            break;
-        }
-        std::thread::sleep(SUCCESSOR_CHECK);
-        answer = ask(&socket, &request);
-    }
+    // A daemon that crashed may be about to be started again; it is to end, too.
+    let answer = successor::ask_of(&runtime_dir, &path, &request)?;
     match answer {
         Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
             mount::unmount(&path)?;
+            state::forget(&runtime_dir, &path);
             Ok(ExitCode::SUCCESS)
         }
-        Err(ClientError::NoDaemon(_)) => bail!("{}", nobody_serves(&path)?),
+        Err(ClientError::NoDaemon(_)) => bail!("{}", successor::told(&path)?),
         Err(error) => Err(error.into()),
     }
 }
-
-/// How often, and how often in all, a daemon is looked for that is about to be started again.
-const SUCCESSOR_CHECK: Duration = Duration::from_millis(100);
-const SUCCESSOR_CHECKS: u32 = 20;
 
 /// `credmount reload`, `lock` and `unlock`: asks the daemon that is meant, else every daemon of this
 /// user.
 pub(super) fn command(args: &DaemonCommandArgs, request: &Request) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
     if let Some(mountpoint) = &args.daemon.mountpoint {
-        return told(ask(&socket_of(&runtime_dir, mountpoint)?, request)?);
+        return told(asked(&runtime_dir, &absolute(mountpoint)?, request)?);
     }
     let (daemons, mut failed) = all_daemons(&runtime_dir)?;
     ensure!(!daemons.is_empty() || !failed.is_empty(), "no daemon is running");
@@ -146,6 +131,30 @@ pub(super) fn command(args: &DaemonCommandArgs, request: &Request) -> Result<Exi
     ensure!(failed.is_empty(), failed.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
+
+/// `credmount restart`: returns when the next daemons serve.
+pub(super) fn restart(args: &DaemonCommandArgs) -> Result<ExitCode> {
+    let runtime_dir = runtime_dir()?;
+    let before: Vec<PathBuf> = match &args.daemon.mountpoint {
+        Some(mountpoint) => vec![absolute(mountpoint)?],
+        None => of_mounts(|_| vec![()]).into_iter().map(|(mountpoint, ())| mountpoint).collect(),
+    };
+    command(args, &Request::Restart {})?;
+    for mountpoint in before {
+        let mut answer = status_of(&runtime_dir, &mountpoint);
+        for _ in 0..RESTART_CHECKS {
+            if answer.is_ok() || !successor::is_awaited(&mountpoint)? {
+                break;
+            }
+            answer = status_of(&runtime_dir, &mountpoint);
+        }
+        answer?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many times longer than others a restart waits for the next daemon.
+const RESTART_CHECKS: u32 = 10;
 
 /// `credmount add NAME --role ROLE --path PATH`.
 pub(super) fn add(args: &AddArgs) -> Result<ExitCode> {
@@ -166,7 +175,7 @@ pub(super) fn remove(args: &RemoveArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
     let request = Request::Remove { name: args.name.clone() };
     if let Some(mountpoint) = &args.daemon.mountpoint {
-        return told(ask(&socket_of(&runtime_dir, mountpoint)?, &request)?);
+        return told(asked(&runtime_dir, &absolute(mountpoint)?, &request)?);
     }
     let (daemons, failed) = all_daemons(&runtime_dir)?;
     let has = |it: &DaemonStatus| it.mounts.iter().any(|it| it.name.as_ref() == Some(&args.name));
@@ -227,13 +236,9 @@ fn of_mounts<T>(all: impl Fn(MountStatus) -> Vec<T>) -> Vec<(PathBuf, T)> {
 /// # Errors
 /// Why it could not.
 pub(super) fn renew(mountpoint: &Path, profile: &str) -> Result<()> {
-    let socket = paths::mount_socket(&runtime_dir()?, mountpoint);
     let request =
         Request::Refresh { mount: Some(named(mountpoint)), profile: Some(profile.to_owned()) };
-    match ask(&socket, &request)? {
-        Response::Failed(reason) => bail!(reason),
-        _ => Ok(()),
-    }
+    ask_daemon_of(mountpoint, &request).map(drop)
 }
 
 /// The process id of the daemon of a mount.
@@ -241,7 +246,7 @@ pub(super) fn renew(mountpoint: &Path, profile: &str) -> Result<()> {
 /// # Errors
 /// If there is none.
 pub(super) fn pid_of(mountpoint: &Path) -> Result<u32> {
-    Ok(status_of(&paths::mount_socket(&runtime_dir()?, mountpoint), None)?.pid)
+    Ok(daemon_of(&runtime_dir()?, mountpoint)?.pid)
 }
 
 /// Asks the daemon of a mount.
@@ -249,7 +254,7 @@ pub(super) fn pid_of(mountpoint: &Path) -> Result<u32> {
 /// # Errors
 /// If it does not answer, or fails.
 pub(super) fn ask_daemon_of(mountpoint: &Path, request: &Request) -> Result<Response> {
-    match ask(&paths::mount_socket(&runtime_dir()?, mountpoint), request)? {
+    match asked(&runtime_dir()?, mountpoint, request)? {
         Response::Failed(reason) => bail!(reason),
         answer => Ok(answer),
     }
@@ -277,27 +282,10 @@ pub(super) fn runtime_dir() -> Result<PathBuf> {
     let dir = Surroundings::read(None).runtime_path();
     match paths::check_private(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("runtime directory {}", dir.display()))
+            Err(error).with_context(|| shown_runtime_dir(&dir))
         }
         _ => Ok(dir),
     }
-}
-
-/// Daemons by their sockets, and why others do not answer.
-pub(super) type Daemons = (Vec<(PathBuf, DaemonStatus)>, Vec<String>);
-
-/// All daemons of this user that answer, and why others do not.
-pub(super) fn all_daemons(runtime_dir: &Path) -> Result<Daemons> {
-    let (mut serving, mut failed) = (Vec::new(), Vec::new());
-    for socket in live_sockets(runtime_dir).context("looking for daemons")? {
-        match status_of(&socket, None) {
-            Ok(status) => serving.push((socket, status)),
-            // It ended meanwhile.
-            Err(error) if is_no_daemon(&error) => {}
-            Err(error) => failed.push(format!("{error:#}")),
-        }
-    }
-    Ok((serving, failed))
 }
 
 fn only_mount(runtime_dir: &Path) -> Result<PathBuf> {
@@ -313,21 +301,8 @@ fn only_mount(runtime_dir: &Path) -> Result<PathBuf> {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     mount::absolute(path).with_context(|| format!("mount point {}", path.display()))
-}
-
-/// A mount point as daemons call it.
-fn named(path: &Path) -> String {
-    path.display().to_string()
-}
-
-pub(super) fn status_of(socket: &Path, mount: Option<&Path>) -> Result<DaemonStatus> {
-    match ask(socket, &Request::Status { mount: mount.map(named) })? {
-        Response::Status(status) => Ok(*status),
-        Response::Failed(reason) => bail!(reason),
-        _ => bail!("the daemon at {} gave no status", socket.display()),
-    }
 }
 
 /// Prints what a daemon has to tell.
@@ -340,19 +315,4 @@ pub(super) fn told(response: Response) -> Result<ExitCode> {
         _ => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_no_daemon(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::NoDaemon(_)))
-}
-
-fn nobody_serves(path: &Path) -> Result<String> {
-    let path_text = path.display();
-    Ok(match mount::mounted_at(path)? {
-        Some(_) => format!(
-            "the daemon that served {path_text} is gone; credmount unmount {path_text} removes \
-             what it left"
-        ),
-        None => format!("nothing of credmount is mounted on {path_text}"),
-    })
 }

@@ -180,6 +180,10 @@ async fn awaits(role: &RoleStatus, center: &IdentityCenter, session: &SsoSession
     if role.last_cause.as_deref() != Some("LoginNeeded") {
         return false;
     }
+    // Those of an issuer need another login.
+    if role.identity.is_some() {
+        return false;
+    }
     // Without a profile it is that of the standard chain, which may be any.
     let Some(profile) = &role.source_profile else { return true };
     center.session(profile).await.is_ok_and(|found| found.as_ref() == Some(session))

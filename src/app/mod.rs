@@ -15,6 +15,7 @@ mod plan;
 mod safe;
 mod service;
 mod sessions;
+mod successor;
 mod supervise;
 mod surroundings;
 
@@ -38,7 +39,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Remove(args)) => daemons::remove(&args),
         Some(Command::Lock(args)) => daemons::command(&args, &Request::Lock {}),
         Some(Command::Unlock(args)) => daemons::command(&args, &Request::Unlock {}),
-        Some(Command::Restart(args)) => daemons::command(&args, &Request::Restart {}),
+        Some(Command::Restart(args)) => daemons::restart(&args),
         Some(Command::Reload(args)) => daemons::command(&args, &Request::Reload {}),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Check(args)) => sessions::check(&args),

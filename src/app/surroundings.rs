@@ -14,6 +14,7 @@ use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use zeroize::Zeroizing;
 
 use crate::broker::{MfaCodes, ObserveCalls};
 use crate::clock::Clock;
@@ -24,12 +25,14 @@ use crate::config::{
 use crate::identity::Logins;
 use crate::os::mountinfo::{self, MountEntry};
 use crate::os::paths;
-use crate::sts::{IdentityCenter, StsClient, StsOptions};
+use crate::sts::{IdentityCenter, SignIns, StsClient, StsOptions};
 
 /// The environment and the places of files.
 pub(super) struct Surroundings {
     environment: BTreeMap<String, String>,
     locations: Locations,
+    /// What is known of sign-ins to IAM Identity Center, whatever client asks.
+    sign_ins: SignIns,
 }
 
 impl fmt::Debug for Surroundings {
@@ -58,14 +61,14 @@ impl Surroundings {
                 *path = absolute;
             }
         }
-        Self { environment, locations }
+        Self { environment, locations, sign_ins: SignIns::default() }
     }
 
     /// The settings of one invocation, or of a daemon that reads its configuration again: which
     /// mounts of it are meant, and which were added since it started.
     ///
     /// # Errors
-    /// [`ConfigErrors`]; a file that exists but cannot be read.
+    /// [`ConfigErrors`]; what the system says of a file that exists but cannot be read at present.
     pub(super) fn settings(
         &self,
         flags: &Flags,
@@ -136,8 +139,7 @@ impl Surroundings {
     /// If it cannot be made, or others can enter it.
     pub(super) fn runtime_dir(&self) -> Result<PathBuf> {
         let dir = self.runtime_path();
-        paths::make_private(&dir)
-            .with_context(|| format!("runtime directory {}", dir.display()))?;
+        paths::make_private(&dir).with_context(|| shown_runtime_dir(&dir))?;
         Ok(dir)
     }
 
@@ -176,6 +178,11 @@ impl Surroundings {
         StsClient::new(self.sts_options(), clock).await.identity_center()
     }
 
+    /// What is known of sign-ins.
+    pub(super) fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
+    }
+
     /// What a client for AWS needs to know, as far as environment and places of files tell.
     fn sts_options(&self) -> StsOptions {
         // An empty file, where there is no home to find one in.
@@ -188,6 +195,7 @@ impl Surroundings {
         StsOptions {
             sso_cache: self.home().map(|home| Path::new(home).join(".aws/sso/cache")),
             mount_above,
+            sign_ins: self.sign_ins.clone(),
             ..StsOptions::new(config, credentials, &user, &host)
         }
     }
@@ -258,11 +266,38 @@ fn read_include(path: &Path) -> Result<Vec<u8>, String> {
     read().map_err(|error| error.to_string())
 }
 
+/// The runtime directory, in errors: that of another user is in the environment after `su`.
+pub(super) fn shown_runtime_dir(dir: &Path) -> String {
+    format!("runtime directory {} (XDG_RUNTIME_DIR can name another place)", dir.display())
+}
+
+/// The text of a file, if there is one.
+///
+/// # Errors
+/// [`ConfigErrors`] where somebody has to mend the file or its place; what may pass by itself, as the
+/// system tells it.
 fn read_text(path: Option<&Path>) -> Result<Option<SourceText>> {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     let Some(path) = path else { return Ok(None) };
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text: text.into() })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    let shown = path.display();
+    let wrong = |origin, message| Err(ConfigErrors(vec![ConfigError { origin, message }]).into());
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) => match error.kind() {
+            NotFound | NotADirectory => return Ok(None),
+            IsADirectory | PermissionDenied => {
+                return wrong(Origin::Whole, format!("{shown} cannot be read: {error}"));
+            }
+            _ => return Err(error).with_context(|| format!("reading {shown}")),
+        },
+    };
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Some(SourceText { path: path.to_owned(), text: text.to_owned().into() })),
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            let origin = Origin::Line { path: path.to_owned(), line };
+            wrong(origin, "not UTF-8: save the file in this encoding".to_owned())
+        }
     }
 }

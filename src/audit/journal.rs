@@ -167,7 +167,7 @@ mod tests {
 
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
-    use super::super::record::{Decision, RoleRead};
+    use super::super::open::{Decision, RoleRead};
     use super::super::testing::{CONTAINER_ID, all_kinds, assumed, numbered, opened};
     use super::*;
 

@@ -12,41 +12,25 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, timeout};
 
 use super::counts::Counts;
 use super::file::FileSink;
 use super::journal::{self, JournalSink};
-use super::queue::{Entry, Queue};
+use super::queue::Entry;
 use super::record::Event;
 use super::sink::Sink;
+use super::state::{OnFailure, PLACES, SINK_DEADLINE, Shared};
 use super::writer::Writer;
-
-/// How long a sink may take for one batch before it counts as failed. Those who wait notice at
-/// most half a second later.
-pub const SINK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long anybody waits for a record to be written, also while the sinks move: a crowd may have
 /// come before.
 pub const RECORD_DEADLINE: Duration = SINK_DEADLINE.saturating_add(Duration::from_secs(1));
-
-/// How often those who wait look whether the sinks still answer.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// No number of answers.
-const NEVER: u64 = u64::MAX;
-
-/// How many opens may wait in the queue; more of them wait in front of it.
-const PLACES: usize = 1024;
-
-/// The most records in the queue, notes included. Reached only while a sink hangs.
-const MOST: usize = 4 * PLACES;
 
 /// Where records go. With neither, nothing is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,17 +39,6 @@ pub struct Sinks {
     pub file: Option<PathBuf>,
     /// The journal of systemd.
     pub journal: bool,
-}
-
-/// What becomes of an open that cannot be recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// The reader is served, and the failure counted.
-    #[default]
-    Serve,
-    /// The reader is refused.
-    Refuse,
 }
 
 /// The record could not be written, and then the reader is to be refused.
@@ -116,23 +89,6 @@ pub struct AuditLog {
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
-/// What the writer and those who record have in common.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) queue: Queue,
-    pub(super) on_failure: OnFailure,
-    pub(super) written: AtomicU64,
-    pub(super) failed: AtomicU64,
-    /// Whether a sink's latest write or reopening failed.
-    pub(super) is_failing: AtomicBool,
-    pub(super) last_error: Mutex<Option<String>>,
-    /// How often the sinks have answered. That this does not move although somebody waits is how
-    /// a sink that hangs is known: the writer itself cannot say so.
-    answers: AtomicU64,
-    /// The number of answers at which a sink was last found to hang, so that any answer ends it.
-    hung_at: AtomicU64,
-}
-
 impl AuditLog {
     /// Opens the sinks and starts the writer.
     ///
@@ -162,16 +118,7 @@ impl AuditLog {
         opened: Vec<Box<dyn Sink>>,
         on_failure: OnFailure,
     ) -> io::Result<Arc<Self>> {
-        let shared = Arc::new(Shared {
-            queue: Queue::default(),
-            on_failure,
-            written: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            is_failing: AtomicBool::new(false),
-            last_error: Mutex::new(None),
-            answers: AtomicU64::new(0),
-            hung_at: AtomicU64::new(NEVER),
-        });
+        let shared = Arc::new(Shared::new(on_failure));
         let names = opened.iter().map(|sink| sink.name()).collect();
         let (end, ended) = oneshot::channel();
         if !opened.is_empty() {
@@ -313,60 +260,5 @@ impl AuditLog {
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.shared.queue.close();
-    }
-}
-
-impl Shared {
-    fn push(&self, entry: Entry) {
-        let Err(refused) = self.queue.push(entry, MOST) else { return };
-        if !refused.is_counted {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(note) = refused.note {
-            note.add(false);
-        }
-    }
-
-    /// The sinks have answered.
-    pub(super) fn answered(&self) {
-        let before = self.answers.fetch_add(1, Ordering::Relaxed);
-        if self.hung_at.load(Ordering::Relaxed) == before {
-            tracing::info!("the audit log moves again");
-        }
-    }
-
-    /// Whether a sink has taken nothing for [`SINK_DEADLINE`], and still does not.
-    fn is_hanging(&self) -> bool {
-        self.hung_at.load(Ordering::Relaxed) == self.answers.load(Ordering::Relaxed)
-    }
-
-    /// The result of `work`, which the writer has to do; `None` if it hangs over it.
-    async fn unless_hanging<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::pin!(work);
-        let (mut answers, mut since) = (self.answers.load(Ordering::Relaxed), Instant::now());
-        loop {
-            if let Ok(done) = timeout(LOOK, &mut work).await {
-                return Some(done);
-            }
-            let answers_now = self.answers.load(Ordering::Relaxed);
-            if answers_now != answers {
-                (answers, since) = (answers_now, Instant::now());
-            } else if self.is_hanging() || since.elapsed() >= SINK_DEADLINE {
-                self.hangs(answers);
-                return None;
-            }
-        }
-    }
-
-    fn hangs(&self, answers: u64) {
-        if self.hung_at.swap(answers, Ordering::Relaxed) == answers {
-            return;
-        }
-        let seconds = SINK_DEADLINE.as_secs();
-        *self.last_error.lock() = Some(format!("the audit log took nothing for {seconds} s"));
-        tracing::error!(
-            on_audit_failure = ?self.on_failure,
-            "the audit log took nothing for {seconds} s; look after its disk or journald"
-        );
     }
 }

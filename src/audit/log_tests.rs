@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::log::{AuditLog, OnFailure, SINK_DEADLINE, Sinks};
+use super::log::{AuditLog, Sinks};
 use super::record::Event;
 use super::sink::Sink;
+use super::state::{OnFailure, SINK_DEADLINE};
 use super::testing::{all_kinds, numbered};
 
 /// A sink in memory that can be made to fail and to hang.
@@ -221,6 +222,10 @@ async fn a_sink_that_hangs_is_waited_for_once() {
         assert_eq!(status.last_error.unwrap(), "the audit log took nothing for 5 s");
         drop(release);
         tokio::time::resume();
+        // It is not waited for again before it moves.
+        while log.status().failing {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         log.close().await;
         tokio::time::pause();
         // What was served is in the log after all. What was refused is not told to be allowed,

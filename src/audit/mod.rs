@@ -50,6 +50,7 @@ mod journal;
 mod log;
 #[cfg(test)]
 mod log_tests;
+mod open;
 mod query;
 mod queue;
 mod record;
@@ -59,6 +60,7 @@ mod recorder;
 mod request;
 mod sentence;
 mod sink;
+mod state;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -67,15 +69,15 @@ mod writer;
 
 pub use call::Call;
 pub use counts::Counts;
-pub use log::{
-    AuditLog, AuditStatus, NotRecorded, OnFailure, RECORD_DEADLINE, SINK_DEADLINE, Sinks,
-};
+pub use log::{AuditLog, AuditStatus, NotRecorded, RECORD_DEADLINE, Sinks};
+pub use open::{ContainerRecord, Decision, Open, Reader, RoleRead};
 pub use query::{Filter, Line, parse};
 pub use record::{
-    ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader, ReloadRecord,
-    RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
+    Event, Moment, MountRecord, Outcome, ReloadRecord, StartRecord, StopRecord, UnmountReason,
+    UnmountRecord,
 };
 pub use recorder::Recorder;
 pub use request::Request;
+pub use state::{OnFailure, SINK_DEADLINE};
 pub use table::Table;
 pub use text::Text;

@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use super::call::Call;
-use super::record::{ContainerRecord, Event, RoleRead};
+use super::open::{ContainerRecord, RoleRead};
+use super::record::Event;
 
 /// A line of an audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]

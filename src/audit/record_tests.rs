@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use proptest::prelude::*;
 
 use super::Text;
+use super::open::*;
 use super::record::*;
 use super::testing::{all_kinds, assumed, opened, requested};
 use crate::model::{Caller, Container, Process, ServedKey};

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Decision, RoleRead};
+use super::open::{Decision, RoleRead};
 use super::text::{Text, instant};
 
 /// One request to the endpoint of a mount.

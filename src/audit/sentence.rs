@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use super::call::Call;
-use super::record::{ContainerRecord, Decision, Event, Open, Outcome, Reader, UnmountReason};
+use super::open::{ContainerRecord, Decision, Open, Reader};
+use super::record::{Event, Outcome, UnmountReason};
 use super::request::Request;
 use super::text::instant;
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::record::{Decision, Event, Open, RoleRead};
+use super::open::{Decision, Open, RoleRead};
+use super::record::Event;
 use super::request::Request;
 use super::sentence::{UNKNOWN, place, process, program, sentence, shown};
 use super::text::instant;

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::call::Call;
+use super::open::{ContainerRecord, Decision, Open, Reader, RoleRead};
 use super::record::{
-    ContainerRecord, Decision, Event, Moment, MountRecord, Open, Outcome, Reader, ReloadRecord,
-    RoleRead, StartRecord, StopRecord, UnmountReason, UnmountRecord,
+    Event, Moment, MountRecord, Outcome, ReloadRecord, StartRecord, StopRecord, UnmountReason,
+    UnmountRecord,
 };
 use super::request::Request;
 

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use super::log::{OnFailure, Shared};
 use super::queue::{Entry, Work};
 use super::record::Event;
 use super::sink::Sink;
+use super::state::{OnFailure, Shared};
 
 /// What the thread works with.
 #[derive(Debug)]

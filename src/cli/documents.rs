@@ -3,6 +3,7 @@
 use std::io;
 
 use clap::{Command, CommandFactory};
+use clap_mangen::roff::{Roff, roman};
 
 use super::Cli;
 
@@ -46,12 +47,60 @@ pub fn write_man_page(out: &mut dyn io::Write) -> io::Result<()> {
         page.render_description_section(&mut section)?;
         page.render_synopsis_section(&mut section)?;
         page.render_options_section(&mut section)?;
+        write_after_help(&mut section, subcommand)?;
         // The sections of a subcommand become subsections of its own section.
         out.write_all(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").as_bytes())?;
     }
-    page.render_extra_section(out)?;
+    write_after_help(out, &command)?;
+    let mut files = Roff::new();
+    files.control("SH", ["FILES"]);
+    for (path, what) in FILES {
+        files.control("TP", []).text([roman(*path)]).text([roman(*what)]);
+    }
+    files.to_writer(out)?;
     page.render_version_section(out)
 }
+
+/// What stands below the options of `--help`, as sections of a man page: each paragraph is one, and
+/// examples keep their lines.
+fn write_after_help(out: &mut dyn io::Write, command: &Command) -> io::Result<()> {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let mut roff = Roff::new();
+    for paragraph in help.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
+        let (heading, text) = match paragraph.split_once(':') {
+            Some(("Example" | "Examples", text)) => ("EXAMPLES", text),
+            Some(("Exit codes", text)) => ("EXIT STATUS", text),
+            _ => ("NOTES", paragraph),
+        };
+        roff.control("SH", [heading]);
+        if heading == "EXAMPLES" {
+            roff.control("nf", []);
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| {
+                roff.text([roman(line)]);
+            });
+            roff.control("fi", []);
+        } else {
+            roff.text([roman(text.trim().replace('\n', " "))]);
+        }
+    }
+    roff.to_writer(out)
+}
+
+/// Where things are, for the man page.
+const FILES: &[(&str, &str)] = &[
+    (
+        "$XDG_CONFIG_HOME/credmount/config.toml, ~/.config/credmount/config.toml",
+        "Roles, mounts, identities and whatever else is an option.",
+    ),
+    ("~/.aws/config, ~/.aws/credentials", "Profiles, and base credentials, which sign AssumeRole."),
+    ("~/.aws/sso/cache", "Sign-ins to IAM Identity Center, shared with the AWS CLI and the SDKs."),
+    (
+        "$XDG_RUNTIME_DIR/credmount",
+        "Control sockets, logs of daemons in the background, and what the next daemon has to know. No \
+         secrets. Without the variable: /run/credmount for root, for others below /run/user/UID, or \
+         /tmp/credmount-UID.",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -69,7 +118,14 @@ mod tests {
                 assert!(page.contains(&format!("--{option}")), "{option}");
             }
         }
-        assert!(page.contains("Exit codes: 0 ok"));
+        for part in [
+            ".SH \"EXIT STATUS\"\n0 ok",
+            ".SH FILES",
+            ".SS \"EXIT STATUS\"\n0 signed in",
+            ".SS EXAMPLES",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
         assert!(!page.contains("daemon-child"), "hidden");
     }
 

@@ -31,7 +31,7 @@ use self::inputs::{environment, file};
 use self::mounts::{Common, World};
 use self::options::Options;
 use self::values::{Report, Sourced};
-use crate::model::RegionName;
+use crate::model::{BaseCredentials, RegionName};
 
 pub use self::aws::include::LARGEST as LARGEST_INCLUDE;
 pub use self::inputs::Locations;
@@ -141,8 +141,21 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Settings, ConfigErrors> {
     let mounts = mounts::served(&world, &common, &options, tables, selected, &mut report);
     mounts::endpoint::check_source(environment, &mounts, &mut report);
     let settings = assemble::settings(&options, mounts, &mut report);
+    warn_of_ambient(ambient_profile, &profiles, &settings, &mut report);
     let warnings = report.finish()?;
     Ok(Settings { warnings, ..settings })
+}
+
+/// Tells of an `AWS_PROFILE` that is none, which the standard chain passes over without a word, as in a
+/// shell that names the profile of a mount.
+fn warn_of_ambient(name: &str, profiles: &Profiles, settings: &Settings, report: &mut Report) {
+    let mut bases = settings.roles().map(|role| &role.chain.base);
+    if name != "default"
+        && profiles.find(name).is_none()
+        && bases.any(|base| matches!(base, BaseCredentials::DefaultChain))
+    {
+        report.warning(&Origin::variable("AWS_PROFILE"), profiles.missing(name));
+    }
 }
 
 /// Regions that the surroundings name. A malformed one is not ours to complain about.

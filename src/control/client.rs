@@ -65,7 +65,8 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, ClientError> {
 }
 
 /// The sockets in the runtime directory behind which a daemon answers, in the order of their
-/// names, each once whatever links lead to it. Sockets that killed daemons left are removed.
+/// names, each once whatever links lead to it. One that a killed daemon left is left alone: the next
+/// daemon replaces it, perhaps at this moment, and would be out of reach if that were removed.
 ///
 /// # Errors
 /// If the directory cannot be read; a missing one is empty.
@@ -80,13 +81,8 @@ pub fn live_sockets(runtime_dir: &Path) -> io::Result<Vec<PathBuf>> {
         if path.is_symlink() || path.extension().is_none_or(|extension| extension != "sock") {
             continue;
         }
-        match UnixStream::connect(&path) {
-            Ok(_) => live.push(path),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // Whether it can be removed or not, nobody is behind it.
-                let _ = std::fs::remove_file(&path);
-            }
-            Err(_) => {}
+        if UnixStream::connect(&path).is_ok() {
+            live.push(path);
         }
     }
     live.sort();
@@ -105,6 +101,17 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    /// The next daemon may have bound it between a look at it and its removal.
+    #[test]
+    fn a_socket_that_nobody_answers_at_is_not_listed_and_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dead, live) = (dir.path().join("dead.sock"), dir.path().join("live.sock"));
+        drop(UnixListener::bind(&dead).unwrap());
+        let _listener = UnixListener::bind(&live).unwrap();
+        assert_eq!(live_sockets(dir.path()).unwrap(), [live]);
+        assert!(dead.exists());
+    }
 
     #[test]
     fn a_daemon_that_ends_while_it_is_asked_is_told_from_one_that_is_not_there() {

@@ -78,6 +78,27 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it makes no difference if it is obeyed twice.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Status { .. }
+            | Self::Refresh { .. }
+            | Self::Unmount { .. }
+            | Self::Metrics {}
+            | Self::Reload {}
+            | Self::Lock {}
+            | Self::Unlock {}
+            | Self::AwaitLogin { .. } => true,
+            Self::Mfa { .. }
+            | Self::Restart {}
+            | Self::Add { .. }
+            | Self::Remove { .. }
+            | Self::Login { .. } => false,
+        }
+    }
+}
+
 /// How long a mount that is added lasts: with neither, until it is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{GivenCertificate, GivenToken, IssuerError, Login, Logins, TokenError};
+use super::{GivenCertificate, GivenToken, IssuerError, Logins, TokenError};
 use crate::broker::{
     BoxFuture, CallKind, Cause, FailedCall, GivenKey, SessionCall, SessionError, TokenGiver,
 };
@@ -32,7 +32,7 @@ impl TokenGiver for Logins {
         Box::pin(async move {
             let (_, clock, observer) = self.parts();
             // Without a login nobody is asked, and there is no call to tell of.
-            let is_asked = self.state(grant.identity()) == Login::Done;
+            let is_asked = self.holds(grant.identity());
             let (started, timer) = (clock.now(), Instant::now());
             let outcome = self.given(grant).await;
             if is_asked {

@@ -75,7 +75,7 @@ impl Polling {
             Err(IssuerError::Unreachable(_)) => self.longer(),
             Err(IssuerError::Later(_, asked)) => self.longer().max(asked),
         };
-        if now + self.pause >= self.deadline {
+        if now.checked_add(self.pause).is_none_or(|next| next >= self.deadline) {
             // The codes are good for nothing by then.
             return Next::Over(LoginEnd::Expired);
         }
@@ -151,7 +151,10 @@ mod tests {
         assert_eq!(waits(&polling.after(later(90), now)), 90);
         assert_eq!(waits(&polling.after(Ok(PollAnswer::Pending), now)), 5);
         assert_eq!(waits(&polling.after(later(1), now)), 10, "nor sooner than without it");
-        assert!(matches!(polling.after(later(900), now), Next::Over(LoginEnd::Expired)));
+        for too_late in [900, u64::MAX] {
+            let next = polling.after(later(too_late), now);
+            assert!(matches!(next, Next::Over(LoginEnd::Expired)), "{next:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,23 +3,20 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::entry::{Entry, Held, is_over};
 use super::ssh_keys::SshKeys;
 use super::{
-    DeviceGrant, IdToken, Issuer, IssuerError, KeepLogins, KeptLogin, LoginEnd, LoginPrompt, Next,
-    NotKept, Polling, Tokens,
+    DeviceGrant, IdToken, Issuer, IssuerError, KeepLogins, LoginEnd, LoginPrompt, Next, NotKept,
+    Polling,
 };
 use crate::broker::{ObserveCalls, Observers};
 use crate::clock::Clock;
 use crate::model::{OidcIdentity, Secret};
-
-/// From so long before its end on a token is renewed, or taken for expired.
-const MARGIN: Duration = Duration::from_secs(30);
 
 /// Why there is no token for AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +27,18 @@ pub enum TokenError {
     Failed(String),
     /// The same, and it says for how long not to ask again.
     Later(String, Duration),
+}
+
+impl TokenError {
+    /// That the issuer of `identity` gave none, which the next time it may.
+    pub(super) fn of(identity: &OidcIdentity, error: &IssuerError) -> Self {
+        match error {
+            IssuerError::Later(_, wait) => {
+                Self::Later(format!("identity {}: {error}", identity.name), *wait)
+            }
+            error => useless(identity, &error.to_string()),
+        }
+    }
 }
 
 /// How far a login is.
@@ -61,25 +70,6 @@ impl fmt::Debug for Logins {
     }
 }
 
-/// One identity.
-struct Entry {
-    identity: Arc<OidcIdentity>,
-    keep: Arc<dyn KeepLogins>,
-    held: Mutex<Option<Held>>,
-    login: watch::Sender<Login>,
-    /// Held while a login begins or tokens are renewed: the second finds what the first got.
-    asking: tokio::sync::Mutex<()>,
-}
-
-/// What a login gave.
-#[derive(Clone)]
-struct Held {
-    access: Secret,
-    expiration: Option<SystemTime>,
-    refresh: Option<Secret>,
-    id_token: Option<IdToken>,
-}
-
 impl Logins {
     /// No logins yet, at `issuer`, in memory only.
     pub fn new(issuer: Arc<dyn Issuer>, clock: Arc<dyn Clock>) -> Self {
@@ -97,9 +87,7 @@ impl Logins {
     /// Keeps what is held, as where nothing was kept meanwhile.
     pub fn keep_all(&self) {
         for entry in self.entries.lock().values() {
-            if let Some(held) = &*entry.held.lock() {
-                entry.keep_beyond(held);
-            }
+            entry.keep_held();
         }
     }
 
@@ -149,13 +137,28 @@ impl Logins {
 
     /// Forgets the logins of all identities but those that `is_used`.
     pub fn retain(&self, is_used: impl Fn(&Arc<OidcIdentity>) -> bool) {
-        self.entries.lock().retain(|identity, _| {
+        self.entries.lock().retain(|identity, entry| {
             let stays = is_used(identity);
             if !stays {
-                self.keep.forget(identity);
+                entry.retire();
             }
             stays
         });
+    }
+
+    /// Waits until no login is being renewed. As long as what is returned is held, none is from now on.
+    pub async fn at_rest(&self) -> impl Sized + use<> {
+        let entries: Vec<Arc<Entry>> = self.entries.lock().values().cloned().collect();
+        let mut held = Vec::new();
+        for entry in entries {
+            held.push(entry.asking.clone().lock_owned().await);
+        }
+        held
+    }
+
+    /// Whether there are tokens, of whatever use.
+    pub(super) fn holds(&self, identity: &Arc<OidcIdentity>) -> bool {
+        self.entry(identity).held().is_ok()
     }
 
     /// The token that AWS takes, new for each call.
@@ -178,7 +181,7 @@ impl Logins {
         };
         let call = |access| async move { self.issuer.token_for_aws(url, &access).await };
         let token = self.with_access(identity, call).await?;
-        token.map_err(|error| failed(identity, &error))
+        token.map_err(|error| TokenError::of(identity, &error))
     }
 
     /// Makes `call` with an access token; once more, with a renewed one, if the first is refused.
@@ -218,13 +221,13 @@ impl Logins {
     }
 
     /// The ID token of the login, renewed if it is about to end.
-    async fn id_token(&self, entry: &Entry, mut held: Held) -> Result<IdToken, TokenError> {
+    async fn id_token(&self, entry: &Arc<Entry>, mut held: Held) -> Result<IdToken, TokenError> {
         for is_last in [false, true] {
             let Some(id_token) = &held.id_token else {
                 let why = "the issuer gave no ID token; scope needs openid";
                 return Err(useless(&entry.identity, why));
             };
-            if !self.is_over(id_token.expiration) {
+            if !is_over(id_token.expiration, &*self.clock) {
                 return Ok(id_token.clone());
             }
             if !is_last {
@@ -235,117 +238,18 @@ impl Logins {
     }
 
     /// Tokens that are good, and others than `refused`.
-    async fn fresh(&self, entry: &Entry, refused: Option<&Secret>) -> Result<Held, TokenError> {
-        let name = &entry.identity.name;
-        let needed = || TokenError::LoginNeeded(format!("run credmount login {name}"));
-        let is_good = |held: &Held| refused != Some(&held.access) && !self.is_over(held.expiration);
-        let held = entry.held.lock().clone().ok_or_else(needed)?;
-        if is_good(&held) {
-            return Ok(held);
-        }
-        let _asking = entry.asking.lock().await;
-        // Another may have renewed them meanwhile.
-        let held = entry.held.lock().clone().ok_or_else(needed)?;
-        if is_good(&held) {
-            return Ok(held);
-        }
-        let Some(refresh) = &held.refresh else {
-            return Err(entry.forget(&held, "the issuer gave no refresh token"));
-        };
-        match self.issuer.refresh(&entry.identity, refresh).await {
-            Ok(tokens) => {
-                let next = Held::new(tokens, Some(held), self.clock.now());
-                entry.hold(next.clone());
-                Ok(next)
-            }
-            Err(IssuerError::TokenRefused(why)) => Err(entry.forget(&held, &why)),
-            Err(error) => Err(failed(&entry.identity, &error)),
-        }
-    }
-
-    fn is_over(&self, expiration: Option<SystemTime>) -> bool {
-        expiration.is_some_and(|at| at <= self.clock.now() + MARGIN)
+    async fn fresh(
+        &self,
+        entry: &Arc<Entry>,
+        refused: Option<&Secret>,
+    ) -> Result<Held, TokenError> {
+        entry.fresh(&self.issuer, &self.clock, refused).await
     }
 
     fn entry(&self, identity: &Arc<OidcIdentity>) -> Arc<Entry> {
         let mut entries = self.entries.lock();
-        let entry = entries.entry(identity.clone()).or_insert_with(|| {
-            let held = self.keep.kept(identity).map(|kept| Held::resumed(kept, identity));
-            let is_held = held.is_some();
-            if is_held {
-                tracing::info!(identity = %identity.name, "logged in already, before this start");
-            }
-            Arc::new(Entry {
-                identity: identity.clone(),
-                keep: self.keep.clone(),
-                held: Mutex::new(held),
-                login: watch::Sender::new(if is_held { Login::Done } else { Login::None }),
-                asking: tokio::sync::Mutex::default(),
-            })
-        });
-        entry.clone()
-    }
-}
-
-impl Entry {
-    /// From now on these are the tokens of the login.
-    fn hold(&self, held: Held) {
-        let mut now = self.held.lock();
-        self.keep_beyond(&held);
-        *now = Some(held);
-    }
-
-    /// Keeps the login for a later process, to which it must be good for something.
-    fn keep_beyond(&self, held: &Held) {
-        if held.refresh.is_none() && self.identity.token_url.is_none() {
-            // All that this login can give is an ID token, which is not kept. What was is over.
-            self.keep.forget(&self.identity);
-            return;
-        }
-        let Held { access, expiration, refresh, .. } = held.clone();
-        self.keep.keep(&self.identity, &KeptLogin { access, expiration, refresh });
-    }
-
-    /// Notes that the login behind `held` is over.
-    fn forget(&self, held: &Held, why: &str) -> TokenError {
-        let name = &self.identity.name;
-        let mut now = self.held.lock();
-        // A login that has come meanwhile stays.
-        if now.as_ref().is_some_and(|now| now.access == held.access) {
-            *now = None;
-            self.keep.forget(&self.identity);
-            self.login.send_if_modified(|login| {
-                let was_done = *login == Login::Done;
-                if was_done {
-                    *login = Login::None;
-                }
-                was_done
-            });
-            tracing::warn!(identity = %name, why, "the login is over; run credmount login {name}");
-        }
-        TokenError::LoginNeeded(format!("the login is over ({why}); run credmount login {name}"))
-    }
-}
-
-impl Held {
-    /// What `tokens`, received at `now`, give; what they do not renew stays as it was.
-    fn new(tokens: Tokens, before: Option<Self>, now: SystemTime) -> Self {
-        let (refresh, id_token) = before.map(|it| (it.refresh, it.id_token)).unwrap_or_default();
-        Self {
-            access: tokens.access,
-            expiration: tokens.lifetime.and_then(|lifetime| now.checked_add(lifetime)),
-            refresh: tokens.refresh.or(refresh),
-            id_token: tokens.id_token.or(id_token),
-        }
-    }
-
-    /// The login of an earlier process.
-    fn resumed(kept: KeptLogin, identity: &OidcIdentity) -> Self {
-        let KeptLogin { access, expiration, refresh } = kept;
-        // The ID token comes with a renewal, so that is due where it is what is asked for.
-        let is_due = identity.token_url.is_none();
-        let expiration = if is_due { Some(SystemTime::UNIX_EPOCH) } else { expiration };
-        Self { access, expiration, refresh, id_token: None }
+        let fresh = || Arc::new(Entry::new(identity, &self.keep));
+        entries.entry(identity.clone()).or_insert_with(fresh).clone()
     }
 }
 
@@ -360,6 +264,9 @@ async fn follow(
     let mut polling = Polling::new(&grant, Instant::now());
     let end = loop {
         sleep(polling.pause()).await;
+        if entry.is_retired() {
+            return;
+        }
         let answer = issuer.poll(&entry.identity, &grant).await;
         if let Err(error) = &answer {
             tracing::debug!(identity = %name, %error, "no answer about the login");
@@ -367,7 +274,9 @@ async fn follow(
         match polling.after(answer, Instant::now()) {
             Next::Wait(_) => {}
             Next::Granted(tokens) => {
-                entry.hold(Held::new(tokens, None, clock.now()));
+                if !entry.hold(Held::new(tokens, None, clock.now())) {
+                    return;
+                }
                 tracing::info!(identity = %name, "logged in");
                 break Login::Done;
             }
@@ -378,15 +287,6 @@ async fn follow(
         }
     };
     entry.login.send_replace(end);
-}
-
-fn failed(identity: &OidcIdentity, error: &IssuerError) -> TokenError {
-    match error {
-        IssuerError::Later(_, wait) => {
-            TokenError::Later(format!("identity {}: {error}", identity.name), *wait)
-        }
-        error => useless(identity, &error.to_string()),
-    }
 }
 
 fn useless(identity: &OidcIdentity, why: &str) -> TokenError {

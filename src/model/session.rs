@@ -24,23 +24,6 @@ pub struct StsSession {
     pub expiration: SystemTime,
 }
 
-impl StsSession {
-    /// The lifetime as received: from `issued` to `expiration`; zero if it arrived expired.
-    pub fn lifetime(&self) -> Duration {
-        self.expiration.duration_since(self.issued).unwrap_or_default()
-    }
-
-    /// The TTL at `now`; zero once expired.
-    pub fn remaining(&self, now: SystemTime) -> Duration {
-        self.expiration.duration_since(now).unwrap_or_default()
-    }
-
-    /// Whether AWS would still accept it at `now`.
-    pub fn is_valid(&self, now: SystemTime) -> bool {
-        now < self.expiration
-    }
-}
-
 /// Something that was given for a time: a session, or a token.
 pub trait Perishable: Debug + Clone + Send + Sync + 'static {
     /// A name that is no secret, by which logs and records call it.
@@ -52,7 +35,8 @@ pub trait Perishable: Debug + Clone + Send + Sync + 'static {
     /// When it is accepted no more.
     fn expiration(&self) -> SystemTime;
 
-    /// The lifetime as received: zero if it arrived expired.
+    /// The lifetime as received: from [`Perishable::issued`] to [`Perishable::expiration`]; zero if it
+    /// arrived expired.
     fn lifetime(&self) -> Duration {
         self.expiration().duration_since(self.issued()).unwrap_or_default()
     }

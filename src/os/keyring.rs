@@ -58,12 +58,20 @@ impl From<KeyError> for KeyringError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
     prefix: String,
+    /// Where the kernel lists keys.
+    list: &'static str,
 }
 
 impl Keys {
     /// Those whose names begin with `prefix`, which ends in `:` and holds no white space.
     pub fn new(prefix: String) -> Self {
-        Self { prefix }
+        Self { prefix, list: "/proc/keys" }
+    }
+
+    /// The same where the list is hidden.
+    #[cfg(test)]
+    pub(crate) fn unlisted(self) -> Self {
+        Self { list: "/dev/null", ..self }
     }
 
     /// Whether this process may use keyrings at all.
@@ -144,12 +152,13 @@ impl Keys {
         }
     }
 
-    /// The names by which anything is kept, as far as the machine tells. No keyring is used for it.
+    /// The names by which anything is kept, as far as the machine tells: container runtimes hide the
+    /// list from what they run. No keyring is used for it.
     ///
     /// # Errors
     /// If `/proc/keys` cannot be read.
     pub fn names(&self) -> io::Result<Vec<String>> {
-        let text = match fs::read("/proc/keys") {
+        let text = match fs::read(self.list) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             text => text?,
         };

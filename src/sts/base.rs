@@ -25,6 +25,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::detail::{innermost, rfc3339};
+use super::process;
 use super::timed::SdkTime;
 use crate::broker::{Cause, SessionError};
 use crate::clock::Clock;
@@ -104,6 +105,12 @@ impl Resolver {
     async fn ask(&self, base: BaseCredentials) -> Result<Credentials, CredentialsError> {
         match base {
             BaseCredentials::DefaultChain => {
+                // The chain comes to the profile after the environment.
+                if !environment_has_keys().await
+                    && let Some(given) = self.by_process(None).await
+                {
+                    return given;
+                }
                 let config = aws_config::defaults(BehaviorVersion::latest())
                     .profile_files(self.files.clone())
                     .http_client(self.http.clone())
@@ -119,6 +126,9 @@ impl Resolver {
                 if of_instance(&credentials) { self.of_instance().await } else { Ok(credentials) }
             }
             BaseCredentials::Profile(name) => {
+                if let Some(given) = self.by_process(Some(&name)).await {
+                    return given;
+                }
                 let region = self.region(Some(&name)).await;
                 ProfileFileCredentialsProvider::builder()
                     .configure(&self.provider_config(Some(region)))
@@ -145,6 +155,17 @@ impl Resolver {
                 Err(CredentialsError::not_loaded("a token is for a role to be assumed with"))
             }
         }
+    }
+
+    /// The keys that the program of a profile prints, of the selected one without a name; `None` if they
+    /// come from elsewhere.
+    async fn by_process(
+        &self,
+        name: Option<&str>,
+    ) -> Option<Result<Credentials, CredentialsError>> {
+        let sections = load(&Fs::real(), &Env::real(), &self.files, None).await.ok()?;
+        let name = name.unwrap_or_else(|| sections.selected_profile());
+        process::credentials(sections.get_profile(name)?).await
     }
 
     /// The keys of the instance, with the expiration that its metadata service tells. The SDK takes
@@ -238,144 +259,4 @@ pub(super) fn is_key_text(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use aws_smithy_http_client::test_util::NeverClient;
-
-    use super::super::client::{StsClient, StsOptions};
-    use super::super::client_tests::{FixedClock, now};
-    use super::*;
-    use crate::broker::SessionSource as _;
-
-    /// What the profile `p` of a config file gives.
-    async fn resolve(config: &str) -> Result<StsSession, SessionError> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("config");
-        fs::write(&file, config).unwrap();
-        let mut options = StsOptions::new(file, directory.path().join("none"), "u", "h");
-        options.base_timeout = Duration::from_millis(700);
-        let http = SharedHttpClient::new(NeverClient::new());
-        let client = StsClient::with_http(options, Arc::new(FixedClock(now())), http).await;
-        client.base(&BaseCredentials::Profile("p".to_owned())).await
-    }
-
-    async fn failure(config: &str) -> (Cause, String) {
-        let error = resolve(config).await.unwrap_err();
-        (error.cause, error.to_string())
-    }
-
-    fn process(json: &str) -> String {
-        format!("[profile p]\ncredential_process = echo '{json}'\n")
-    }
-
-    #[tokio::test]
-    async fn static_keys_of_a_profile_get_the_key_lifetime() {
-        let session = resolve(
-            "[profile p]\naws_access_key_id = AKIA1\naws_secret_access_key = s/1\n\
-             aws_account_id = 123456789012\n",
-        )
-        .await
-        .unwrap();
-        assert_eq!(session.access_key_id, "AKIA1");
-        assert_eq!(session.secret_access_key.expose(), "s/1");
-        assert!(session.session_token.is_none());
-        assert_eq!(session.account_id.unwrap().as_str(), "123456789012");
-        assert_eq!(session.expiration, now() + Duration::from_hours(1));
-    }
-
-    #[tokio::test]
-    async fn a_credential_process_gives_its_own_expiration() {
-        let session = resolve(&process(
-            r#"{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"s","SessionToken":"t","Expiration":"2026-11-22T02:30:00Z"}"#,
-        ))
-        .await
-        .unwrap();
-        assert_eq!(session.session_token.unwrap().expose(), "t");
-        assert_eq!(session.expiration, now() + Duration::from_mins(30));
-    }
-
-    #[tokio::test]
-    async fn expired_base_credentials_are_told_apart() {
-        let (cause, text) = failure(&process(
-            r#"{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"s","SessionToken":"t","Expiration":"1960-01-01T00:00:00Z"}"#,
-        ))
-        .await;
-        assert_eq!(cause, Cause::BaseExpired);
-        assert!(text.ends_with("they expired at 1960-01-01T00:00:00Z"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_failing_process_is_told_without_what_it_printed() {
-        let (cause, text) = failure(
-            "[profile p]\ncredential_process = echo out-secret; echo err-secret >&2; exit 3\n",
-        )
-        .await;
-        assert_eq!(cause, Cause::BaseSourceFailed);
-        assert!(text.ends_with("its credential_process ended with exit status: 3"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_process_that_prints_no_credentials_is_told_without_what_it_printed() {
-        let (cause, text) = failure("[profile p]\ncredential_process = echo out-secret\n").await;
-        assert_eq!(cause, Cause::BaseSourceFailed);
-        assert!(text.contains("printed no credential JSON"), "{text}");
-        assert!(!text.contains("out-secret"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_process_that_hangs_is_given_up() {
-        let (cause, text) = failure("[profile p]\ncredential_process = sleep 3\n").await;
-        assert_eq!(cause, Cause::TimedOut);
-        assert!(text.contains("took more than 700ms"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_missing_profile_is_named() {
-        let (cause, text) = failure("[profile q]\nregion = eu-west-1\n").await;
-        assert_eq!(cause, Cause::NoBaseCredentials);
-        assert!(text.contains("profile 'p'"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_broken_config_file_is_told_with_its_line() {
-        let (cause, text) = failure("[profile p]\nthis is no setting\n").await;
-        assert_eq!(cause, Cause::Misconfigured);
-        assert!(text.ends_with("on line 2: Expected an '=' sign defining a property"), "{text}");
-        assert!(!text.contains("this is no setting"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_loop_of_source_profiles_is_misconfigured() {
-        let (cause, text) = failure(
-            "[profile p]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = q\n\
-             [profile q]\nrole_arn = arn:aws:iam::1:role/b\nsource_profile = p\n",
-        )
-        .await;
-        assert_eq!(cause, Cause::Misconfigured);
-        assert!(text.contains("loop"), "{text}");
-    }
-
-    /// An indented comment continues the value above it, in every SDK.
-    #[tokio::test]
-    async fn an_indented_comment_in_a_profile_costs_one_answer() {
-        let (cause, text) = failure(
-            "[profile p]\naws_secret_access_key = s\naws_access_key_id = AKIA1\n  # comment\n",
-        )
-        .await;
-        assert_eq!(cause, Cause::Misconfigured);
-        assert!(text.contains("access key id"), "{text}");
-    }
-
-    /// The same where the SDK itself signs with such keys, and panics.
-    #[tokio::test]
-    async fn a_panic_of_the_sdk_costs_one_answer() {
-        let (cause, _) = failure(
-            "[profile p]\nregion = eu-west-1\nrole_arn = arn:aws:iam::1:role/a\n\
-             source_profile = q\n[profile q]\naws_secret_access_key = s\n\
-             aws_access_key_id = AKIA1\n  # comment\n",
-        )
-        .await;
-        assert_eq!(cause, Cause::Misconfigured);
-    }
-}
+mod tests;

@@ -109,7 +109,8 @@ impl StsClient {
             }
             Err(error) => {
                 let call = self.call(begun.subject, &hop.sts_region, Signer::Token(&token));
-                (Err(token::cause_of(sts_error(call, &error))), Said::by(&error))
+                let said = Said::by(&error).without(token.expose());
+                (Err(token::cause_of(sts_error(call, &error))), said)
             }
         };
         self.tell_assuming(hop, begun, &outcome, said).await;

@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use super::detail::{Signer, chain, innermost, sanitised};
 use super::http::AnswerTooLarge;
 use super::http_date::http_date;
+use super::process::ProcessError;
 use super::retry_after::retry_after;
 use crate::broker::{Cause, SessionError};
 
@@ -264,6 +265,9 @@ fn failed_source(error: &CredentialsError) -> (Cause, String) {
     for source in chain(error) {
         if let Some(error) = source.downcast_ref::<ConnectorError>() {
             return connector_error(error);
+        }
+        if let Some(error) = source.downcast_ref::<ProcessError>() {
+            return (Cause::BaseSourceFailed, error.to_string());
         }
         if let Some(error) = source.downcast_ref::<io::Error>() {
             return (Cause::BaseSourceFailed, error.to_string());

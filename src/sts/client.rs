@@ -10,16 +10,15 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{Builder, IdentityCache, Region, SharedHttpClient};
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::base::{self, Resolver};
 use super::classify::{Call, base_error, sts_error};
 use super::detail::Signer;
-use super::http::{capped, https_client};
+use super::http::{capped, https_client, timeouts};
 use super::session_name::Stamps;
-use super::sso::{IdentityCenter, MountAbove};
+use super::sso::{IdentityCenter, MountAbove, SignIns};
 use super::timed::{SdkTime, timed};
 use crate::broker::{
     BoxFuture, Cause, MfaCodes, NoMfaCodes, ObserveCalls, Observers, SessionError, SessionSource,
@@ -29,12 +28,8 @@ use crate::clock::Clock;
 use crate::identity::Logins;
 use crate::model::{BaseCredentials, ClockSkew, RegionName, RoleHop, StsSession, TokenSource};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
 /// What the answer to a question for the time is waited for.
 const TIME_DEADLINE: Duration = Duration::from_secs(3);
-/// One call of a source of base credentials, with all attempts of the SDK and its pauses.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// What the adapter needs to know of its surroundings. `app` reads the environment.
 #[derive(Debug, Clone)]
@@ -59,6 +54,8 @@ pub struct StsOptions {
     pub sso_cache: Option<PathBuf>,
     /// Which mount of ours a path leads through: sign-ins are neither read nor written there.
     pub mount_above: MountAbove,
+    /// What is known of sign-ins by the client before this one.
+    pub sign_ins: SignIns,
     /// Who is logged in at issuers; `None` where nobody can be.
     pub logins: Option<Arc<Logins>>,
     /// Who is told of each call that gives a session. Calls that a profile of the base credentials makes
@@ -82,6 +79,7 @@ impl StsOptions {
             host: host.to_owned(),
             sso_cache: None,
             mount_above: |_| None,
+            sign_ins: SignIns::default(),
             logins: None,
             observer: Arc::new(Observers::default()),
             mfa_codes: Arc::new(NoMfaCodes),
@@ -383,13 +381,4 @@ impl IdentitySource for StsClient {
     ) -> BoxFuture<'a, Result<CallerIdentity, SessionError>> {
         Box::pin(self.caller_identity(session, region))
     }
-}
-
-/// The times that calls may take.
-pub(super) fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build()
 }

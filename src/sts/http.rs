@@ -1,7 +1,8 @@
-//! The one HTTP client of the process: rustls with ring, proxies from the environment, and a cap
-//! on the size of an answer. Must not know what the requests mean.
+//! The one HTTP client of the process: rustls with ring, proxies from the environment, and limits on
+//! the size of an answer and the time for it. Must not know what the requests mean.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -17,9 +18,24 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::timeout::TimeoutConfig;
 
 /// The largest answer that is read, in bytes. An answer with credentials is a few KiB.
 pub(super) const ANSWER_LIMIT: usize = 1024 * 1024;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+/// One call of a source of base credentials, with all attempts of the SDK and its pauses.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The times that calls of the SDK may take.
+pub(super) fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
 
 /// An answer above [`ANSWER_LIMIT`].
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +51,12 @@ pub(super) fn https_client() -> SharedHttpClient {
 }
 
 /// The same for requests that are none of the SDK's; slow to make, since it loads the root
-/// certificates.
+/// certificates. Each request has a connection of its own: there are few, and one over HTTP/2 that has
+/// died in a suspend or a change of networks would be used again and again, since nobody but the SDK
+/// tells the pool that it answers no more.
 pub(super) fn https_connector() -> SharedHttpConnector {
     let connector = |proxies| {
-        let connector = Connector::builder().proxy_config(proxies);
+        let connector = Connector::builder().proxy_config(proxies).pool_max_idle_per_host(0);
         SharedHttpConnector::new(connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build())
     };
     SharedHttpConnector::new(CappedConnector {
@@ -143,7 +161,35 @@ async fn read_capped(mut response: HttpResponse) -> Result<HttpResponse, Connect
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn no_request_to_an_issuer_depends_on_the_connection_of_one_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        // Answers the first request of each connection, keeps it open, and is silent from then on.
+        let server = tokio::spawn(async move {
+            let mut open = Vec::new();
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await.unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+                open.push(stream);
+            }
+            open
+        });
+        let connector = https_connector();
+        for _ in 0..2 {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri(url.as_str()).unwrap();
+            assert_eq!(connector.call(request).await.unwrap().body().bytes().unwrap(), b"{}");
+        }
+        drop(server.await.unwrap());
+    }
 
     #[test]
     fn the_metadata_service_and_this_machine_bypass_the_proxy() {

@@ -3,16 +3,20 @@
 //!
 //! 1. A sign-in is one file of the cache. It is read for each call, so what others write counts.
 //! 2. A token that ends within [`REFRESH_AHEAD`] is exchanged for a new one, if there is a refresh
-//!    token, by one call at a time.
+//!    token, by one call at a time, whose failure is that of all who wait. Nobody who gives up ends
+//!    it: a refresh token may be good only once, and then the answer is all there is.
 //! 3. A token that AWS has refused is not sent again, nor is a refresh token. Until another one
 //!    stands in the file nobody is asked, and [`Cause::LoginNeeded`] is the answer.
 //! 4. As long as a token is good, it serves no purpose to fail because the next one cannot be had.
-//! 5. A new token that cannot be written is kept in memory: the one before may be good for nothing.
+//! 5. A new token that cannot be written is kept in memory, also beyond a reload ([`SignIns`]): the
+//!    one before may be good for nothing. One that somebody else has written meanwhile stays.
 //!
 //! Must not know roles, hops or mounts.
 
 mod answers;
 mod cache;
+#[cfg(test)]
+mod exchange_tests;
 mod login;
 mod settings;
 mod token;
@@ -33,6 +37,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::base;
+use super::http::timeouts;
 use super::timed::SdkTime;
 use crate::broker::{Cause, ObserveCalls, SessionError};
 use crate::clock::Clock;
@@ -63,8 +68,30 @@ pub struct IdentityCenter {
     clock: Arc<dyn Clock>,
     cache: Option<TokenCache>,
     observer: Arc<dyn ObserveCalls>,
-    /// By the file of the cache.
-    sign_ins: Mutex<HashMap<PathBuf, Arc<SignIn>>>,
+    sign_ins: SignIns,
+}
+
+/// What is known of sign-ins, by the files of the cache. Clients that follow one another have it in
+/// common: otherwise the second would send tokens that the first has seen refused or has exchanged.
+#[derive(Debug, Clone, Default)]
+pub struct SignIns(Arc<Mutex<HashMap<PathBuf, Arc<SignIn>>>>);
+
+impl SignIns {
+    /// Waits until no token is being exchanged. As long as what is returned is held, none is from now
+    /// on.
+    pub async fn at_rest(&self) -> impl Sized + use<> {
+        let sign_ins: Vec<Arc<SignIn>> = self.0.lock().values().cloned().collect();
+        let mut turns = Vec::new();
+        for sign_in in sign_ins {
+            turns.push(sign_in.turn.clone().lock_owned().await);
+        }
+        turns
+    }
+
+    fn of(&self, cache: &TokenCache, file: PathBuf) -> Arc<SignIn> {
+        let fresh = |file: &PathBuf| Arc::new(SignIn::new(cache.clone(), file.clone()));
+        self.0.lock().entry(file).or_insert_with_key(fresh).clone()
+    }
 }
 
 impl IdentityCenter {
@@ -81,7 +108,7 @@ impl IdentityCenter {
             clock,
             observer: options.observer.clone(),
             cache: directory.map(|directory| TokenCache { directory, above }),
-            sign_ins: Mutex::default(),
+            sign_ins: options.sign_ins.clone(),
         }
     }
 
@@ -131,7 +158,7 @@ impl IdentityCenter {
     /// # Errors
     /// `LoginNeeded`, about `subject`, if nobody is signed in.
     pub(super) async fn credentials(
-        &self,
+        self: &Arc<Self>,
         subject: &str,
         profile: &SsoProfile,
     ) -> Result<Credentials, SessionError> {
@@ -176,10 +203,7 @@ impl IdentityCenter {
             let detail = "HOME is not set, below which sign-ins are kept (~/.aws/sso/cache)";
             return Err(SessionError::new(subject, Cause::Misconfigured, detail));
         };
-        let file = cache.file(&session.cache_name());
-        let mut sign_ins = self.sign_ins.lock();
-        let fresh = || Arc::new(SignIn::new(cache.clone(), file.clone()));
-        Ok(sign_ins.entry(file.clone()).or_insert_with(fresh).clone())
+        Ok(self.sign_ins.of(cache, cache.file(&session.cache_name())))
     }
 
     fn files(&self) -> EnvConfigFiles {
@@ -201,7 +225,7 @@ impl IdentityCenter {
             .no_credentials()
             .region(Region::new(session.region.as_str().to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(attempts))
-            .timeout_config(super::client::timeouts());
+            .timeout_config(timeouts());
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
         }

@@ -35,10 +35,11 @@ def arguments():
 
 def measure(stage, python, rounds, parts):
     sts = stage.emulator()
-    mountpoint, _ = stage.credmount("aws", 1, sts)
+    address = stage.free_address()
+    mountpoint, _ = stage.credmount("aws", 1, sts, "--endpoint", address)
     measured = {
         "opens": lambda: opens.measure(stage, mountpoint, rounds),
-        "clients": lambda: clients.measure(stage, python, mountpoint, rounds),
+        "clients": lambda: clients.measure(stage, python, mountpoint, address, rounds),
         "roles": lambda: roles.measure(stage, sts, rounds),
         "audit": lambda: audit.measure(stage, sts, rounds),
         "caches": lambda: caches.measure(stage, sts, rounds),

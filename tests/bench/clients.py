@@ -10,14 +10,15 @@ from machine import say
 from opens import in_turn
 
 PLAIN, MOUNT, LIVE = "plain file", "credmount", "credmount, NAME@live (cat)"
-CURL, CONTAINER = "credential_process = sh + curl", "container endpoint"
+CURL, PYTHON = "credential_process = sh + curl", "a container endpoint in Python"
+ENDPOINT = "credmount, its container endpoint"
 
 
 # Of one way in one round.
 SESSIONS = 10
 
 
-def ways(stage, python, mountpoint):
+def ways(stage, python, mountpoint, address):
     """The environment of a client for each way."""
     process_json = mountpoint / "credmount" / "process" / "role-0.json"
     url, token = stage.endpoint(python, process_json)
@@ -41,27 +42,34 @@ def ways(stage, python, mountpoint):
             "AWS_PROFILE": profile,
         }
 
-    none = Path(os.devnull)
+    def container(location, **authorization):
+        return {
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": location,
+            **authorization,
+        }
+
+    token_file = mountpoint / "credmount" / "endpoint" / "token"
     return {
         PLAIN: files(plain),
         MOUNT: files(mountpoint),
         LIVE: files(mountpoint, "role-0@live"),
         CURL: files(curl),
-        CONTAINER: {
-            "AWS_SHARED_CREDENTIALS_FILE": str(none),
-            "AWS_CONFIG_FILE": str(none),
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/container",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
-        },
+        ENDPOINT: container(
+            f"http://{address}/role/role-0",
+            AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(token_file),
+        ),
+        PYTHON: container(f"{url}/container", AWS_CONTAINER_AUTHORIZATION_TOKEN=token),
     }
 
 
-def measure(stage, python, mountpoint, rounds):
+def measure(stage, python, mountpoint, address, rounds):
     process_json = mountpoint / "credmount" / "process" / "role-0.json"
     key = json.loads(process_json.read_bytes())["AccessKeyId"]
     script = Path(__file__).with_name("client.py")
     processes = {}
-    for way, environment in ways(stage, python, mountpoint).items():
+    for way, environment in ways(stage, python, mountpoint, address).items():
         processes[way] = stage.spawn(
             [python, script, key], environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -106,8 +107,13 @@ class Stage(ExitStack):
         (directory / name).write_bytes(content)
         return directory
 
+    def free_address(self):
+        """An address where nobody listens at present."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            return f"127.0.0.1:{listener.getsockname()[1]}"
+
     def endpoint(self, python, process_json):
-        """Starts the HTTP endpoint; returns its URL and token."""
+        """Starts the HTTP endpoint to compare with; returns its URL and token."""
         token = secrets.token_urlsafe(32)
         script = Path(__file__).with_name("endpoint.py")
         server = self.spawn([python, script, process_json, token], stdout=subprocess.PIPE)

@@ -349,16 +349,17 @@ fn no_open_goes_unrecorded_while_the_daemon_stops() {
             reader.stderr(Stdio::null()).spawn().unwrap()
         })
         .collect();
-    let is_read = |number| fs::metadata(read(number)).is_ok_and(|meta| meta.len() > 0);
-    eventually("the first reads", || (0..4).all(is_read));
+    let reads = |number| {
+        let text = fs::read_to_string(read(number)).unwrap_or_default();
+        text.matches("\n[prod]\n").count()
+    };
+    eventually("the first reads", || (0..4).all(|number| reads(number) > 10));
     let unmounted = scene.run(&["unmount", scene.path("live").to_str().unwrap()]);
     assert!(unmounted.status.success(), "{unmounted:?}");
     for reader in &mut readers {
         reader.wait().unwrap();
     }
-    let reads = |number| fs::read_to_string(read(number)).unwrap().matches("\n[prod]\n").count();
     let served: usize = (0..4).map(reads).sum();
-    assert!(served > 50, "only {served} reads while it stopped");
     let recorded = opens(&scene.path("audit.jsonl"), "allowed").len();
     // The daemon may have ended between the record of an open and its reads.
     assert!((served..=served + 4).contains(&recorded), "{served} served, {recorded} recorded");

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::emulator::Fault;
 use crate::support::daemon::{arn, is_mounted};
-use crate::support::{Daemon, Scene, eventually, fuse_available, unmount_lazily, wait_for};
+use crate::support::{Scene, eventually, fuse_available, unmount_lazily, wait_for};
 
 #[track_caller]
 fn told(output: &Output, code: i32) -> String {
@@ -79,15 +79,6 @@ impl Drop for Foreground {
     }
 }
 
-fn kill_daemon(daemon: &Daemon<'_>) {
-    let pid = daemon.pid();
-    daemon.signal(Signal::KILL);
-    eventually("the daemon to be gone", || match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat.contains(") Z "),
-        Err(_) => true,
-    });
-}
-
 // Exit codes and messages.
 
 #[test]
@@ -144,6 +135,25 @@ fn configuration_errors_exit_with_2_for_every_command_that_reads_it() {
         let said = refused(&scene, args, 2);
         assert!(said.starts_with("credmount: ") && said.contains(words), "{args:?}: {said}");
     }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_an_error_of_the_configuration_with_its_line() {
+    let scene = Scene::new();
+    let file = scene.path("config.toml");
+    fs::write(&file, b"region = \"eu-west-1\"\n# \xe9\n").unwrap();
+    let args = ["check", "--role", &arn("prod"), "--config", text(&file)];
+    let expected =
+        format!("credmount: {}:2: not UTF-8: save the file in this encoding\n", text(&file));
+    assert_eq!(refused(&scene, &args, 2), expected);
+    let home = scene.path("home");
+    let args = ["check", "--role", &arn("prod"), "--config", text(&home)];
+    let said = refused(&scene, &args, 2);
+    assert!(said.contains(&format!("{} cannot be read: Is a directory", text(&home))), "{said}");
+    // A user whose home is none has no files.
+    let output =
+        scene.credmount(&["check", "--role", &arn("prod")]).env("HOME", "/dev/null").output();
+    assert_eq!(told(&output.unwrap(), 0), "");
 }
 
 #[test]
@@ -227,10 +237,10 @@ fn commands_about_a_mount_that_is_not_there_say_so_and_exit_with_1() {
     assert_eq!(refused(&scene, &["refresh"], 1), "credmount: no live mounts\n");
     let dir = scene.path("home");
     let expected = format!("credmount: nothing of credmount is mounted on {}\n", text(&dir));
-    for command in ["status", "unmount"] {
-        assert_eq!(refused(&scene, &[command, text(&dir)], 1), expected, "{command}");
+    for args in [&["status"][..], &["unmount"], &["refresh"], &["lock", "--daemon"]] {
+        let args = [args, &[text(&dir)]].concat();
+        assert_eq!(refused(&scene, &args, 1), expected, "{args:?}");
     }
-    assert!(refused(&scene, &["refresh", text(&dir)], 1).starts_with("credmount: "));
 }
 
 #[test]
@@ -607,26 +617,31 @@ fn a_mount_under_nohup_outlives_its_terminal() {
 fn unmount_removes_what_a_killed_daemon_left() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
-    kill_daemon(&daemon);
+    daemon.kill();
     assert!(is_mounted(&daemon.mountpoint));
     let path = daemon.argument();
-    assert_eq!(
-        refused(&scene, &["status", path], 1),
-        format!(
-            "credmount: the daemon that served {path} is gone; credmount unmount {path} removes \
-             what it left\n"
-        )
+    let gone = format!(
+        "credmount: the daemon that served {path} is gone; credmount unmount {path} removes what it \
+         left\n"
     );
-    assert_eq!(stdout(&scene.run(&["status"])), "no live mounts\n");
+    for args in [&["status", path][..], &["refresh", path], &["status", "--prometheus", path]] {
+        assert_eq!(refused(&scene, args, 1), gone, "{args:?}");
+    }
+    // Nor is it passed over where no mount is named.
+    let output = scene.run(&["status"]);
+    assert_eq!((stdout(&output).as_str(), told(&output, 1)), ("no live mounts\n", gone));
     assert_eq!(refused(&scene, &["unmount", path], 0), "");
     assert!(!is_mounted(&daemon.mountpoint));
+    let left = fs::read_dir(scene.path("run/credmount")).unwrap();
+    let left: Vec<PathBuf> = left.map(|entry| entry.unwrap().path()).collect();
+    assert!(left.iter().all(|path| path.extension().is_some_and(|it| it == "log")), "{left:?}");
 }
 
 #[test]
 fn mounting_again_clears_what_a_killed_daemon_left() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = scene.mount_prod();
-    kill_daemon(&daemon);
+    daemon.kill();
     let again = scene.mount_prod();
     assert!(again.credentials().contains("aws_session_token"));
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -12,13 +12,7 @@ use serde_json::Value;
 use crate::emulator::Fault;
 use crate::support::reader::Reader;
 use crate::support::records::{opens, records_of};
-use crate::support::{Daemon, PATIENCE, Scene, arn, eventually};
-
-/// An address where nobody listens at present.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
-}
+use crate::support::{Daemon, PATIENCE, Scene, arn, eventually, free_address};
 
 /// What a request is answered; without JSON the body is `Null`.
 #[derive(Debug)]
@@ -224,7 +218,7 @@ fn every_request_is_recorded_with_the_key_and_the_user_of_the_asker() {
 #[test]
 fn an_address_in_use_keeps_a_new_mount_from_being_made() {
     let Some(scene) = Scene::mountable() else { return };
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind(free_address()).unwrap();
     let address = other.local_addr().unwrap().to_string();
     let live = scene.path("live");
     let args = ["--role", &arn("prod"), "--endpoint", &address, "--background"];
@@ -283,7 +277,7 @@ fn a_reload_opens_moves_and_closes_the_endpoint_of_a_mount_that_serves() {
 fn an_address_in_use_does_not_end_a_mount_that_serves_and_is_taken_later() {
     let Some(scene) = Scene::mountable() else { return };
     let fleet = scene.serve(&config(""));
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind(free_address()).unwrap();
     let address = other.local_addr().unwrap();
     let output = fleet.reload(&listening(address));
     let told = format!("{output:?}");

@@ -304,9 +304,15 @@ fn an_added_mount_ends_with_its_time_or_its_process() {
     let fleet = scene.serve(TWO);
     let mut process = Command::new("sleep").arg("600").spawn().unwrap();
     let (timed, bound) = (scene.path("timed"), scene.path("bound"));
-    let timed_path = timed.to_str().unwrap();
-    succeeds(&scene.run(&["add", "timed", "-r", "dev", "--path", timed_path, "--for", "2s"]));
+    let add = |name: &str, time: &str| {
+        let path = scene.path(name);
+        let path = path.to_str().unwrap();
+        succeeds(&scene.run(&["add", name, "-r", "dev", "--path", path, "--for", time]));
+    };
+    add("told", "1h");
     assert!(fleet.status().iter().any(|(_, it)| it["ends"].is_string()));
+    succeeds(&scene.run(&["remove", "told"]));
+    add("timed", "2s");
     let pid = process.id().to_string();
     let bound_path = bound.to_str().unwrap();
     let args = ["add", "bound", "-r", "dev", "--path", bound_path, "--while-pid", &pid];

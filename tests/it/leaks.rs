@@ -17,9 +17,8 @@ use std::process::Stdio;
 
 use self::search::{Evidence, PLANTED, Secrets, converse, tree};
 use crate::emulator::Fault;
-use crate::endpoint;
 use crate::support::daemon::arn;
-use crate::support::{Scene, eventually, fuse_available};
+use crate::support::{Scene, eventually, free_address, fuse_available};
 
 /// All faults, each for a role of its own, by the role's name.
 fn faults() -> [(&'static str, Fault); 12] {
@@ -69,7 +68,7 @@ fn a_life_with_every_fault_leaves_no_secret_behind() {
     let mut evidence = Evidence::default();
 
     // A start in which all but two fail, and what is told of it.
-    let address = endpoint::free_address();
+    let address = free_address();
     let listen = address.to_string();
     let options = ["-vv", "--open-deadline", "1s", "--endpoint", &listen];
     let daemon = scene.mount(&[&options[..], &roles].concat());

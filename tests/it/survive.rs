@@ -299,6 +299,12 @@ fn a_daemon_outlives_its_supervisor() {
     key(&daemon.credentials());
     daemon.refresh();
     key(&daemon.credentials());
+    // A restart would end the last process that has the mount.
+    let output = scene.run(&["restart"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("the supervisor of this daemon is gone"), "{told}");
+    key(&daemon.credentials());
 }
 
 #[test]
@@ -329,6 +335,39 @@ fn a_mount_that_is_about_to_be_served_again_is_not_taken_for_a_stale_one() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("its supervisor or systemd will start it again"), "{told}");
     key(&daemon.credentials());
+}
+
+#[test]
+fn a_daemon_between_two_lives_is_waited_for_and_never_passed_over() {
+    let Some(scene) = Scene::mountable() else { return };
+    let daemon = supervised(&scene);
+    let first = daemon.pid();
+    let output = scene.run(&["restart"]);
+    assert!(output.status.success(), "{output:?}");
+    // It serves by now, so it is there for whatever is asked next.
+    let output = scene.run(&["status"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.starts_with(daemon.argument()), "{output:?}");
+    let pid = daemon.pid();
+    assert_ne!(pid, first);
+    let supervisor = parent(pid);
+    kill_process(supervisor, Signal::STOP).unwrap();
+    daemon.signal(Signal::KILL);
+    eventually("the daemon to end", || {
+        Pid::from_raw(pid).and_then(pid_state).is_none_or(|state| state == 'Z')
+    });
+    // To be told of success while the next one hands out keys would be dangerous.
+    for args in [&["lock"][..], &["status", daemon.argument()]] {
+        let output = scene.run(args);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+        assert!(told.contains("its supervisor or systemd will start it again"), "{args:?}: {told}");
+    }
+    kill_process(supervisor, Signal::CONT).unwrap();
+    let output = scene.run(&["lock"]);
+    assert!(output.status.success(), "{output:?}");
+    let locked = || daemon.credentials().contains("credmount is locked");
+    assert!(locked(), "{}", daemon.credentials());
 }
 
 #[test]

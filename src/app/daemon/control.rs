@@ -104,7 +104,7 @@ impl Roster {
             mountpoint: it.mount.plan.mountpoint.display().to_string(),
             service: it.mount.service.clone(),
             ends: it.added.as_ref().and_then(|(_, lease)| lease.until()).map(instant),
-            endpoint: it.mount.endpoint(),
+            endpoint: it.mount.offer.listening(),
         };
         let mounts = mounts.iter().map(listed).collect();
         *self.list.write() = List { locked, broken, mounts };

@@ -33,7 +33,7 @@ impl Lease {
     /// gets its number later is never taken for it.
     ///
     /// # Errors
-    /// If there is no such process.
+    /// If there is no such process, or no clock can tell the end.
     pub(super) fn new(asked: &LeaseRequest, now: SystemTime) -> Result<Self> {
         let held = asked.while_pid.map(|pid| {
             let open = || {
@@ -45,9 +45,7 @@ impl Lease {
         let identity = asked.while_pid.and_then(|pid| Some((pid, process::start_time(pid)?)));
         let until = asked.for_seconds.map(|seconds| {
             let until = now.checked_add(Duration::from_secs(seconds));
-            until.context(
-                "--for: no clock tells a time so far ahead; leave it out for a mount without end",
-            )
+            until.context("--for ends later than any clock can tell: leave it out, or choose less")
         });
         Ok(Self {
             until: until.transpose()?,
@@ -161,11 +159,13 @@ mod tests {
         assert_eq!(reason, Some(UnmountReason::Expired));
     }
 
+    /// A panic would end the daemon's own task, and with it all of its mounts.
     #[test]
-    fn a_time_that_no_clock_can_tell_is_refused() {
+    fn a_time_beyond_all_clocks_is_refused() {
+        let now = TestClock::new().now();
         let asked = LeaseRequest { for_seconds: Some(u64::MAX), while_pid: None };
-        let error = Lease::new(&asked, TestClock::new().now()).unwrap_err();
-        assert!(error.to_string().contains("--for"), "{error}");
+        let error = Lease::new(&asked, now).unwrap_err();
+        assert!(error.to_string().contains("--for ends later"), "{error:#}");
     }
 
     #[tokio::test(start_paused = true)]

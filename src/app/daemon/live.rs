@@ -15,11 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Shared;
-use super::offer::listen;
+use super::offer::{Offer, listen};
 use super::state::{Known, StateFile};
 use crate::app::plan::Plan;
 use crate::broker::Cause;
-use crate::endpoint::{self, Endpoint};
 use crate::fuse::mount;
 use crate::fuse::{Connections, Mounted, OwnMount, Shape};
 use crate::model::{Caller, Secret};
@@ -40,9 +39,7 @@ pub(super) struct LiveMount {
     locate: Arc<OwnMount>,
     life: Arc<MountLife>,
     kernel: Arc<dyn Invalidate>,
-    /// What opens its endpoint, whenever it has one.
-    pub(super) token: Secret,
-    pub(super) endpoint: Option<Endpoint>,
+    pub(super) offer: Offer,
     /// Publishes each change; ends with the configuration that it publishes.
     publishing: JoinHandle<()>,
     /// Turns true when the kernel has let go of the mount everywhere.
@@ -85,12 +82,12 @@ impl LiveMount {
         state.know(Known::of(&plan));
         let state = Arc::new(state);
         let (locate, life) = (Arc::new(OwnMount::default()), MountLife::new(now));
-        let token = endpoint::new_token().context("making a token for the endpoint")?;
-        let service = service(&plan, tree, shared, &locate, &life, &token);
+        let mut offer = Offer::new()?;
+        let service = service(&plan, tree, shared, &locate, &life, offer.token());
         // Sizes are known before the first stat.
         render_all(&service, &plan, shared).await;
         service.publisher().remember_by(state.clone()).await;
-        let listener = listen(&plan, &ground).await?;
+        let listener = listen(plan.endpoint, matches!(ground, Ground::Kept(..))).await?;
         let link = SocketLink::make(&shared.runtime_dir, &plan.mountpoint, &shared.socket)?;
         let service = CurrentService::new(service);
         let (lock, shape, connections) = match ground {
@@ -135,23 +132,10 @@ impl LiveMount {
         tracing::info!(mountpoint = %plan.mountpoint.display(), "serving");
         let publishing = tokio::spawn(publisher.run());
         let held = Some((link, lock));
-        let endpoint = None;
-        let mut mount = Self {
-            plan,
-            service,
-            locate,
-            life,
-            kernel,
-            token,
-            endpoint,
-            publishing,
-            gone,
-            state,
-            kept,
-            held,
-        };
-        mount.endpoint = listener.map(|listener| mount.offer(listener));
-        Ok(mount)
+        if let Some(listener) = listener {
+            offer.open(listener, &plan.label(), &service);
+        }
+        Ok(Self { plan, service, locate, life, kernel, offer, publishing, gone, state, kept, held })
     }
 
     /// Serves by another plan from now on, without unmounting: descriptors and bind mounts live.
@@ -159,14 +143,14 @@ impl LiveMount {
     pub(super) async fn replace(&mut self, plan: Plan, shared: &Shared) -> Option<String> {
         let before = self.service.get();
         if self.plan.served.failing.is_some() {
-            // While nothing was served, everybody could read it.
-            match endpoint::new_token() {
-                Ok(token) => self.token = token,
-                Err(error) => return Some(format!("{}: no new token: {error}", plan.label())),
+            // While nothing was served, everybody could read the token.
+            match Offer::new() {
+                Ok(offer) => std::mem::replace(&mut self.offer, offer).close().await,
+                Err(error) => return Some(format!("{}: {error:#}", plan.label())),
             }
         }
         let tree = before.tree().successor(&plan.served.contents(), shared.clock.now());
-        let next = service(&plan, tree, shared, &self.locate, &self.life, &self.token);
+        let next = service(&plan, tree, shared, &self.locate, &self.life, self.offer.token());
         render_all(&next, &plan, shared).await;
         // From here on only the next one says what readers are told.
         self.publishing.abort();
@@ -181,12 +165,8 @@ impl LiveMount {
         next.publisher().attach(self.kernel.clone());
         self.forget(&gone, &next).await;
         self.publishing = tokio::spawn(next.publisher().clone().run());
-        let was_failing = self.plan.served.failing.is_some();
         self.plan = plan;
-        if was_failing {
-            self.end_endpoint().await;
-        }
-        self.move_endpoint().await
+        self.offer.move_to(self.plan.endpoint, &self.plan.label(), &self.service).await
     }
 
     /// Makes the kernel forget these names and all attributes.
@@ -224,26 +204,27 @@ impl LiveMount {
         mount::mounted_at(path).is_ok_and(|mounted| mounted.is_some()) && mount::is_dead(path)
     }
 
-    /// Takes the mount off its mount point and frees that.
+    /// Takes the mount off its mount point, and frees that and the address of its endpoint.
     ///
     /// # Errors
     /// If it cannot be unmounted; this can be tried again.
-    pub(super) fn unmount(&mut self, shared: &Shared) -> Result<()> {
+    pub(super) async fn unmount(&mut self, shared: &Shared) -> Result<()> {
         if self.is_mounted() {
             mount::unmount(&self.plan.mountpoint)?;
-            self.let_go(shared);
+            self.let_go(shared).await;
         }
         Ok(())
     }
 
-    /// Nothing of it is mounted on its mount point any more.
-    pub(super) fn let_go(&mut self, shared: &Shared) {
+    /// Nothing of it is mounted on its mount point any more. When this returns, the address of its
+    /// endpoint is free, too.
+    pub(super) async fn let_go(&mut self, shared: &Shared) {
         if self.is_mounted() {
             shared.release(&self.kept);
             self.state.remove();
         }
         self.held = None;
-        self.endpoint = None;
+        self.offer.close().await;
     }
 
     /// Waits until the kernel has let go of the mount everywhere, a little while.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::control::{Control, Roster};
 use crate::app::mfa::USED;
 use crate::broker::{Cause, SessionError};
-use crate::model::{MfaCode, MfaDevice, Role, RoleChain};
+use crate::model::{MfaCode, MfaDevice, Perishable as _, Role, RoleChain};
 use crate::render::instant;
 
 /// The roles behind one device.

@@ -63,7 +63,7 @@ impl Daemon {
                 Err(error) if takes_over => tracing::error!("a mount is not made: {error:#}"),
                 Err(error) => {
                     // The error that led here is the one to tell; others are in the log.
-                    let _ = self.unmount_all();
+                    let _ = self.unmount_all().await;
                     return Err(error);
                 }
             }
@@ -128,10 +128,10 @@ impl Daemon {
         // Readers are told first, then nobody lists it and its sessions are forgotten, and only then
         // is its mount point free.
         ended.mount.close(Some(Cause::Ended)).await;
-        ended.mount.end_endpoint().await;
+        ended.mount.offer.close().await;
         self.remember();
         self.changed();
-        let done = ended.mount.unmount(&self.shared);
+        let done = ended.mount.unmount(&self.shared).await;
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
         done
@@ -141,12 +141,12 @@ impl Daemon {
     ///
     /// # Errors
     /// If there is no such mount, or it still cannot be unmounted.
-    pub(super) fn unmount_ended(&mut self, mountpoint: &str) -> Result<()> {
+    pub(super) async fn unmount_ended(&mut self, mountpoint: &str) -> Result<()> {
         let mut ended = self.ended.iter_mut().map(|it| &mut it.mount);
         let left = ended
             .find(|it| it.is_mounted() && it.plan.mountpoint.display().to_string() == mountpoint);
         let left = left.with_context(|| format!("{mountpoint} is not a mount of this daemon"))?;
-        left.unmount(&self.shared)
+        left.unmount(&self.shared).await
     }
 
     /// Has a later daemon know what this one would; tells whether that could be done.

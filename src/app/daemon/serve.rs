@@ -2,6 +2,7 @@
 //! by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
@@ -52,20 +53,29 @@ impl Daemon {
     /// Whether somebody keeps the mounts and starts a daemon anew. Of a unit that is not ours it is
     /// not known what it does.
     fn is_kept(&self) -> bool {
-        // A supervisor that was killed hears nothing.
-        let hears = |manager: &Arc<Manager>| {
-            manager.is_supervisor() && manager.tell("STATUS=restarting").is_ok()
-        };
-        self.mounts_stay || self.shared.manager.as_ref().is_some_and(hears)
+        let hears = |supervisor: &Arc<Manager>| supervisor.barrier(SUPERVISOR_DEADLINE).is_ok();
+        self.mounts_stay || self.supervisor().is_some_and(hears)
+    }
+
+    fn supervisor(&self) -> Option<&Arc<Manager>> {
+        self.shared.manager.as_ref().filter(|it| it.is_supervisor())
     }
 
     /// Whether a daemon in the place of this one would serve as well.
     fn may_restart(&self) -> Result<()> {
+        let supervisor = self.supervisor();
         anyhow::ensure!(
-            self.is_kept(),
+            self.mounts_stay || supervisor.is_some(),
             "nothing keeps the mounts of this daemon while it restarts; start it with --supervise \
              or as a systemd service"
         );
+        if let Some(supervisor) = supervisor {
+            // One that was killed keeps nothing any more.
+            supervisor.barrier(SUPERVISOR_DEADLINE).context(
+                "the supervisor of this daemon is gone, and nothing else would keep the mounts; \
+                 unmount them and start again with --supervise",
+            )?;
+        }
         if self.shared.broken.is_none() {
             let settings = self.blueprint.settings(&self.added());
             settings.context(
@@ -84,7 +94,7 @@ impl Daemon {
                 let at = self.mounts.iter().position(is);
                 match at {
                     Some(at) if self.mounts.len() == 1 && self.ends_with_last => {
-                        match self.mounts[at].mount.unmount(&self.shared) {
+                        match self.mounts[at].mount.unmount(&self.shared).await {
                             // The answer is given when nothing of the daemon is left.
                             Ok(()) => return Some(Stop::Asked(answer)),
                             // Who reads it reads on.
@@ -92,7 +102,7 @@ impl Daemon {
                         }
                     }
                     Some(at) => self.end(at, UnmountReason::Command).await.map(|()| String::new()),
-                    None => self.unmount_ended(&mountpoint).map(|()| String::new()),
+                    None => self.unmount_ended(&mountpoint).await.map(|()| String::new()),
                 }
             }
             Order::Restart => match self.may_restart() {
@@ -117,7 +127,7 @@ impl Daemon {
             }
             Happening::Gone(number, end) => {
                 for mut it in self.ended.extract_if(.., |it| it.number == number) {
-                    it.mount.let_go(&self.shared);
+                    it.mount.let_go(&self.shared).await;
                 }
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let mut gone = self.mounts.remove(at);
@@ -130,17 +140,17 @@ impl Daemon {
                 match end {
                     Ok(()) if gone.mount.is_dead() => {
                         tracing::error!(mountpoint, "the connection to the kernel was aborted");
-                        if let Err(error) = gone.mount.unmount(&self.shared) {
+                        if let Err(error) = gone.mount.unmount(&self.shared).await {
                             tracing::warn!("the dead mount stays: {error:#}");
                         }
                     }
                     Ok(()) => {
-                        gone.mount.let_go(&self.shared);
+                        gone.mount.let_go(&self.shared).await;
                         tracing::info!(mountpoint, "the mount was removed by somebody else");
                     }
                     Err(error) => {
                         tracing::error!(mountpoint, %error, "the connection to the kernel broke");
-                        if let Err(error) = gone.mount.unmount(&self.shared) {
+                        if let Err(error) = gone.mount.unmount(&self.shared).await {
                             tracing::warn!(%error, "the broken mount stays");
                         }
                         if self.mounts.is_empty() && self.ends_with_last {
@@ -162,3 +172,6 @@ impl Daemon {
         }
     }
 }
+
+/// How long our supervisor, which does next to nothing, may take to answer.
+const SUPERVISOR_DEADLINE: Duration = Duration::from_secs(5);

@@ -39,12 +39,26 @@ pub(in crate::app) enum Ended {
 }
 
 impl Daemon {
+    /// Lets renewals of logins end that are under way, and none begin as long as what is returned is
+    /// held. Each refresh token may be good only once: whoever comes after us would find one that is
+    /// spent. An issuer that does not answer now, hardly will.
+    async fn renewals_end(&self, mounts_stay: bool) -> impl Sized + use<> {
+        let logins = self.shared.logins.clone();
+        let sign_ins = self.blueprint.surroundings.sign_ins().clone();
+        let outlive_us = mounts_stay && self.shared.keeps_logins;
+        let at_rest = async move {
+            let logins = if outlive_us { Some(logins.at_rest().await) } else { None };
+            (logins, sign_ins.at_rest().await)
+        };
+        tokio::time::timeout(RENEWAL_GRACE, at_rest).await
+    }
+
     /// Unmounts everything. Errors are logged; the first one is returned.
-    pub(super) fn unmount_all(&mut self) -> Result<()> {
+    pub(super) async fn unmount_all(&mut self) -> Result<()> {
         let mut first = Ok(());
         // Of those that have ended, the ones that could not be unmounted then.
         for it in self.mounts.iter_mut().chain(&mut self.ended) {
-            if let Err(error) = it.mount.unmount(&self.shared) {
+            if let Err(error) = it.mount.unmount(&self.shared).await {
                 tracing::warn!(mount = it.mount.plan.label(), "{error:#}");
                 first = first.and(Err(error));
             }
@@ -73,6 +87,7 @@ impl Daemon {
             Stop::GaveUp(_) => true,
             Stop::Asked(_) | Stop::Removed | Stop::Broken(_) => false,
         };
+        let _at_rest = self.renewals_end(mounts_stay).await;
         if mounts_stay {
             // What is asked from now on waits in the kernel.
             self.note(observe::stopped(self.now()));
@@ -94,7 +109,7 @@ impl Daemon {
             Stop::Asked(_) => UnmountReason::Command,
             _ => UnmountReason::Stop,
         };
-        let unmounted = self.unmount_all();
+        let unmounted = self.unmount_all().await;
         if unmounted.is_ok() {
             DaemonState::default().keep(&self.state_file);
             // Readers inside, and bind mounts in containers, may keep the connection open.
@@ -124,6 +139,9 @@ impl Daemon {
         Ok(Ended::Stopped)
     }
 }
+
+/// How long a renewal of a login may take that is under way.
+const RENEWAL_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the answer to `unmount` may take to be written; others may be talking, too.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use zeroize::Zeroizing;
 
 use super::prompt;
-use crate::app::daemons::{all_daemons, runtime_dir, socket_of, status_of, told};
+use crate::app::daemons::{absolute, runtime_dir, socket_of, told};
+use crate::app::successor::{all_daemons, daemon_of, status_at};
 use crate::cli::MfaArgs;
 use crate::config::{ConfigError, ConfigErrors, MfaPrompt, Origin, Settings};
 use crate::control::{DaemonStatus, Request, Response, ask};
@@ -32,7 +33,7 @@ pub(in crate::app) fn run(args: &MfaArgs) -> Result<ExitCode> {
     let runtime_dir = runtime_dir()?;
     let daemons = if let Some(mountpoint) = &args.daemon.mountpoint {
         let socket = socket_of(&runtime_dir, mountpoint)?;
-        let status = status_of(&socket, None)?;
+        let status = daemon_of(&runtime_dir, &absolute(mountpoint)?)?;
         vec![(socket, status)]
     } else {
         let (daemons, failed) = all_daemons(&runtime_dir)?;
@@ -134,7 +135,7 @@ pub(in crate::app) fn ask_after_start(settings: &Settings, socket: &Path) {
     if !needed || settings.mfa_prompt != MfaPrompt::Terminal || !prompt::is_possible() {
         return;
     }
-    let Ok(status) = status_of(socket, None) else { return };
+    let Ok(status) = status_at(socket) else { return };
     for target in targets(&[(socket.to_owned(), status)], None) {
         if let Err(error) = converse(&target) {
             let _ = writeln!(io::stderr(), "credmount: {error:#}");

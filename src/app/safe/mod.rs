@@ -27,7 +27,7 @@ use self::payload::{Bytes, Now, Unusable};
 use crate::clock::{Clock, CorrectedClock, Machine, SystemClock};
 use crate::fnv::fnv1a;
 use crate::identity::{KeepLogins, KeptLogin};
-use crate::model::{MfaSession, OidcIdentity, StsSession};
+use crate::model::{MfaSession, OidcIdentity, Perishable as _, StsSession};
 use crate::os::keyring::{KeyringError, Keys, LARGEST};
 use crate::render::KeepStatus;
 
@@ -48,6 +48,8 @@ struct State {
     trouble: Option<KeyringError>,
     /// Sessions that were looked for: what an earlier daemon has left is taken over once.
     looked_for: HashSet<MfaSession>,
+    /// The names of what was put or found there: in containers the kernel lists none.
+    known: BTreeSet<String>,
 }
 
 impl State {
@@ -155,6 +157,7 @@ impl Safe {
             return;
         }
         let bytes = bytes.ok_or(KeyringError::NoRoom);
+        state.known.insert(name.to_owned());
         let outcome = match bytes {
             Ok(bytes) => self.keys.put(name, &bytes, lifetime),
             Err(error) => self.keys.remove(name).and(Err(error)),
@@ -163,11 +166,14 @@ impl Safe {
     }
 
     fn find(&self, name: &str) -> Option<Bytes> {
-        let found = self.keys.get(name);
-        found.unwrap_or_else(|error| {
+        let found = self.keys.get(name).unwrap_or_else(|error| {
             tracing::debug!(name, %error, "what an earlier daemon has kept cannot be looked for");
             None
-        })
+        });
+        if found.is_some() {
+            self.state.lock().known.insert(name.to_owned());
+        }
+        found
     }
 
     /// What can be used; what cannot is taken out.
@@ -189,16 +195,20 @@ impl Safe {
 
     /// Takes out everything whose name `is_over`.
     fn take_out(&self, is_over: impl Fn(&str) -> bool) {
-        let _state = self.state.lock();
-        let names = self.keys.names().unwrap_or_else(|error| {
+        let mut state = self.state.lock();
+        let listed = self.keys.names().unwrap_or_else(|error| {
             tracing::debug!(%error, "it cannot be seen what is kept");
             Vec::new()
         });
-        for name in names.iter().filter(|name| is_over(name)) {
-            if let Err(error) = self.keys.remove(name) {
+        state.known.extend(listed);
+        state.known.retain(|name| {
+            if is_over(name)
+                && let Err(error) = self.keys.remove(name)
+            {
                 tracing::warn!(name, %error, "it stays in the keyring until it ends");
             }
-        }
+            !is_over(name)
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::identity::KeptLogin;
-use crate::model::{AccountId, MfaSession, OidcIdentity, Secret, StsSession};
+use crate::model::{AccountId, MfaSession, OidcIdentity, Perishable as _, Secret, StsSession};
 
 /// Bytes that hold secrets.
 pub(super) type Bytes = Zeroizing<Vec<u8>>;

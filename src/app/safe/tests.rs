@@ -124,6 +124,29 @@ fn a_closed_safe_is_empty_and_stays_so() {
 }
 
 #[test]
+fn what_was_put_or_found_is_taken_out_also_where_the_kernel_lists_nothing() {
+    let Some(safe) = Opened::of("unlisted") else { return };
+    let (corp, jane) = (identity("corp"), mfa("jane"));
+    let unlisted = || {
+        let safe = Safe::of(Path::new(&safe.0.scope), safe.1.clone());
+        safe.set_open(true);
+        Safe { keys: safe.keys.clone().unlisted(), ..safe }
+    };
+    let first = unlisted();
+    first.keep(&corp, &login("one"));
+    first.keep_session(&jane, &session(&safe.1));
+    assert_eq!(safe.names().len(), 2);
+    first.set_open(false);
+    assert_eq!(safe.names(), [""; 0]);
+
+    safe.0.keep(&corp, &login("one"));
+    let second = unlisted();
+    assert!(second.kept(&corp).is_some());
+    second.retain(&[], &[]);
+    assert_eq!(safe.names(), [""; 0]);
+}
+
+#[test]
 fn what_is_not_of_this_daemon_and_its_settings_is_not_used() {
     let Some(safe) = Opened::of("others") else { return };
     let Some(other) = Opened::of("another daemon") else { return };

@@ -24,8 +24,8 @@ use super::testing::{TestClock, session_of};
 use super::{BoxFuture, Broker, Cause, Serving, SessionError, SessionSource};
 use crate::clock::{Clock, SystemClock};
 use crate::model::{
-    BaseCredentials, ProfileName, RegionName, RoleArn, RoleChain, RoleHop, SessionAttributes,
-    StsSession,
+    BaseCredentials, Perishable as _, ProfileName, RegionName, RoleArn, RoleChain, RoleHop,
+    SessionAttributes, StsSession,
 };
 
 /// What the scripted STS does with one call.

@@ -13,6 +13,8 @@ pub(in crate::config) struct Profiles {
     by_name: BTreeMap<String, Profile>,
     /// Sections `[NAME]` of the config file, where SDKs want `[profile NAME]`.
     misplaced: BTreeMap<String, Origin>,
+    /// What is broken outside of all profiles, such as the header of one.
+    broken: Vec<(Origin, &'static str)>,
 }
 
 /// One profile.
@@ -92,7 +94,9 @@ impl Profiles {
             let Some(source) = source else { continue };
             let (sections, problems) = shared_file::parse(source);
             for problem in problems {
-                warn(report, &Origin::line(&source.path, problem.line), problem.what);
+                let origin = Origin::line(&source.path, problem.line);
+                warn(report, &origin, problem.what);
+                profiles.broken.push((origin, problem.what));
             }
             for section in sections {
                 profiles.add(&source.path, is_config, section, report);
@@ -142,6 +146,12 @@ impl Profiles {
         Some(format!("{origin} has [{name}] where SDKs want [profile {name}]: rename the section"))
     }
 
+    /// What may hide the profile that is looked for; with a semicolon before it, or empty.
+    pub(in crate::config) fn hidden_by(&self) -> String {
+        let broken = self.broken.iter().map(|(origin, what)| format!("; {origin}: {what}"));
+        broken.collect()
+    }
+
     /// Why `find` found nothing, and what to do.
     pub(in crate::config) fn missing(&self, name: &str) -> String {
         let found = shown(name);
@@ -154,10 +164,12 @@ impl Profiles {
         if self.by_name.is_empty() {
             return format!(
                 "there is no AWS profile {found}: the AWS config and credentials files have no \
-                 profiles, or do not exist"
+                 profiles, or do not exist{}",
+                self.hidden_by()
             );
         }
-        format!("there is no AWS profile {found}: there are {}", listed(self.names()))
+        let there = listed(self.names());
+        format!("there is no AWS profile {found}: there are {there}{}", self.hidden_by())
     }
 }
 

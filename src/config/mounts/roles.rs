@@ -143,7 +143,8 @@ fn unknown(chains: &Chains<'_>, target: &str) -> String {
         "there is no AWS profile".to_owned()
     };
     format!(
-        "there is no role or AWS profile {found}, and it is no role ARN: {configured}; {profiles}"
+        "there is no role or AWS profile {found}, and it is no role ARN: {configured}; {profiles}{}",
+        chains.profiles.hidden_by()
     )
 }
 
@@ -162,7 +163,7 @@ fn profile_name(
                 report.error(
                     origin,
                     format!(
-                        "{error}; give it a name for readers, as in --role NAME={}",
+                        "{error}; give it a name for readers, as in --role 'NAME={}'",
                         fallback.escape_debug()
                     ),
                 );

@@ -47,6 +47,9 @@ impl Raw {
     pub(in crate::config) fn text(&self, key: &str, example: &str) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text),
+            Self::Table(_) if key == "role" => {
+                Err("`role` is a table: write [roles.NAME] for each role".to_owned())
+            }
             other => Err(format!(
                 "`{key}` is {}: write it in quotes, as in {key} = \"{example}\"",
                 other.kind()

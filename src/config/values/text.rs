@@ -117,7 +117,7 @@ pub(in crate::config) fn boolean(key: &str, text: &str) -> Result<bool, String> 
 
 /// A small count.
 pub(in crate::config) fn count(key: &str, text: &str) -> Result<u8, String> {
-    text.trim().parse().map_err(|_| format!("{key} is {}: write a number, 0 to 3", shown(text)))
+    text.trim().parse().map_err(|_| format!("{key} is {}: write 0, 1 or 2", shown(text)))
 }
 
 /// A limit of calls: 1 to 100.

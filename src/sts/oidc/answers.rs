@@ -72,8 +72,8 @@ struct Granted {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Refusal {
-    error: String,
-    error_description: String,
+    error: Option<String>,
+    error_description: Option<String>,
 }
 
 /// The token for AWS; the first of these keys counts.
@@ -214,11 +214,14 @@ impl<'a> Body<'a> {
 
     fn tokens(&self) -> Result<Tokens, IssuerError> {
         let granted: Granted = self.json()?;
-        if granted.access_token.is_empty() {
-            return Err(self.unusable("its access_token is empty"));
+        let access = Secret::new(granted.access_token);
+        // It is sent in a header (RFC 6750, section 2.1).
+        let fits = access.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if access.expose().is_empty() || !fits {
+            return Err(self.unusable("its access_token is empty or can stand in no header"));
         }
         Ok(Tokens {
-            access: Secret::new(granted.access_token),
+            access,
             lifetime: granted.expires_in.map(Duration::from_secs),
             refresh: granted.refresh_token.map(Secret::new),
             id_token: granted.id_token.map(|token| self.id_token(token)),
@@ -247,7 +250,7 @@ impl<'a> Body<'a> {
     }
 
     fn code(&self) -> String {
-        self.error().error
+        self.error().error.unwrap_or_default()
     }
 
     fn error(&self) -> Refusal {
@@ -267,7 +270,7 @@ impl<'a> Body<'a> {
     fn said(&self) -> String {
         let Refusal { error, error_description } = self.error();
         let mut text = format!("{}: HTTP status {}", self.url, self.status);
-        for part in [error, error_description].iter().filter(|part| !part.is_empty()) {
+        for part in [error, error_description].iter().flatten().filter(|part| !part.is_empty()) {
             text.push_str(", ");
             text.push_str(part);
         }

@@ -1,9 +1,12 @@
 //! One sign-in over time: which token is good, when it is exchanged, and which ones AWS has refused.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::cache::{CacheError, Mark, Refresh, Registration, Token, TokenCache, mark};
@@ -19,8 +22,17 @@ pub(super) struct SignIn {
     cache: TokenCache,
     file: PathBuf,
     /// Held while a token is exchanged, so that each refresh token is used once.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: Arc<tokio::sync::Mutex<Option<Failed>>>,
+    /// Exchanges that have ended.
+    exchanges: AtomicU64,
     memory: Mutex<Memory>,
+}
+
+/// An exchange that gave nothing.
+#[derive(Debug)]
+pub(super) struct Failed {
+    error: SessionError,
+    number: u64,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +67,8 @@ const CHANGE_PAUSE: Duration = Duration::from_secs(10);
 
 impl SignIn {
     pub(super) fn new(cache: TokenCache, file: PathBuf) -> Self {
-        Self { cache, file, turn: tokio::sync::Mutex::default(), memory: Mutex::default() }
+        let (turn, exchanges) = (Arc::default(), AtomicU64::new(0));
+        Self { cache, file, turn, exchanges, memory: Mutex::default() }
     }
 
     /// A token that is good now as far as can be told here, exchanged for another one if it is
@@ -64,12 +77,13 @@ impl SignIn {
     /// # Errors
     /// `LoginNeeded` if there is none; why another one could not be had, where that may pass.
     pub(super) async fn token(
-        &self,
-        center: &IdentityCenter,
+        self: &Arc<Self>,
+        center: &Arc<IdentityCenter>,
         subject: &str,
         profile: &SsoProfile,
     ) -> Result<Secret, SessionError> {
-        let _turn = self.turn.lock().await;
+        let seen = self.exchanges.load(Ordering::Relaxed);
+        let turn = self.turn.clone().lock_owned().await;
         let needed = |why: &str| {
             let error = profile.login_needed(subject, why);
             self.warn_once(&error);
@@ -87,31 +101,30 @@ impl SignIn {
         if is_good && now + REFRESH_AHEAD < token.expires_at {
             return Ok(token.access);
         }
-        let usable = |refresh: &&Refresh| {
+        let usable = |refresh: &Refresh| {
             // AWS tells the end of a registration as an instant.
             center.now() < refresh.client.expires_at
                 && self.memory.lock().spent.as_ref() != Some(&refresh.token)
         };
-        let error = match token.refresh.as_ref().filter(usable) {
-            None => None,
-            Some(refresh) => match center.refreshed(subject, profile, refresh).await {
-                Ok(token) => {
-                    self.keep(&profile.session, &token);
-                    return Ok(token.access);
+        let refresh = token.refresh.clone().filter(usable);
+        // Who has waited for an exchange does not try as well: all would wait one after the other.
+        let failed = turn.as_ref().filter(|failed| seen < failed.number);
+        let failed = failed.map(|failed| failed.error.clone());
+        let error = match (refresh, failed) {
+            (None, _) => None,
+            (Some(_), Some(error)) => Some(SessionError { subject: subject.to_owned(), ..error }),
+            (Some(refresh), None) => {
+                // A task of its own: whoever asks may give up at any time, and with the answer the
+                // next refresh token would be lost.
+                let (center, profile) = (center.clone(), profile.clone());
+                let (subject, access) = (subject.to_owned(), token.access.clone());
+                let given = self.clone().exchange(center, subject, profile, access, refresh, turn);
+                match tokio::spawn(given).await {
+                    Ok(Ok(access)) => return Ok(access),
+                    Ok(Err(error)) => Some(error),
+                    Err(_) => None,
                 }
-                Err(error) if error.cause == Cause::LoginNeeded => {
-                    self.memory.lock().spent = Some(refresh.token.clone());
-                    // Somebody else may have been quicker, and have got the next one.
-                    if let Ok(other) = self.read()
-                        && other.access != token.access
-                        && now < other.expires_at
-                    {
-                        return Ok(other.access);
-                    }
-                    Some(error)
-                }
-                Err(error) => Some(error),
-            },
+            }
         };
         if is_good {
             return Ok(token.access);
@@ -128,6 +141,39 @@ impl SignIn {
             }
             None => needed("AWS no longer accepts it"),
         }
+    }
+
+    /// Exchanges `refresh`, which came with the token `before`, for the next token, and says to those
+    /// who wait what came of it.
+    async fn exchange(
+        self: Arc<Self>,
+        center: Arc<IdentityCenter>,
+        subject: String,
+        profile: SsoProfile,
+        before: Secret,
+        refresh: Refresh,
+        mut turn: OwnedMutexGuard<Option<Failed>>,
+    ) -> Result<Secret, SessionError> {
+        let given = center.refreshed(&subject, &profile, &refresh).await;
+        // Somebody else may have been quicker, or has signed in anew: that is not written over.
+        let now = center.machine_now();
+        let is_other = |token: &Token| token.access != before && now < token.expires_at;
+        let other = self.read().ok().filter(is_other).map(|other| other.access);
+        let outcome = match (given, other) {
+            (Ok(_), Some(other)) => Ok(other),
+            (Ok(token), None) => {
+                self.keep(&profile.session, &token);
+                Ok(token.access)
+            }
+            (Err(error), other) if error.cause == Cause::LoginNeeded => {
+                self.memory.lock().spent = Some(refresh.token);
+                other.ok_or(error)
+            }
+            (Err(error), _) => Err(error),
+        };
+        let number = self.exchanges.fetch_add(1, Ordering::Relaxed) + 1;
+        *turn = outcome.as_ref().err().map(|error| Failed { error: error.clone(), number });
+        outcome
     }
 
     /// Whether the file may be used.

@@ -12,7 +12,7 @@ use super::super::client_tests::{base, error_answer, hop, now, options, replay, 
 use super::*;
 use crate::broker::{BoxFuture, ObserveCalls, SessionCall, SessionError, SessionSource as _};
 use crate::clock::Machine;
-use crate::model::{BaseCredentials, StsSession, TokenSource};
+use crate::model::{BaseCredentials, Perishable as _, StsSession, TokenSource};
 
 /// A machine on which no time passes.
 #[derive(Debug)]

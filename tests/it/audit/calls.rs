@@ -8,11 +8,13 @@ use super::records_of;
 use crate::support::flows::{self, ACCOUNT, DEVICE};
 use crate::support::{Scene, arn, eventually, wait_for};
 
-/// The one record of this kind that tells of success.
+/// The one record of this kind that tells of success. No session is held back until it is written.
 #[track_caller]
 fn call(scene: &Scene, event: &str) -> Value {
-    let calls = records_of(&scene.path("audit.jsonl"), event);
-    calls.into_iter().find(|call| call["result"] == "ok").unwrap_or_else(|| panic!("no {event}"))
+    wait_for(event, || {
+        let calls = records_of(&scene.path("audit.jsonl"), event);
+        calls.into_iter().find(|call| call["result"] == "ok")
+    })
 }
 
 #[test]

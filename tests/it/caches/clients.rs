@@ -181,21 +181,24 @@ fn boto3_caches_are_replaced_whole() {
 import json, multiprocessing, os, sys
 from botocore.utils import JSONFileCache
 path = os.path.expanduser('~/.aws/boto/cache')
+enough = multiprocessing.Event()
 def write(letter):
     cache = JSONFileCache(path)
-    for n in range(1, 100):
-        cache['session'] = {'token': letter * 50 * n}
+    while not enough.is_set():
+        for n in range(1, 100):
+            cache['session'] = {'token': letter * 50 * n}
 JSONFileCache(path)['session'] = {'token': ''}
 writers = [multiprocessing.Process(target=write, args=(letter,)) for letter in 'abcd']
 for writer in writers: writer.start()
 seen = set()
-while any(writer.is_alive() for writer in writers):
+while len(seen) < 50 and all(writer.is_alive() for writer in writers):
     with open(path + '/session.json') as file:
         token = json.load(file)['token']
     assert len(set(token)) <= 1 and len(token) % 50 == 0, token
     seen.add(token)
+enough.set()
+for writer in writers: writer.join()
 assert all(writer.exitcode == 0 for writer in writers)
-assert len(seen) > 1
 cache = JSONFileCache(path)
 assert 'session' in cache and 'other' not in cache
 del cache['session']

@@ -86,19 +86,15 @@ fn what_a_killed_daemon_left_is_cleared_by_unmounting_or_mounting_again() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = mount(&scene, &[]);
     keep(&daemon, "kept");
-    let (before, pid) = (mounted(&scene), daemon.pid());
-    let kill = |pid: i32| {
-        let process = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(process, Signal::KILL).unwrap();
-        eventually("the daemon to die", || File::open(daemon.file("credentials")).is_err());
-    };
-    kill(pid);
+    let before = mounted(&scene);
+    daemon.kill();
+    assert!(File::open(daemon.file("credentials")).is_err(), "nobody is there to answer");
     assert_eq!(mounted(&scene), before, "nobody unmounts for a daemon that was killed");
     let again = mount(&scene, &[]);
     assert_eq!(mounted(&scene), before);
     serves_and_is_empty(&again);
     keep(&again, "kept");
-    kill(again.pid());
+    again.kill();
     assert!(scene.run(&["unmount", again.argument()]).status.success());
     assert!(mounted(&scene).is_empty());
 }

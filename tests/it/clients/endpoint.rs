@@ -6,8 +6,7 @@ use std::process::Command;
 
 use super::long_running::{LIFETIME, outlives_three_sessions};
 use super::rig::{BROKEN, Client, ELSEWHERE, REASON, Rig, Temptation, run, told};
-use crate::endpoint::free_address;
-use crate::support::Scene;
+use crate::support::{Scene, free_address};
 
 /// A client that is to ask for the keys of `role`.
 fn command(rig: &Rig<'_>, client: Client, address: SocketAddr, role: &str) -> Option<Command> {

@@ -104,7 +104,7 @@ fn a_container_with_the_one_file_bound_has_new_keys_after_a_renewal() {
     import(&scene);
     let bind = format!("{}/credentials:{AWS}/credentials", daemon.argument());
     let start = container("run", &bind, &["--detach"]);
-    let id = docker(&scene, &[&start[1..], &["sleep", "60"]].concat());
+    let id = docker(&scene, &[&start[1..], &["sleep", "infinity"]].concat());
     let enter = words(&["docker", "exec", &id]);
     let reader = Reader { scene: &scene, log: &|| daemon.log(), enter, aws: AWS.into() };
     reader.expect_identity("prod");
@@ -123,7 +123,7 @@ fn a_container_that_binds_the_parent_as_slave_sees_later_mounts_too() {
     std::fs::create_dir(&parent).unwrap();
     let bind = format!("{}:/home/app:rslave", parent.display());
     let start = container("run", &bind, &["--detach"]);
-    let id = docker(&scene, &[&start[1..], &["sleep", "60"]].concat());
+    let id = docker(&scene, &[&start[1..], &["sleep", "infinity"]].concat());
     // Two lives of the daemon in one of the container.
     for _ in 0..2 {
         let daemon = reader::mount_on(&scene, parent.join(".aws"), &[]);

@@ -81,7 +81,7 @@ fn a_rootless_container_that_binds_the_parent_as_slave_sees_later_mounts_too() {
     let parent = parent_of_user(&scene);
     let bind = format!("{}:/home/app:rslave", parent.display());
     let start = run_words(&bind, &["--detach"]);
-    let started = run(scene.command(&start[0]).args(&start[1..]).args(["sleep", "60"]));
+    let started = run(scene.command(&start[0]).args(&start[1..]).args(["sleep", "infinity"]));
     assert!(started.status.success(), "{}", told(&started));
     let id = String::from_utf8(started.stdout).unwrap();
     // Two lives of the daemon in one of the container.

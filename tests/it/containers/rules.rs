@@ -77,7 +77,7 @@ fn each_container_reads_the_roles_of_its_own_rule() {
     let bind = format!("{}:/home/app:rslave", parent.display());
     let start = container("run", &bind, &["--detach"]);
     let ids: [String; 3] =
-        std::array::from_fn(|_| docker(&scene, &[&start[1..], &["sleep", "60"]].concat()));
+        std::array::from_fn(|_| docker(&scene, &[&start[1..], &["sleep", "infinity"]].concat()));
     let rules = [
         format!("container={},roles=prod", &ids[0][..12]),
         format!("container={},roles=dev", ids[1]),

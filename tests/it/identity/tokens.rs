@@ -148,7 +148,7 @@ fn a_valid_token_outlives_its_issuer_and_its_login_and_an_expired_one_is_never_s
     assert_eq!(token(&daemon), first);
     scene.emulator.set_issuer(|it| {
         it.denies_github = false;
-        it.github_token_lifetime = Duration::from_secs(3);
+        it.github_token_lifetime = Duration::from_secs(10);
     });
     daemon.refresh();
     scene.emulator.revoke_logins(true);

@@ -100,11 +100,12 @@ fn the_desktop_is_told_once_that_a_code_is_needed() {
     let args = [&BOTH[..], &["--notify"]].concat();
     let daemon = scene
         .mount_by(scene.path("live"), &args, |command| command.env("PATH", path).output().unwrap());
-    eventually("the desktop to be told", || told.exists());
+    let text = || fs::read_to_string(&told).unwrap_or_default();
+    eventually("the desktop to be told", || text().ends_with('\n'));
     let failures = daemon.status()["roles"][0]["failures"].as_u64();
     assert_eq!(scene.run(&["refresh", daemon.argument()]).status.code(), Some(1));
     eventually("another failure", || daemon.status()["roles"][0]["failures"].as_u64() > failures);
-    let text = fs::read_to_string(&told).unwrap();
+    let text = text();
     assert!(text.contains("Run: credmount mfa prod"), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
     assert_eq!(give(&scene, &scene.emulator.mfa_code(DEVICE)).0, Some(0));

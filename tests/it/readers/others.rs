@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use rustix::process::{Gid, Uid};
@@ -14,8 +15,7 @@ use serde_json::Value;
 
 use super::programs::Programs;
 use crate::support::records::records_of;
-use crate::support::wait::now;
-use crate::support::{Scene, ini_value, skipped};
+use crate::support::{Scene, eventually, ini_value, skipped};
 
 /// `docker` names a container so.
 const CONTAINER: &str = "3b1f0c5d7e9a2b4c6d8e0f1a3c5e7f9b1d3f5a7c9e0b2d4f6a8c0e1f3a5b7c9d";
@@ -319,34 +319,34 @@ fn each_rule_lets_each_caller_see_its_roles_and_no_more() {
     }
 }
 
-/// How many readers of each view, and how long they read.
+/// How many readers of each view, and how often the sessions are renewed meanwhile.
 const READERS: usize = 4;
-const TIME: Duration = Duration::from_secs(4);
+const RENEWALS: u32 = 40;
 
 const VIEWS: [(u32, &[&str]); 2] = [(1500, &["default", "prod"]), (1501, &["dev"])];
 
-/// What one reader found.
-#[derive(Debug, Default)]
-struct Judgement {
-    reads: u32,
-    sessions: HashSet<[String; 3]>,
-}
-
-/// Reads as this user until the end, and judges each rendering.
-fn read_as(uid: u32, file: &Path, sections: &[&str], end: Instant) -> Judgement {
+/// Reads as this user until it is over, counting, and judges each rendering.
+fn read_as(
+    uid: u32,
+    file: &Path,
+    sections: &[&str],
+    reads: &AtomicU32,
+    is_over: &AtomicBool,
+) -> HashSet<[String; 3]> {
     // Of this thread alone.
     let (gid, uid) = (Gid::from_raw(uid), Uid::from_raw(uid));
     rustix::thread::set_thread_groups(&[]).unwrap();
     rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
     rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
-    let mut judgement = Judgement::default();
-    while now() < end {
+    let mut sessions = HashSet::new();
+    while !is_over.load(Ordering::Relaxed) {
         let mut opened = File::open(file).unwrap();
         let size = opened.metadata().unwrap().len();
-        let cut = u64::from(judgement.reads) * 97 % size;
+        let number = reads.load(Ordering::Relaxed);
+        let cut = u64::from(number) * 97 % size;
         let mut text = String::new();
         opened.by_ref().take(cut).read_to_string(&mut text).unwrap();
-        if judgement.reads.is_multiple_of(7) {
+        if number.is_multiple_of(7) {
             thread::sleep(Duration::from_micros(300));
         }
         opened.read_to_string(&mut text).unwrap();
@@ -356,11 +356,11 @@ fn read_as(uid: u32, file: &Path, sections: &[&str], end: Instant) -> Judgement 
         assert_eq!(heads.collect::<Vec<_>>(), sections, "a reader sees its own sections");
         for section in sections {
             let keys = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
-            judgement.sessions.insert(keys.map(|key| ini_value(&text, section, key).unwrap()));
+            sessions.insert(keys.map(|key| ini_value(&text, section, key).unwrap()));
         }
-        judgement.reads += 1;
+        reads.fetch_add(1, Ordering::Relaxed);
     }
-    judgement
+    sessions
 }
 
 #[test]
@@ -392,24 +392,32 @@ fn readers_of_two_views_of_one_file_are_told_its_size_and_get_no_torn_text_while
     );
     scene.emulator.set_token_length(400..=4096);
     let file = scene.path("live/credentials");
-    let end = now() + TIME;
-    let (mut reads, mut seen) = (0, HashSet::new());
+    let is_over = AtomicBool::new(false);
+    let reads: [AtomicU32; READERS * VIEWS.len()] = Default::default();
+    let mut seen = HashSet::new();
     thread::scope(|scope| {
+        let over = Over(&is_over);
         let readers: Vec<_> = (0..READERS)
             .flat_map(|_| VIEWS)
-            .map(|(uid, sections)| {
-                let file = &file;
-                scope.spawn(move || read_as(uid, file, sections, end))
+            .zip(&reads)
+            .map(|((uid, sections), reads)| {
+                let (file, is_over) = (&file, &is_over);
+                scope.spawn(move || read_as(uid, file, sections, reads, is_over))
             })
             .collect();
-        while now() < end {
+        for _ in 0..RENEWALS {
             fleet.refresh_over_socket("live");
+            // A read that began before is one of these two at most.
+            let before = reads.each_ref().map(|reads| reads.load(Ordering::Relaxed));
+            eventually("the new keys to be read", || {
+                let is_stuck = readers.iter().any(thread::ScopedJoinHandle::is_finished);
+                let mut now = before.iter().zip(&reads);
+                is_stuck || now.all(|(before, now)| now.load(Ordering::Relaxed) >= before + 2)
+            });
         }
+        drop(over);
         for reader in readers {
-            let judgement = reader.join().unwrap();
-            assert!(judgement.reads > 50, "only {} reads", judgement.reads);
-            reads += judgement.reads;
-            seen.extend(judgement.sessions);
+            seen.extend(reader.join().unwrap());
         }
     });
     let issued = scene.emulator.issued_sessions();
@@ -418,8 +426,18 @@ fn readers_of_two_views_of_one_file_are_told_its_size_and_get_no_torn_text_while
         .map(|it| [it.access_key_id, it.secret_access_key, it.session_token])
         .collect();
     assert!(seen.is_subset(&issued), "no two sessions are mixed");
+    let reads: u32 = reads.into_iter().map(AtomicU32::into_inner).sum();
     eprintln!("{reads} reads of {} sessions, {} issued", seen.len(), issued.len());
-    assert!(seen.len() > 20, "only {} sessions", seen.len());
+    assert!(seen.len() >= 2 * RENEWALS as usize, "only {} sessions", seen.len());
+}
+
+/// Ends the readers when it is dropped, also by a panic.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A scene of root, who mounts for others.

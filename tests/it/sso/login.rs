@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::emulator::Decision;
 use crate::support::wait::now;
-use crate::support::{eventually, skipped, variable, wait_for};
+use crate::support::{eventually, flows, skipped, variable, wait_for};
 
 /// A `credmount login` under way, with the code that it shows.
 pub(super) struct Login {
@@ -159,6 +159,20 @@ fn a_login_gives_keys_to_daemons_that_wait_for_it() {
     for profile in ["me", "behind"] {
         assert!(key(&daemon, profile).is_some(), "{profile}: {}", daemon.log());
     }
+}
+
+#[test]
+fn a_sign_in_is_no_matter_of_roles_that_wait_for_another_login() {
+    let Some(scene) = Scene::mountable() else { return };
+    let config = flows::configure(&scene);
+    let daemon = scene.mount(&["--config", &config, "--role", "dev", "--role", "vouched"]);
+    eventually("both to wait", || {
+        let status = daemon.status();
+        let waits = |role: &Value| role["last_cause"] == "LoginNeeded";
+        status["roles"].as_array().is_some_and(|roles| roles.iter().all(waits))
+    });
+    let text = approve(&scene, &["dev"]);
+    assert!(text.contains("signed in") && !text.contains("vouched"), "{text}");
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! What readers and operators see of a sign-in: while it lasts, when it ends, and afterwards.
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::*;
 use crate::emulator::{Fault, RoleRules};
 use crate::support::eventually;
-use crate::support::wait::now;
 
 const NEEDED: &str = "nobody is signed in";
 
@@ -93,12 +91,13 @@ fn a_daemon_that_starts_before_anybody_has_signed_in_waits_for_it() {
     let daemon = scene.mount(&roles);
     assert!(daemon.credentials().contains(NEEDED), "{}", daemon.credentials());
     assert_eq!(portal_calls(&scene), 0, "there is nothing to ask with");
-    let start = now();
+    // Roles that have failed five times in a row are not tried again by themselves for minutes.
+    for _ in 0..4 {
+        assert_eq!(scene.run(&["refresh"]).status.code(), Some(1));
+    }
     write_sign_in(&scene, CORP, &scene.emulator.sign_in(), true);
     let served = |role: &str| key(&daemon, role).is_some();
     eventually("all keys", || ["dev", "behind", "third"].into_iter().all(served));
-    // Well before anything is tried again by itself.
-    assert!(start.elapsed() < Duration::from_secs(10), "{}", daemon.log());
 }
 
 #[test]
@@ -154,11 +153,12 @@ fn another_program_may_be_quicker_with_a_refresh_token() {
     let daemon = scene.mount(&["--role", "dev"]);
     scene.emulator.expire_access_tokens();
     scene.emulator.revoke_refresh_tokens();
-    scene.emulator.set_fault(Fault::Slow { delay_ms: 1500 }.for_action("CreateToken"));
+    scene.emulator.set_fault(Fault::Hang.for_action("CreateToken"));
     let refresh = scene.credmount(&["refresh"]).spawn().unwrap();
     eventually("the exchange to begin", || scene.emulator.action_count("CreateToken") == 1);
     // What the other one has got for it.
     write_sign_in(&scene, CORP, &scene.emulator.sign_in(), true);
+    scene.emulator.clear_faults();
     let refreshed = refresh.wait_with_output().unwrap();
     assert!(refreshed.status.success(), "{}", daemon.log());
     assert!(!daemon.log().contains("a login is needed"));

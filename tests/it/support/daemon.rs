@@ -202,6 +202,19 @@ impl Daemon<'_> {
         fs::read_to_string(path).expect("a log")
     }
 
+    /// Kills the daemon, and returns when it holds nothing any more.
+    pub(crate) fn kill(&self) {
+        let process = Path::new("/proc").join(self.pid().to_string());
+        self.signal(rustix::process::Signal::KILL);
+        // A zombie has closed its files, unless one of its threads is still on its way out.
+        let is_zombie = || {
+            let stat = fs::read_to_string(process.join("stat"));
+            let threads = fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+            stat.map_or(true, |stat| stat.contains(") Z ")) && threads <= 1
+        };
+        eventually("the daemon to be gone", is_zombie);
+    }
+
     /// Ends the daemon by a signal.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.pid()).expect("a pid");

@@ -1,6 +1,7 @@
 //! What the tests of real mounts share: a daemon on a fresh directory against an emulator of its
 //! own. Dropping it ends the daemon and removes the mount, whatever the test did.
 
+pub(crate) mod address;
 pub(crate) mod daemon;
 pub(crate) mod fleet;
 pub(crate) mod flows;
@@ -10,6 +11,7 @@ pub(crate) mod records;
 pub(crate) mod script;
 pub(crate) mod wait;
 
+pub(crate) use address::free_address;
 pub(crate) use daemon::{Daemon, Scene, arn, program, unmount_lazily};
 pub(crate) use wait::{eventually, wait_for};
 
@@ -70,4 +72,4 @@ pub(crate) fn ini_value(text: &str, section: &str, key: &str) -> Option<String> 
 }
 
 /// Longer than anything should take, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

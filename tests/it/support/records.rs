@@ -5,11 +5,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// The records of an audit log. Each line has to be a whole one.
+use super::wait_for;
+
+/// The records of an audit log. Each line has to be a whole one; the last is waited for, since a
+/// reader sees the first part of a write before the rest of it.
 #[track_caller]
 pub(crate) fn records(log: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(log).expect("an audit log");
-    assert!(text.is_empty() || text.ends_with('\n'), "the last record is cut");
+    let text = wait_for("the last record to be whole", || {
+        let text = fs::read_to_string(log).expect("an audit log");
+        (text.is_empty() || text.ends_with('\n')).then_some(text)
+    });
     text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 

@@ -12,7 +12,7 @@ use crate::support::daemon::{arn, is_mounted};
 use crate::support::fleet::Fleet;
 use crate::support::reader::Reader;
 use crate::support::wait::now;
-use crate::support::{Scene, eventually, ini_value, unmount_lazily};
+use crate::support::{Scene, eventually, free_address, ini_value, unmount_lazily};
 
 const GOOD: &str = r#"
 region = "eu-west-1"
@@ -293,7 +293,7 @@ fn the_mount_of_a_command_line_outlives_the_profile_it_is_made_from() {
 #[test]
 fn tokens_and_the_endpoint_are_there_and_say_what_is_wrong_too() {
     let Some(scene) = Scene::mountable() else { return };
-    let address = endpoint::free_address();
+    let address = free_address();
     let issuer = scene.emulator.issuer();
     let good = GOOD.replace(
         "roles = [\"prod\", \"dev\"]",

@@ -20,7 +20,7 @@ fn a_killed_daemon_is_back_for_those_who_bound_its_mount() {
     rig.emulator.set_fault(Fault::Hang.for_role("dev"));
     assert!(rig.credmount(&["lock"]).status.success());
     let mut unlocking = rig.command(&["unlock"]).spawn().unwrap();
-    eventually("the call that hangs", || rig.emulator.call_count("AssumeRole", "dev") == 2);
+    eventually("the call that hangs", || rig.emulator.call_count("AssumeRole", "dev") >= 2);
     waiting.begin("cat /mnt/credmount/process/dev.json");
     eventually("the open to wait", || rig.waits_for_a_reply("cat"));
     let began = after(|| rig.signal("KILL"));
@@ -73,7 +73,7 @@ fn a_daemon_that_hangs_is_replaced_by_the_watchdog() {
     let mut container = rig.container("live");
     let began = after(|| rig.signal("STOP"));
     rig.reads_again(&mut container, "SIGSTOP", began);
-    assert!(rig.machine.journal().contains("Watchdog timeout"));
+    eventually("the reason in the journal", || rig.machine.journal().contains("Watchdog timeout"));
 }
 
 #[test]
@@ -114,8 +114,7 @@ fn a_wrong_configuration_is_told_once() {
     assert_eq!(rig.property(SERVICE, "ActiveState"), "failed");
     assert_eq!(rig.property(SERVICE, "ExecMainStatus"), "2");
     assert_eq!(rig.property(SERVICE, "NRestarts"), "0");
-    let journal = rig.machine.journal();
-    assert!(journal.contains("regoin"), "{journal}");
+    eventually("the reason in the journal", || rig.machine.journal().contains("regoin"));
     assert!(rig.mounted().is_empty());
     rig.configure(&["live"], "");
     rig.succeeds(&["start", SERVICE]);
@@ -148,7 +147,7 @@ fn a_crash_and_a_restart_while_the_configuration_is_wrong_cost_no_mount() {
     assert!(container.read("credentials").contains(told));
     let status = rig.property(SERVICE, "StatusText");
     assert!(status.starts_with("configuration broken: ") && status.contains("regoin"), "{status}");
-    assert!(rig.machine.journal().contains("regoin"));
+    eventually("the reason in the journal", || rig.machine.journal().contains("regoin"));
 
     let pid = rig.main_pid();
     rig.configure(&["live", "other"], "");

@@ -72,7 +72,12 @@ fn each_answer_to_a_poll_is_understood() {
     assert!(matches!(poll(503, ""), Err(IssuerError::Unreachable(_))));
     assert!(matches!(poll(429, ""), Err(IssuerError::Unreachable(_))));
     assert!(matches!(poll(302, ""), Err(IssuerError::Unusable(_))));
-    assert!(matches!(poll(200, r#"{"access_token":""}"#), Err(IssuerError::Unusable(_))));
+    let without_words = r#"{"error":"authorization_pending","error_description":null}"#;
+    assert!(matches!(poll(400, without_words), Ok(PollAnswer::Pending)));
+    for no_header in ["", "a b", r"a\nb", "ä"] {
+        let error = poll(200, &format!(r#"{{"access_token":"{no_header}"}}"#)).unwrap_err();
+        assert!(matches!(error, IssuerError::Unusable(_)), "{no_header}");
+    }
     let told = poll(400, &error("invalid_client")).unwrap_err().to_string();
     assert_eq!(told, "https://a.example/x: HTTP status 400, invalid_client, words");
     let granted = poll(200, r#"{"access_token":"a","expires_in":60,"refresh_token":"r"}"#);

@@ -3,9 +3,8 @@
 
 use super::keys::suffer;
 use crate::emulator::Fault;
-use crate::endpoint::free_address;
 use crate::leaks::life::Life;
-use crate::support::arn;
+use crate::support::{arn, free_address};
 
 fn profile_of(source: &str) -> String {
     let arn = arn("prod");
