@@ -6,6 +6,11 @@ pub fn ignores_hangup() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| in_ignored(&status, HANGUP))
 }
 
+/// Whether the process has a controlling terminal that was not hung up (`tty(4)`).
+pub fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
 /// Whether the mask `SigIgn` of a `/proc/PID/status` (proc(5)) holds the signal.
 fn in_ignored(status: &str, signal: u32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -149,18 +149,18 @@ impl Daemon {
         left.unmount(&self.shared).await
     }
 
-    /// Has a later daemon know what this one would.
-    pub(super) fn remember(&self) {
+    /// Has a later daemon know what this one would; tells whether that could be done.
+    pub(super) fn remember(&self) -> bool {
         let added = self.mounts.iter().filter_map(|it| it.added.as_ref());
         let added = added.map(|(mount, lease)| lease.state(mount.clone())).collect();
         let Shared { unit, locked, keeps_logins, .. } = &self.shared;
         let (unit, locked, keeps_logins) = (unit.clone(), *locked, *keeps_logins);
-        DaemonState { unit, locked, keeps_logins, added }.keep(&self.state_file);
+        DaemonState { unit, locked, keeps_logins, added }.keep(&self.state_file)
     }
 
     pub(super) async fn lock(&mut self, locked: bool) -> Result<String> {
         self.shared.locked = locked;
-        self.remember();
+        let is_kept = self.remember();
         // First no new session, so that none is rendered after the lock was answered.
         self.changed();
         self.fill_safe();
@@ -170,6 +170,17 @@ impl Daemon {
         tracing::info!("{}", if locked { "locked" } else { "unlocked" });
         let moment = Moment { time: self.now() };
         self.note(if locked { Event::Lock(moment) } else { Event::Unlock(moment) });
-        Ok(String::new())
+        let told = match (is_kept, locked) {
+            (true, _) => "",
+            (false, true) => {
+                "locked, but only until this daemon ends: the lock could not be \
+                              written down, as the log of the daemon tells"
+            }
+            (false, false) => {
+                "unlocked, but a daemon in the place of this one would be locked: \
+                               that could not be written down, as the log of the daemon tells"
+            }
+        };
+        Ok(told.to_owned())
     }
 }

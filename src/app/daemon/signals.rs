@@ -1,11 +1,9 @@
 //! The signals that end the daemon or make it reload.
 
-use std::fs::OpenOptions;
-
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::os::signals::ignores_hangup;
+use crate::os::signals::{has_terminal, ignores_hangup};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +70,4 @@ async fn hangup(signal: &mut Option<Signal>) {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
-}
-
-/// Whether the process has a controlling terminal that was not hung up (`tty(4)`).
-fn has_terminal() -> bool {
-    OpenOptions::new().read(true).open("/dev/tty").is_ok()
 }

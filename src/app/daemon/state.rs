@@ -202,13 +202,12 @@ impl DaemonState {
         read(path).unwrap_or_default()
     }
 
-    /// Keeps it. There is no file while there is nothing to know.
-    pub(super) fn keep(&self, path: &Path) {
+    /// Keeps it; tells whether that could be done. There is no file while there is nothing to know.
+    pub(super) fn keep(&self, path: &Path) -> bool {
         if self.locked || self.keeps_logins || !self.added.is_empty() {
-            write(path, self);
-        } else {
-            let _ = fs::remove_file(path);
+            return write(path, self);
         }
+        fs::remove_file(path).is_ok() || !path.exists()
     }
 }
 
@@ -244,8 +243,9 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
         .ok()
 }
 
-/// Replaces the file in one step, so that a crash leaves the one before or the new one.
-fn write(path: &Path, content: &impl Serialize) {
+/// Replaces the file in one step, so that a crash leaves the one before or the new one. Tells whether
+/// that could be done.
+fn write(path: &Path, content: &impl Serialize) -> bool {
     let beside = path.with_extension("new");
     let written = || -> io::Result<()> {
         let text = serde_json::to_string(content)?;
@@ -255,10 +255,12 @@ fn write(path: &Path, content: &impl Serialize) {
         file.write_all(text.as_bytes())?;
         fs::rename(&beside, path)
     };
-    if let Err(error) = written() {
+    let written = written();
+    if let Err(error) = &written {
         let path = path.display();
         tracing::warn!(%path, %error, "what a later daemon has to know could not be kept");
     }
+    written.is_ok()
 }
 
 /// A thousand roles with long tokens need a twentieth of it.

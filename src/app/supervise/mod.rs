@@ -9,6 +9,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::background;
 use super::lifeline::WATCHDOG;
 use crate::fuse::mount;
 use crate::os::manager::{Kept, MOUNTPOINT, value};
+use crate::os::signals::{has_terminal, ignores_hangup};
 use pace::{Next, Pace};
 use worker::{End, Said, Worker};
 
@@ -86,12 +88,9 @@ pub(super) fn run(
                     } else {
                         tracing::warn!(%end, "the daemon ended; it is started again");
                     }
-                    tokio::select! {
-                        () = sleep(pause) => {}
-                        _ = supervisor.signals.next() => {
-                            supervisor.give_up(given_up);
-                            return Ok(ExitCode::SUCCESS);
-                        }
+                    if supervisor.is_ended_within(pause).await {
+                        supervisor.give_up(given_up);
+                        return Ok(ExitCode::SUCCESS);
                     }
                 }
                 Next::GiveUp => {
@@ -144,13 +143,29 @@ impl Supervisor {
                     Said::End(end) => return Ok((end, served)),
                 },
                 signal = self.signals.next() => {
-                    self.is_stopping |= signal != rustix::process::Signal::HUP;
+                    self.is_stopping |= self.signals.end_all(signal);
                     worker.signal(signal);
                 }
                 () = sleep_until(heard + limit) => {
                     tracing::error!(seconds = limit.as_secs(), "the daemon does not answer; it is killed");
                     worker.kill();
                     heard = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Whether somebody ends it all before the pause is over. To read the configuration anew is no
+    /// end: the next daemon does.
+    async fn is_ended_within(&mut self, pause: Duration) -> bool {
+        let mut over = pin!(sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut over => return false,
+                signal = self.signals.next() => {
+                    if self.signals.end_all(signal) {
+                        return true;
+                    }
                 }
             }
         }
@@ -172,22 +187,31 @@ impl Supervisor {
 }
 
 /// The signals that are passed on to the daemon.
-struct Signals(Vec<(rustix::process::Signal, Signal)>);
+struct Signals {
+    caught: Vec<(rustix::process::Signal, Signal)>,
+    /// Whether there was a terminal at the start.
+    terminal: bool,
+}
 
 impl Signals {
     fn install() -> Result<Self> {
         use rustix::process::Signal as Number;
-        let hangup =
-            (!crate::os::signals::ignores_hangup()).then_some((Number::HUP, SignalKind::hangup()));
+        let hangup = (!ignores_hangup()).then_some((Number::HUP, SignalKind::hangup()));
         let kinds =
             [(Number::INT, SignalKind::interrupt()), (Number::TERM, SignalKind::terminate())];
         let install = |(number, kind)| Ok((number, signal(kind).context("catching signals")?));
-        kinds.into_iter().chain(hangup).map(install).collect::<Result<_>>().map(Self)
+        let caught = kinds.into_iter().chain(hangup).map(install).collect::<Result<_>>()?;
+        Ok(Self { caught, terminal: has_terminal() })
+    }
+
+    /// Whether a signal ends daemon and supervisor. SIGHUP does where the terminal was closed.
+    fn end_all(&self, signal: rustix::process::Signal) -> bool {
+        signal != rustix::process::Signal::HUP || (self.terminal && !has_terminal())
     }
 
     async fn next(&mut self) -> rustix::process::Signal {
         std::future::poll_fn(|context| {
-            for (number, signal) in &mut self.0 {
+            for (number, signal) in &mut self.caught {
                 if signal.poll_recv(context).is_ready() {
                     return Poll::Ready(*number);
                 }
