@@ -166,7 +166,20 @@ running_processes() {
     if [[ $DESTDIR ]]; then return; fi
     program=$(readlink -f -- "$bin/credmount") || return 0
     for process in /proc/[0-9]*; do
-        exe=$(readlink -- "$process/exe" 2>/dev/null) || continue
+        exe=$(readlink -- "$process/exe" 2>/dev/null) || exe=$(exe_as_typed "$process") || continue
         if [[ ${exe% (deleted)} == "$program" ]]; then printf '%s\n' "${process#/proc/}"; fi
     done
 }
+
+# exe_as_typed DIR: the program of a process of ours by its first argument. Of a daemon, which keeps
+# debuggers out, /proc tells no more than that to anybody but root.
+exe_as_typed() {
+    local name typed uid
+    IFS= read -r name <"$1/comm" && [[ $name == credmount ]] || return 1
+    uid=$(awk '$1 == "Uid:" { print $2 }' "$1/status") && [[ $uid == "$UID" ]] || return 1
+    IFS= read -r -d '' typed <"$1/cmdline" || return 1
+    if [[ $typed != */* ]]; then typed=$(command -v -- "$typed") || return 1; fi
+    # Relative to a directory that /proc does not tell either.
+    if [[ $typed != /* ]]; then typed=$bin/credmount; fi
+    readlink -f -- "$typed"
+} 2>/dev/null

@@ -1,7 +1,6 @@
 //! What settings are made of, at the start and at each reload: what was typed, the environment of
 //! the start, and the files as they are.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,7 +10,6 @@ use super::daemon::state::OF_DAEMON;
 use super::plan::Plan;
 use super::surroundings::Surroundings;
 use crate::config::{AddedMount, Flags, Selection, Settings};
-use crate::control::dead_sockets;
 use crate::fuse::mount::MountError;
 use crate::os::paths;
 
@@ -76,25 +74,13 @@ impl Blueprint {
         runtime_dir.join(self.stem() + ".sock")
     }
 
-    /// Removes the sockets that daemons of this configuration have left which were killed. Each is
-    /// named after its process, so none of them is a name that another daemon takes.
-    pub(super) fn clear_sockets(&self, runtime_dir: &Path) {
-        let Wanted::Mounts(_) = &self.wanted else { return };
-        let ours = self.stem_of_file() + "-";
-        for socket in dead_sockets(runtime_dir).unwrap_or_default() {
-            if socket.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&ours)) {
-                // What stays keeps nobody from anything.
-                let _ = fs::remove_file(socket);
-            }
-        }
-    }
-
     /// Where the log of a daemon in the background is.
     pub(super) fn log_file(&self, runtime_dir: &Path) -> PathBuf {
         match &self.wanted {
             Wanted::Mountpoint(path) => runtime_dir.join(paths::mount_stem(path) + ".log"),
             Wanted::Mounts(names) => {
-                runtime_dir.join([&[self.stem_of_file()][..], names].concat().join("-") + ".log")
+                let file = paths::mount_stem(&self.config_file().unwrap_or_default());
+                runtime_dir.join([&[file][..], names].concat().join("-") + ".log")
             }
         }
     }
@@ -109,11 +95,10 @@ impl Blueprint {
     fn stem(&self) -> String {
         match &self.wanted {
             Wanted::Mountpoint(path) => paths::mount_stem(path),
-            Wanted::Mounts(_) => format!("{}-{}", self.stem_of_file(), getpid().as_raw_nonzero()),
+            Wanted::Mounts(_) => {
+                let file = paths::mount_stem(&self.config_file().unwrap_or_default());
+                format!("{file}-{}", getpid().as_raw_nonzero())
+            }
         }
-    }
-
-    fn stem_of_file(&self) -> String {
-        paths::mount_stem(&self.config_file().unwrap_or_default())
     }
 }

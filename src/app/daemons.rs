@@ -1,10 +1,9 @@
 //! What is asked of daemons that are running: `status`, `refresh`, `unmount`, `add`, `remove`,
 //! `reload`, `restart`, `lock` and `unlock`.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -106,12 +105,10 @@ pub(super) fn unmount(args: &UnmountArgs) -> Result<ExitCode> {
     match answer {
         Ok(response) => told(response),
         Err(ClientError::NoDaemon(_)) if mount::mounted_at(&path)?.is_some() => {
+            // As long as it is mounted, no other daemon can be about to listen there.
+            let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
             mount::unmount(&path)?;
-            // Unless another daemon is starting there by now.
-            if let Ok(_nobody_else) = mount::lock_mountpoint(&path) {
-                state::forget(&runtime_dir, &path);
-                let _ = fs::remove_file(paths::mount_socket(&runtime_dir, &path));
-            }
+            state::forget(&runtime_dir, &path);
             Ok(ExitCode::SUCCESS)
         }
         Err(ClientError::NoDaemon(_)) => bail!("{}", successor::told(&path)?),

@@ -1,12 +1,14 @@
 //! What outlives the daemon: the service manager that starts it again, and the connections of its
 //! mounts that the manager kept meanwhile.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::stdio::dup2_stdin;
 
 use crate::fuse::{Connections, Shape};
 use crate::os::manager::{Kept, Manager, from_supervisor, from_systemd};
@@ -47,6 +49,9 @@ impl Lifeline {
     /// If the supervisor is gone already.
     pub(super) fn of_supervisor() -> Result<Self> {
         let socket = io::stdin().as_fd().try_clone_to_owned().context("the supervisor's socket")?;
+        // Children, such as a credential_process, have stdin in common with us by default.
+        let null = File::open("/dev/null").context("opening /dev/null")?;
+        dup2_stdin(&null).context("leaving stdin")?;
         let kept = from_supervisor(socket.as_fd()).context("listening to the supervisor")?;
         let manager = Some(Arc::new(Manager::supervisor(socket)));
         Ok(Self { manager, kept, watchdog: Some(WATCHDOG), ..Self::default() })
@@ -104,6 +109,12 @@ pub(super) fn names<'a>(
     names
 }
 
+/// The names under which anything of a mount with this stem can be kept, however it was made.
+pub(super) fn all_names(stem: &str) -> impl Iterator<Item = String> {
+    let suffixes = SHAPES.iter().map(|(suffix, _)| *suffix).chain([KEYS]);
+    suffixes.map(move |suffix| name(stem, suffix))
+}
+
 fn name(stem: &str, suffix: &str) -> String {
     format!("{stem}.{suffix}")
 }
@@ -124,7 +135,6 @@ pub(super) const WATCHDOG: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::os::fd::OwnedFd;
 
     use super::*;

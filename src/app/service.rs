@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 use tracing::Level;
 
 use super::blueprint::{Blueprint, Wanted};
-use super::daemon::state;
+use super::daemon::state::{self, MountState};
 use super::lifeline::{self, Lifeline};
 use super::mount::{absolute, serve, start_daemon_logging};
 use super::plan::Plan;
@@ -25,6 +25,7 @@ use super::surroundings::{Surroundings, start_logging};
 use crate::cli::{ServiceArgs, ServiceStep};
 use crate::config::Flags;
 use crate::fuse::{Connections, mount};
+use crate::os::manager::Manager;
 use crate::os::{hardening, paths};
 
 /// Runs one step.
@@ -108,20 +109,28 @@ fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline, unit: &st
     let manager = manager.context("NOTIFY_SOCKET is not set; systemd runs this step")?;
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let base_files = blueprint.surroundings.base_files();
-    let mut made = Vec::new();
+    let mut made: Vec<&Plan> = Vec::new();
     // Asked once, and only if something is mounted: to find out from a mount that nobody serves
     // whether it can be served again takes long, for each.
     let kept = LazyCell::new(|| keeps_descriptors(unit));
-    let mount = |plan: &Plan| -> Result<()> {
+    let mount = |plan| -> Result<()> {
+        let plan: &Plan = plan;
         let mounted = mount::mounted_at(&plan.mountpoint)?.is_some();
         if mounted && (*kept || !mount::is_dead(&plan.mountpoint)) {
             // Kept from an earlier start.
             return Ok(());
         }
+        let left = |it: &MountState| it.is_of(unit, &plan.mountpoint);
+        if !mounted && *kept && state::all(&runtime_dir).iter().any(left) {
+            // Somebody has unmounted it while no daemon lived, which is for the daemon to find.
+            return Ok(());
+        }
         let _lock = plan.prepare(&runtime_dir, &base_files)?;
         let shape = plan.shape();
         let connections = Connections::make(&plan.mountpoint, shape)?;
-        made.push(plan.mountpoint.clone());
+        made.push(plan);
+        // Of two connections of one name systemd would pass both on.
+        release(manager, plan)?;
         for (name, descriptor) in lifeline::names(&plan.stem(), shape, &connections) {
             manager.keep(&name, &plan.mountpoint, descriptor).context("telling systemd")?;
         }
@@ -131,12 +140,22 @@ fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline, unit: &st
     // Until systemd has them, they live by this process alone.
     let kept = mounted.and_then(|()| manager.barrier(BARRIER).context("waiting for systemd"));
     kept.inspect_err(|_| {
-        for path in &made {
-            if let Err(error) = mount::unmount(path) {
+        for plan in &made {
+            if let Err(error) = mount::unmount(&plan.mountpoint) {
                 tracing::warn!(%error, "the mount stays");
+            }
+            if let Err(error) = release(manager, plan) {
+                tracing::warn!("{error:#}");
             }
         }
     })
+}
+
+/// Has systemd let go of all connections to a mount at this place.
+fn release(manager: &Manager, plan: &Plan) -> Result<()> {
+    let stem = plan.stem();
+    let mut names = lifeline::all_names(&stem);
+    names.try_for_each(|name| manager.release(&name)).context("telling systemd")
 }
 
 /// Unmounts what the daemon of the unit has left, unless it is to be started again.
@@ -156,7 +175,7 @@ fn clean(surroundings: &Surroundings, unit: &str) -> Result<ExitCode> {
     let runtime_dir = surroundings.runtime_path();
     let mut removed = Ok(());
     for left in state::all(&runtime_dir) {
-        if left.unit.as_deref() == Some(unit) {
+        if left.is_of(unit, &left.mountpoint) {
             removed = removed.and(mount::unmount(&left.mountpoint));
             state::forget(&runtime_dir, &left.mountpoint);
         }

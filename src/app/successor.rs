@@ -13,7 +13,8 @@ use crate::control::{ClientError, DaemonStatus, Request, Response, ask, live_soc
 use crate::fuse::mount;
 use crate::os::paths;
 
-/// Asks the daemon of a mount; where it has crashed or restarts just now, the one that follows.
+/// Asks the daemon of a mount; where it has crashed or restarts just now, the one that follows. That
+/// also where the answer was cut off, if being asked twice makes no difference.
 ///
 /// # Errors
 /// If mountinfo cannot be read; the inner one is that of the last try.
@@ -25,7 +26,12 @@ pub(super) fn ask_of(
     let socket = paths::mount_socket(runtime_dir, mountpoint);
     let mut answer = ask(&socket, request);
     for _ in 0..CHECKS {
-        if !matches!(answer, Err(ClientError::NoDaemon(_))) || !is_awaited(mountpoint)? {
+        let is_gone = match &answer {
+            Err(ClientError::NoDaemon(_)) => true,
+            Err(error) => error.is_cut() && request.is_repeatable(),
+            Ok(_) => false,
+        };
+        if !is_gone || !is_awaited(mountpoint)? {
             break;
         }
         sleep(PAUSE);

@@ -5,7 +5,7 @@ mod client;
 mod code;
 mod server;
 
-pub use client::{ClientError, ask, dead_sockets, live_sockets};
+pub use client::{ClientError, ask, live_sockets};
 pub use server::{Controlled, Conversations, Server};
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,27 @@ pub enum Request {
         /// The name of the identity.
         identity: String,
     },
+}
+
+impl Request {
+    /// Whether it makes no difference if it is obeyed twice.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Status { .. }
+            | Self::Refresh { .. }
+            | Self::Unmount { .. }
+            | Self::Metrics {}
+            | Self::Reload {}
+            | Self::Lock {}
+            | Self::Unlock {}
+            | Self::AwaitLogin { .. } => true,
+            Self::Mfa { .. }
+            | Self::Restart {}
+            | Self::Add { .. }
+            | Self::Remove { .. }
+            | Self::Login { .. } => false,
+        }
+    }
 }
 
 /// How long a mount that is added lasts: with neither, until it is removed.

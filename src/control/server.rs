@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use rustix::process::geteuid;
+use rustix::io::Errno;
+use rustix::process::{Pid, geteuid, test_kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -43,7 +44,8 @@ impl Conversations {
 }
 
 impl Server {
-    /// Binds the socket, replacing one that a killed daemon left.
+    /// Binds the socket, replacing one that a killed daemon left. Those that killed daemons named
+    /// after their process are removed, or they would add up.
     ///
     /// # Errors
     /// As bind(2); `AddrInUse` if a live daemon listens there.
@@ -51,14 +53,14 @@ impl Server {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        // Under another name until it listens: nobody takes it for one that a killed daemon left.
-        let beside = path.with_extension("bind");
-        match fs::remove_file(&beside) {
+        if let Some(directory) = path.parent() {
+            remove_those_of_the_dead(directory);
+        }
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&beside)?;
-        fs::rename(&beside, path)?;
+        let listener = UnixListener::bind(path)?;
         let (talking, conversations) = mpsc::channel(1);
         let server = Self { listener, path: path.to_owned(), talking };
         Ok((server, Conversations(conversations)))
@@ -116,5 +118,46 @@ async fn converse(mut stream: UnixStream, controlled: &dyn Controlled) -> io::Re
 /// A client sends its line at once, and reads the answer at once.
 const PEER_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Removes the sockets in a directory that have the number of a process in their names which is no
+/// more, as those of a configuration have.
+fn remove_those_of_the_dead(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let is_dead = owner(&path).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+        // In another PID namespace it may be alive.
+        if is_dead && std::os::unix::net::UnixStream::connect(&path).is_err() {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The process that a socket is named after.
+fn owner(path: &Path) -> Option<Pid> {
+    let (_, pid) = path.to_str()?.strip_suffix(".sock")?.rsplit_once('-')?;
+    Pid::from_raw(pid.parse().ok()?)
+}
+
 /// Out of descriptors: others may be closed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, id};
+
+    use super::*;
+
+    /// A socket named after a mount is that of the next daemon, perhaps at this moment.
+    #[tokio::test]
+    async fn a_new_socket_clears_away_those_of_dead_processes_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ended = Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let sockets = [format!("it-{}", ended.id()), format!("it-{}", id()), "it-ab12".to_owned()];
+        let sockets = sockets.map(|stem| dir.path().join(stem + ".sock"));
+        for socket in &sockets {
+            fs::write(socket, "").unwrap();
+        }
+        let _bound = Server::bind(&dir.path().join("new.sock")).unwrap();
+        assert_eq!(sockets.map(|socket| socket.exists()), [false, true, true]);
+    }
+}

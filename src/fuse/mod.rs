@@ -20,4 +20,4 @@ mod writable_tests;
 
 pub use locate::OwnMount;
 pub use make::{Connections, Shape};
-pub use session::Mounted;
+pub use session::{Mounted, is_panic};

@@ -67,6 +67,12 @@ pub enum MountError {
         /// The path.
         path: PathBuf,
     },
+    /// Something else is mounted where our mount is, or was.
+    #[error("{} is covered by a mount that is not credmount's; unmount that first", path.display())]
+    Covered {
+        /// The path.
+        path: PathBuf,
+    },
     /// Anything else of the system.
     #[error("mounting {} failed", path.display())]
     Io {
@@ -217,11 +223,16 @@ pub fn mount(path: &Path, options: MountOptions) -> Result<OwnedFd, MountError> 
     received.map_err(failed)
 }
 
-/// Removes the mount, also one that is in use or that nobody serves any more.
+/// Removes the mount, also one that is in use or that nobody serves any more. One that is gone
+/// already is no error.
 ///
 /// # Errors
-/// See [`MountError`].
+/// See [`MountError`]; [`MountError::Covered`] if something else is mounted there.
 pub fn unmount(path: &Path) -> Result<(), MountError> {
+    // Root's fusermount3 would take away whatever is there.
+    if mountinfo::at(path).is_ok_and(|entry| entry.is_some_and(|entry| !entry.is_ours())) {
+        return Err(MountError::Covered { path: path.to_owned() });
+    }
     // Lazy: with readers inside, the mount point is free at once and the rest goes with them.
     let output = fusermount(false)
         .args(["-u", "-z", "--"])
@@ -229,7 +240,11 @@ pub fn unmount(path: &Path) -> Result<(), MountError> {
         .stdin(Stdio::null())
         .output()
         .map_err(|error| no_fusermount(error, path))?;
-    if output.status.success() { Ok(()) } else { Err(refused(path, &output.stderr)) }
+    if output.status.success() || matches!(mountinfo::at(path), Ok(None)) {
+        Ok(())
+    } else {
+        Err(refused(path, &output.stderr))
+    }
 }
 
 /// Our mount at this path, served or not.

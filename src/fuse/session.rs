@@ -120,8 +120,7 @@ fn serve<F: Filesystem>(
         let mut done = session.run();
         for _ in 0..MOST_PANICS {
             match &done {
-                // What the system says has a number; what fuser says of a panic has none.
-                Err(error) if error.raw_os_error().is_none() => {
+                Err(error) if is_panic(error) => {
                     tracing::error!(%error, "a request could not be answered; serving goes on");
                     let session = adopt(filesystem(), connection.as_fd(), acl);
                     done = session.and_then(fuser::Session::run);
@@ -135,10 +134,16 @@ fn serve<F: Filesystem>(
     Ok((ended, notifier))
 }
 
-/// Makes the kernel forget the attributes and pages of a node.
+/// Makes the kernel forget the attributes of a node, and no pages.
+///
+/// A page that is being read for somebody who maps the file is locked until its READ is answered, and
+/// whoever drops pages waits for that, in a way that not even SIGKILL ends. An earlier daemon may have
+/// left that READ to us, who answer nothing before the attributes are forgotten. The kernel drops the
+/// pages itself when the file is opened or mapped next (`fuse_open` and `fuse_file_mmap` in its
+/// `fs/fuse/file.c`).
 fn forget(kernel: &Notifier, ino: INodeNo) {
-    // Offset 0, length 0: attributes and all pages.
-    if let Err(error) = kernel.inval_inode(ino, 0, 0) {
+    // A negative offset: attributes alone (`fuse_reverse_inval_inode` in `fs/fuse/inode.c`).
+    if let Err(error) = kernel.inval_inode(ino, -1, 0) {
         tracing::debug!(ino = ino.0, %error, "invalidation failed");
     }
 }
@@ -163,6 +168,13 @@ impl Invalidate for Kernel {
             tracing::debug!(parent = parent.0, name, %error, "a name was not forgotten");
         }
     }
+}
+
+/// Whether a session has ended because its answers panicked. Then the connection to the kernel is
+/// whole: another process can serve it.
+pub fn is_panic(end: &io::Error) -> bool {
+    // What the system says has a number; what fuser says of a panic has none.
+    end.raw_os_error().is_none()
 }
 
 /// A thread that panics this often is better replaced with its whole process.
@@ -206,5 +218,24 @@ mod tests {
         }
         mount::unmount(&path).unwrap();
         ended.blocking_recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_session_that_panics_over_and_over_gives_up_and_stays_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("live");
+        fs::create_dir(&path).unwrap();
+        let shape = Shape { allow_other: false, writable: Some(false) };
+        let made = match Connections::make(&path, shape) {
+            Err(MountError::NoDevice(_) | MountError::NoFusermount) => return,
+            made => made.unwrap(),
+        };
+        let (ended, _kernel) = serve(|| Fragile, made.tree, SessionACL::All, &[]).unwrap();
+        for _ in 0..=MOST_PANICS {
+            fs::metadata(path.join("unbearable")).unwrap_err();
+        }
+        assert!(is_panic(&ended.blocking_recv().unwrap().unwrap_err()));
+        assert!(mount::mounted_at(&path).unwrap().is_some());
+        mount::unmount(&path).unwrap();
     }
 }

@@ -17,7 +17,7 @@ use super::http::capped;
 use crate::broker::{
     BoxFuture, CallKind, Cause, FailedCall, GivenKey, ObserveCalls, SessionCall, SessionSource as _,
 };
-use crate::model::{RoleHop, SessionAttributes};
+use crate::model::{RoleHop, SessionAttributes, TokenSource};
 
 /// Remembers what it is told.
 #[derive(Debug, Default)]
@@ -31,11 +31,23 @@ impl ObserveCalls for Notebook {
 
 /// What an observer is told of one AssumeRole call of `hop` over `http`.
 async fn observed(http: SharedHttpClient, hop: &RoleHop) -> SessionCall {
+    observed_with(http, hop, None).await
+}
+
+/// The same of a call with a web identity token, if there is one.
+async fn observed_with(
+    http: SharedHttpClient,
+    hop: &RoleHop,
+    token: Option<&TokenSource>,
+) -> SessionCall {
     let notebook = Arc::new(Notebook::default());
     let options =
         StsOptions { observer: notebook.clone(), ..options(Path::new("/nonexistent/config")) };
     let client = StsClient::with_http(options, Arc::new(FixedClock(now())), http).await;
-    let outcome = client.assume_role(hop, &base()).await;
+    let outcome = match token {
+        None => client.assume_role(hop, &base()).await,
+        Some(token) => client.assume_role_with_web_identity(hop, token).await,
+    };
     let calls: Vec<_> = notebook.0.lock().drain(..).collect();
     let [call] = calls.try_into().expect("one call, told once");
     assert_eq!(call.outcome.is_ok(), outcome.is_ok());
@@ -83,6 +95,18 @@ async fn an_observer_is_told_of_a_denial_without_secrets() {
             request_id: Some("req-77".to_owned()),
         })
     );
+}
+
+#[tokio::test]
+async fn an_observer_is_not_told_a_web_identity_token_wherever_it_comes_back() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, SECRET).unwrap();
+    let source = TokenSource::File(file.path().to_owned());
+    let (http, _) = replay(vec![error_answer(400, SECRET, &format!("no {SECRET}"))]);
+    let call = observed_with(http, &hop(), Some(&source)).await;
+    let failed = call.outcome.unwrap_err();
+    assert_eq!(failed.code.as_deref(), Some("[redacted]"));
+    assert!(!format!("{failed:?}").contains(SECRET), "{failed:?}");
 }
 
 #[tokio::test(start_paused = true)]

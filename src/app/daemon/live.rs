@@ -103,7 +103,16 @@ impl LiveMount {
         let kept = shared.keep(&plan.mountpoint, shape, &connections);
         let (clock, runtime) = (shared.clock.clone(), Handle::current());
         let mounted = Mounted::serve(connections, shape, &service, clock, epoch, &runtime)
-            .with_context(|| format!("serving {}", plan.mountpoint.display()))?;
+            .with_context(|| format!("serving {}", plan.mountpoint.display()));
+        let mounted = match mounted {
+            // Nobody else would ever serve what was made here.
+            Err(error) if lock.is_some() => {
+                shared.release(&kept);
+                mount::unmount(&plan.mountpoint)?;
+                return Err(error);
+            }
+            mounted => mounted?,
+        };
         let kernel = mounted.kernel();
         let publisher = service.get().publisher().clone();
         publisher.attach(kernel.clone());
@@ -183,12 +192,24 @@ impl LiveMount {
         self.service.get().publisher().close(cause).await;
     }
 
+    /// Whether it is on its mount point, as far as this daemon knows.
+    pub(super) fn is_mounted(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Whether it is still on its mount point, although the kernel has let go of it: somebody has
+    /// aborted the connection (the kernel's `filesystems/fuse.rst`).
+    pub(super) fn is_dead(&self) -> bool {
+        let path = &self.plan.mountpoint;
+        mount::mounted_at(path).is_ok_and(|mounted| mounted.is_some()) && mount::is_dead(path)
+    }
+
     /// Takes the mount off its mount point, and frees that and the address of its endpoint.
     ///
     /// # Errors
-    /// If it cannot be unmounted.
+    /// If it cannot be unmounted; this can be tried again.
     pub(super) async fn unmount(&mut self, shared: &Shared) -> Result<()> {
-        if self.held.is_some() {
+        if self.is_mounted() {
             mount::unmount(&self.plan.mountpoint)?;
             self.let_go(shared).await;
         }
@@ -198,8 +219,10 @@ impl LiveMount {
     /// Nothing of it is mounted on its mount point any more. When this returns, the address of its
     /// endpoint is free, too.
     pub(super) async fn let_go(&mut self, shared: &Shared) {
-        shared.release(&self.kept);
-        self.state.remove();
+        if self.is_mounted() {
+            shared.release(&self.kept);
+            self.state.remove();
+        }
         self.held = None;
         self.offer.close().await;
     }

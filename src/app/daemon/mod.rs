@@ -261,7 +261,6 @@ pub(super) async fn run(
         start::some_role(&broker, &*clock, &needs.chains)?;
     }
 
-    blueprint.clear_sockets(&shared.runtime_dir);
     let (server, conversations) = Server::bind(&shared.socket)
         .with_context(|| format!("binding {}", shared.socket.display()))?;
     let (happen, happenings) = mpsc::unbounded_channel();

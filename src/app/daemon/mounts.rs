@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::lease::Lease;
 use super::live::{Ground, LiveMount};
 use super::needs::Needs;
-use super::state::DaemonState;
+use super::state::{self, DaemonState};
 use super::{Daemon, Happening, Served, Shared, observe, start, with_advice};
 use crate::app::plan::Plan;
 use crate::audit::{Event, Moment, UnmountReason};
@@ -26,7 +26,13 @@ impl Daemon {
         let number = self.next_number;
         let happen = self.happen.clone();
         let gone = move |end| drop(happen.send(Happening::Gone(number, end)));
-        let mount = LiveMount::start(plan, ground, &self.shared, gone).await?;
+        let (path, is_new) = (plan.mountpoint.clone(), matches!(ground, Ground::Free(_)));
+        let started = LiveMount::start(plan, ground, &self.shared, gone).await;
+        let mount = started.inspect_err(|_| {
+            if is_new {
+                state::forget(&self.shared.runtime_dir, &path);
+            }
+        })?;
         if let Some((_, lease)) = &added {
             let happen = self.happen.clone();
             let over = move |reason| drop(happen.send(Happening::LeaseOver(number, reason)));
@@ -129,6 +135,18 @@ impl Daemon {
         self.note(observe::unmounted(&ended.mount.plan, reason, self.now()));
         self.ended.push(ended);
         done
+    }
+
+    /// Unmounts what has ended, if that could not be done then.
+    ///
+    /// # Errors
+    /// If there is no such mount, or it still cannot be unmounted.
+    pub(super) async fn unmount_ended(&mut self, mountpoint: &str) -> Result<()> {
+        let mut ended = self.ended.iter_mut().map(|it| &mut it.mount);
+        let left = ended
+            .find(|it| it.is_mounted() && it.plan.mountpoint.display().to_string() == mountpoint);
+        let left = left.with_context(|| format!("{mountpoint} is not a mount of this daemon"))?;
+        left.unmount(&self.shared).await
     }
 
     /// Has a later daemon know what this one would.

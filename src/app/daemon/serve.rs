@@ -1,6 +1,7 @@
 //! What the daemon hears: orders over the control socket, signals, and what happens to its mounts
 //! by itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,6 +12,8 @@ use super::signals::{Heard, Signals};
 use super::stop::Stop;
 use super::{Daemon, Happening, Served, broken, observe};
 use crate::audit::UnmountReason;
+use crate::fuse::is_panic;
+use crate::os::manager::Manager;
 
 impl Daemon {
     /// Does what is asked and what happens, one after the other, until it is time to stop.
@@ -47,10 +50,20 @@ impl Daemon {
         }
     }
 
-    /// Whether a daemon in the place of this one would serve as well. Of a unit that is not ours it
-    /// is not known whether it keeps the mounts and starts a daemon anew.
+    /// Whether somebody keeps the mounts and starts a daemon anew. Of a unit that is not ours it is
+    /// not known what it does.
+    fn is_kept(&self) -> bool {
+        let hears = |supervisor: &Arc<Manager>| supervisor.barrier(SUPERVISOR_DEADLINE).is_ok();
+        self.mounts_stay || self.supervisor().is_some_and(hears)
+    }
+
+    fn supervisor(&self) -> Option<&Arc<Manager>> {
+        self.shared.manager.as_ref().filter(|it| it.is_supervisor())
+    }
+
+    /// Whether a daemon in the place of this one would serve as well.
     fn may_restart(&self) -> Result<()> {
-        let supervisor = self.shared.manager.as_ref().filter(|it| it.is_supervisor());
+        let supervisor = self.supervisor();
         anyhow::ensure!(
             self.mounts_stay || supervisor.is_some(),
             "nothing keeps the mounts of this daemon while it restarts; start it with --supervise \
@@ -80,12 +93,16 @@ impl Daemon {
                 let is = |it: &Served| it.mount.plan.mountpoint.display().to_string() == mountpoint;
                 let at = self.mounts.iter().position(is);
                 match at {
-                    // The answer is given when nothing of the daemon is left.
-                    Some(_) if self.mounts.len() == 1 && self.ends_with_last => {
-                        return Some(Stop::Asked(answer));
+                    Some(at) if self.mounts.len() == 1 && self.ends_with_last => {
+                        match self.mounts[at].mount.unmount(&self.shared).await {
+                            // The answer is given when nothing of the daemon is left.
+                            Ok(()) => return Some(Stop::Asked(answer)),
+                            // Who reads it reads on.
+                            Err(error) => Err(error),
+                        }
                     }
                     Some(at) => self.end(at, UnmountReason::Command).await.map(|()| String::new()),
-                    None => Err(anyhow::anyhow!("{mountpoint} is not a mount of this daemon")),
+                    None => self.unmount_ended(&mountpoint).await.map(|()| String::new()),
                 }
             }
             Order::Restart => match self.may_restart() {
@@ -104,8 +121,14 @@ impl Daemon {
 
     async fn happened(&mut self, happening: Happening) -> Option<Stop> {
         match happening {
+            // It is whole: another daemon can serve it, and all that are bound to it live on.
+            Happening::Gone(_, Err(error)) if is_panic(&error) && self.is_kept() => {
+                Some(Stop::GaveUp(error))
+            }
             Happening::Gone(number, end) => {
-                self.ended.retain(|it| it.number != number);
+                for mut it in self.ended.extract_if(.., |it| it.number == number) {
+                    it.mount.let_go(&self.shared).await;
+                }
                 let at = self.mounts.iter().position(|it| it.number == number)?;
                 let mut gone = self.mounts.remove(at);
                 self.remember();
@@ -115,6 +138,12 @@ impl Daemon {
                 self.note(observe::unmounted(&gone.mount.plan, reason, self.now()));
                 self.changed();
                 match end {
+                    Ok(()) if gone.mount.is_dead() => {
+                        tracing::error!(mountpoint, "the connection to the kernel was aborted");
+                        if let Err(error) = gone.mount.unmount(&self.shared).await {
+                            tracing::warn!("the dead mount stays: {error:#}");
+                        }
+                    }
                     Ok(()) => {
                         gone.mount.let_go(&self.shared).await;
                         tracing::info!(mountpoint, "the mount was removed by somebody else");

@@ -46,6 +46,13 @@ pub(in crate::app) struct MountState {
     mtime: u64,
 }
 
+impl MountState {
+    /// Whether the daemon of this systemd unit serves the mount, on this mount point.
+    pub(in crate::app) fn is_of(&self, unit: &str, mountpoint: &Path) -> bool {
+        self.unit.as_deref() == Some(unit) && self.mountpoint == mountpoint
+    }
+}
+
 /// What readers know of a mount, and what a daemon goes on with that cannot read its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -25,6 +25,8 @@ pub(super) enum Stop {
     Removed,
     /// The connection of the last mount to the kernel broke.
     Broken(io::Error),
+    /// Requests panicked over and over; another daemon is to try its luck with the same mounts.
+    GaveUp(io::Error),
 }
 
 /// How a daemon ended.
@@ -54,7 +56,8 @@ impl Daemon {
     /// Unmounts everything. Errors are logged; the first one is returned.
     pub(super) async fn unmount_all(&mut self) -> Result<()> {
         let mut first = Ok(());
-        for it in &mut self.mounts {
+        // Of those that have ended, the ones that could not be unmounted then.
+        for it in self.mounts.iter_mut().chain(&mut self.ended) {
             if let Err(error) = it.mount.unmount(&self.shared).await {
                 tracing::warn!(mount = it.mount.plan.label(), "{error:#}");
                 first = first.and(Err(error));
@@ -81,6 +84,7 @@ impl Daemon {
                 tracing::info!("stopping for another daemon to take over");
                 true
             }
+            Stop::GaveUp(_) => true,
             Stop::Asked(_) | Stop::Removed | Stop::Broken(_) => false,
         };
         let _at_rest = self.renewals_end(mounts_stay).await;
@@ -89,12 +93,15 @@ impl Daemon {
             self.note(observe::stopped(self.now()));
             self.shared.recorder.finish().await;
             tasks.shutdown().await;
-            if let Stop::Restart(answer) = stop {
-                answer.give(Ok(String::new()));
-                let _ = tokio::time::timeout(ANSWER_GRACE, conversations.ended()).await;
-                return Ok(Ended::Restart);
-            }
-            return Ok(Ended::Stopped);
+            return match stop {
+                Stop::Restart(answer) => {
+                    answer.give(Ok(String::new()));
+                    let _ = tokio::time::timeout(ANSWER_GRACE, conversations.ended()).await;
+                    Ok(Ended::Restart)
+                }
+                Stop::GaveUp(error) => Err(error).context("requests panic over and over"),
+                _ => Ok(Ended::Stopped),
+            };
         }
         // Whoever ends it for good ends the logins.
         self.shared.safe.set_open(false);
@@ -127,7 +134,7 @@ impl Daemon {
             }
             Stop::Broken(error) => return Err(error).context("the connection to the kernel broke"),
             Stop::Removed => tracing::info!("no mount is left; stopping"),
-            Stop::Signal(_) | Stop::Restart(_) => unmounted?,
+            Stop::Signal(_) | Stop::Restart(_) | Stop::GaveUp(_) => unmounted?,
         }
         Ok(Ended::Stopped)
     }

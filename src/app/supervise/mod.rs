@@ -51,13 +51,23 @@ pub(super) fn run(
         let mut pace = Pace::default();
         let mut first = true;
         loop {
-            let mut worker = Worker::start(program, args, directory, &supervisor.kept)?;
-            if std::mem::take(&mut first) && detached {
-                // The daemon has a copy, by which it tells how it went; ours would keep it open.
-                background::leave_stdout();
-            }
             let began = Instant::now();
-            let (end, served) = supervisor.watch(&mut worker).await?;
+            let (end, served) = match Worker::start(program, args, directory, &supervisor.kept) {
+                Ok(mut worker) => {
+                    if std::mem::take(&mut first) && detached {
+                        // The daemon has a copy, by which it tells how it went; ours would keep it
+                        // open.
+                        background::leave_stdout();
+                    }
+                    supervisor.watch(&mut worker).await?
+                }
+                Err(error) if first => return Err(error),
+                // It is being replaced, or the system has no process left at present.
+                Err(error) => {
+                    tracing::error!("{error:#}");
+                    (End::NotStarted, false)
+                }
+            };
             if supervisor.is_stopping && end != End::Code(0) {
                 supervisor.give_up(given_up);
                 return Ok(ExitCode::SUCCESS);

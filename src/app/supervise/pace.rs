@@ -37,7 +37,7 @@ impl Pace {
             // Nothing is mounted yet, and the error is told.
             End::Code(code) if !self.ever_served => return Next::End(code),
             End::Signal(_) if !self.ever_served => return Next::End(1),
-            End::Code(_) | End::Signal(_) => {}
+            End::Code(_) | End::Signal(_) | End::NotStarted => {}
         }
         self.in_a_row = if served && lifetime >= STABLE { 0 } else { self.in_a_row + 1 };
         if self.in_a_row > MOST_IN_A_ROW {
@@ -84,6 +84,13 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(pace.next(End::Code(RESTART), true, SHORT), Next::After(Duration::ZERO));
         }
+    }
+
+    #[test]
+    fn a_daemon_that_cannot_be_started_is_tried_again() {
+        let mut pace = Pace::default();
+        let _ = pace.next(End::Signal(9), true, LONG);
+        assert_eq!(pace.next(End::NotStarted, false, SHORT), Next::After(FIRST_PAUSE));
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::Interest;
@@ -40,6 +42,8 @@ pub(super) enum End {
     Code(u8),
     /// By a signal.
     Signal(i32),
+    /// It could not be started.
+    NotStarted,
 }
 
 impl fmt::Display for End {
@@ -47,6 +51,7 @@ impl fmt::Display for End {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::NotStarted => f.write_str("it could not be started"),
         }
     }
 }
@@ -71,9 +76,15 @@ impl Worker {
         let mut command = Command::new(program);
         command.args(args).stdin(theirs).current_dir(directory);
         let child = command.spawn().or_else(|_| command.current_dir("/").spawn());
-        let child = child.with_context(|| format!("starting {}", program.display()))?;
-        // One that has ended already says so by its exit code.
-        let _ = pass_on(ours.as_fd(), kept);
+        let mut child = child.with_context(|| format!("starting {}", program.display()))?;
+        // Its copy of the other end would hide that the daemon has ended.
+        drop(command);
+        set_socket_timeout(&ours, Timeout::Send, Some(PASSING_ON))
+            .context("the daemon's socket")?;
+        // One that has ended already says so by its exit code; one that takes nothing over hangs.
+        if pass_on(ours.as_fd(), kept).is_err() {
+            let _ = child.start_kill();
+        }
         let socket = std::os::unix::net::UnixDatagram::from(ours);
         socket.set_nonblocking(true).context("the socket of the daemon")?;
         let socket = UnixDatagram::from_std(socket).context("the socket of the daemon")?;
@@ -123,4 +134,35 @@ fn ended(status: io::Result<ExitStatus>) -> Result<Said> {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     let end = code.map_or_else(|| End::Signal(status.signal().unwrap_or_default()), End::Code);
     Ok(Said::End(end))
+}
+
+/// How long a daemon may take to take over one of many connections. It does that first of all.
+const PASSING_ON: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_ends_before_it_has_taken_over_all_keeps_nobody_waiting() {
+        // More than a socket takes.
+        let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+        let kept: Kept = (0..600).map(|number| (format!("live-{number}.ro"), null())).collect();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let end = runtime.unwrap().block_on(async {
+                let (shell, args) = (Path::new("/bin/sh"), ["-c".into(), "exit 7".into()]);
+                let mut worker = Worker::start(shell, &args, Path::new("/"), &kept).unwrap();
+                worker.said().await.unwrap()
+            });
+            tell.send(end).unwrap();
+        });
+        let said = told.recv_timeout(Duration::from_mins(1)).expect("nothing waits for ever");
+        assert!(matches!(said, Said::End(End::Code(7))), "{said:?}");
+    }
 }

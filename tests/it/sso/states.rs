@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::*;
@@ -80,6 +81,23 @@ fn a_token_about_to_end_is_exchanged_and_the_next_one_written_for_all() {
     for name in ["startUrl", "region", "clientId", "clientSecret", "registrationExpiresAt"] {
         assert_eq!(token(&before, name), token(&after, name), "{name}");
     }
+}
+
+#[test]
+fn a_daemon_that_ends_during_an_exchange_writes_the_next_token_first() {
+    let Some(scene) = signed_in(true) else { return };
+    let daemon = scene.mount(&["--role", "dev"]);
+    scene.emulator.set_sso(|sso| sso.access_token_lifetime = Duration::from_mins(4));
+    write_sign_in(&scene, CORP, &scene.emulator.sign_in(), true);
+    let token = || fs::read_to_string(cache_file(&scene, CORP)).unwrap();
+    let before = token();
+    scene.emulator.set_fault(Fault::Slow { delay_ms: 1500 }.for_action("CreateToken"));
+    let mut refresh = scene.credmount(&["refresh"]).spawn().unwrap();
+    eventually("the exchange to begin", || scene.emulator.action_count("CreateToken") == 1);
+    daemon.signal(Signal::TERM);
+    eventually("the token of the exchange", || token() != before);
+    // Whether it was still answered does not matter.
+    refresh.wait().unwrap();
 }
 
 #[test]

@@ -86,6 +86,26 @@ fn a_daemon_that_serves_for_long_is_not_taken_for_one_that_hangs() {
     assert_eq!(rig.main_pid(), pid);
 }
 
+/// It was made anew under the name of the dead connection, which the daemon then took.
+#[test]
+fn a_mount_that_was_removed_while_its_daemon_was_dead_is_not_made_again() {
+    let Some(rig) = Rig::serving(As::User) else { return };
+    rig.write_unit("credmount.service.d/slow.conf", "[Service]\nRestartSec=2s\n");
+    rig.reload_units();
+    rig.signal("KILL");
+    let mut unmount = rig.machine.command(As::User, "fusermount3");
+    assert!(unmount.arg("-uz").arg(rig.at("live")).status().unwrap().success());
+    eventually("the next daemon", || rig.property(SERVICE, "NRestarts") == "1");
+    rig.await_running();
+    rig.valid_key(&rig.container("other").read("credentials"));
+    eventually("nothing but the other", || rig.mounted() == [rig.at("other")]);
+    eventually("its connection alone", || rig.property(SERVICE, "NFileDescriptorStore") == "1");
+    // Whoever starts the service anew wants all of it.
+    rig.succeeds(&["stop", SERVICE]);
+    rig.succeeds(&["start", SERVICE]);
+    rig.valid_key(&rig.container("live").read("credentials"));
+}
+
 #[test]
 fn a_wrong_configuration_is_told_once() {
     let Some(rig) = Rig::installed(As::User) else { return };
