@@ -1,10 +1,11 @@
 //! The daemon's side of the control socket.
 
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
+use std::{fs, io, process};
 
 use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{LONGEST_LINE, Request, Response, live_sockets};
+use super::{LONGEST_LINE, Request, Response};
 use crate::broker::BoxFuture;
 
 /// What can be asked of a daemon.
@@ -43,8 +44,8 @@ impl Conversations {
 }
 
 impl Server {
-    /// Binds the socket, replacing one that a killed daemon left. Others that killed daemons left in
-    /// its directory are removed, or they would add up.
+    /// Binds the socket, replacing one that a killed daemon left. Where it is named after this
+    /// process, those of killed ones before it are removed, or they would add up.
     ///
     /// # Errors
     /// As bind(2); `AddrInUse` if a live daemon listens there.
@@ -52,16 +53,12 @@ impl Server {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let _ = path.parent().map(live_sockets);
-        // Who looks for daemons removes a socket at which nobody listens, as for a moment at a new
-        // one. So that has its name only when it is listened at.
-        let beside = path.with_extension("new");
-        match fs::remove_file(&beside) {
+        remove_predecessors(path);
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&beside)?;
-        fs::rename(&beside, path)?;
+        let listener = UnixListener::bind(path)?;
         let (talking, conversations) = mpsc::channel(1);
         let server = Self { listener, path: path.to_owned(), talking };
         Ok((server, Conversations(conversations)))
@@ -122,33 +119,48 @@ const PEER_DEADLINE: Duration = Duration::from_secs(5);
 /// Out of descriptors: others may be closed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Removes the sockets at which nobody listens and whose names differ from this one in the number of
+/// the process alone: no daemon will ever bind them again.
+fn remove_predecessors(path: &Path) {
+    let own = format!("-{}.sock", process::id());
+    let name = path.file_name().and_then(OsStr::to_str);
+    let Some(stem) = name.and_then(|name| name.strip_suffix(&own)) else { return };
+    let is_alike = |other: &str| {
+        let number = other.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-'));
+        let number = number.and_then(|rest| rest.strip_suffix(".sock"));
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let Some(Ok(entries)) = path.parent().map(fs::read_dir) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_str().is_some_and(is_alike) {
+            continue;
+        }
+        let connected = std::os::unix::net::UnixStream::connect(entry.path());
+        if connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
     #[tokio::test]
-    async fn a_new_socket_is_not_taken_for_that_of_a_killed_daemon() {
+    async fn sockets_of_killed_processes_go_and_all_others_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, is_over) = (dir.path().join("it.sock"), AtomicBool::new(false));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    let _ = live_sockets(dir.path());
-                }
-            });
-            let kept: Vec<bool> = (0..1000)
-                .map(|_| {
-                    let bound = Server::bind(&path).unwrap();
-                    let is_there = path.exists();
-                    drop(bound);
-                    is_there
-                })
-                .collect();
-            is_over.store(true, Ordering::Relaxed);
-            assert!(kept.iter().all(|kept| *kept));
-        });
+        let at = |name: &str| dir.path().join(name);
+        let dead = ["config-1.sock", "live.sock", "config-other-1.sock"].map(at);
+        for path in &dead {
+            drop(UnixListener::bind(path).unwrap());
+        }
+        let _live = UnixListener::bind(at("config-2.sock")).unwrap();
+        let own = at(&format!("config-{}.sock", process::id()));
+        let _server = Server::bind(&own).unwrap();
+        assert!(!dead[0].exists());
+        assert!(dead[1].exists() && dead[2].exists());
+        assert!(at("config-2.sock").exists() && own.exists());
     }
 }
