@@ -110,7 +110,7 @@ fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline, unit: &st
     let runtime_dir = blueprint.surroundings.runtime_dir()?;
     let base_files = blueprint.surroundings.base_files();
     let mut made: Vec<&Plan> = Vec::new();
-    // Asked once, and only if something is mounted: to find out from a mount that nobody serves
+    // Asked once, and only if something was left: to find out from a mount that nobody serves
     // whether it can be served again takes long, for each.
     let kept = LazyCell::new(|| keeps_descriptors(unit));
     let mount = |plan| -> Result<()> {
@@ -121,7 +121,7 @@ fn prepare(blueprint: &Blueprint, plans: &[Plan], lifeline: &Lifeline, unit: &st
             return Ok(());
         }
         let left = |it: &MountState| it.is_of(unit, &plan.mountpoint);
-        if !mounted && *kept && state::all(&runtime_dir).iter().any(left) {
+        if !mounted && state::all(&runtime_dir).iter().any(left) && *kept {
             // Somebody has unmounted it while no daemon lived, which is for the daemon to find.
             return Ok(());
         }
