@@ -227,9 +227,9 @@ impl LiveMount {
         self.offer.close().await;
     }
 
-    /// Waits until the kernel has let go of the mount everywhere, a little while.
+    /// Waits until the kernel has let go of the mount everywhere.
     pub(super) async fn last_readers(&mut self) {
-        let _ = tokio::time::timeout(LAST_READERS, self.gone.wait_for(|gone| *gone)).await;
+        let _ = self.gone.wait_for(|gone| *gone).await;
     }
 }
 
@@ -332,9 +332,6 @@ impl Drop for SocketLink {
         }
     }
 }
-
-/// How long a stopping daemon still answers those who read while it unmounts.
-const LAST_READERS: Duration = Duration::from_secs(1);
 
 /// How long the kernel may take to forget before a reload goes on all the same.
 const KERNEL_DEADLINE: Duration = Duration::from_secs(2);

@@ -170,17 +170,14 @@ impl Daemon {
         tracing::info!("{}", if locked { "locked" } else { "unlocked" });
         let moment = Moment { time: self.now() };
         self.note(if locked { Event::Lock(moment) } else { Event::Unlock(moment) });
-        let told = match (is_kept, locked) {
-            (true, _) => "",
-            (false, true) => {
-                "locked, but only until this daemon ends: the lock could not be \
-                              written down, as the log of the daemon tells"
-            }
-            (false, false) => {
-                "unlocked, but a daemon in the place of this one would be locked: \
-                               that could not be written down, as the log of the daemon tells"
-            }
+        if is_kept {
+            return Ok(String::new());
+        }
+        let until = if locked {
+            "locked, but only until this daemon ends"
+        } else {
+            "unlocked, but a daemon in the place of this one would be locked"
         };
-        Ok(told.to_owned())
+        Ok(format!("{until}: it could not be written down, as the log of the daemon tells"))
     }
 }

@@ -113,9 +113,12 @@ impl Daemon {
         if unmounted.is_ok() {
             DaemonState::default().keep(&self.state_file);
             // Readers inside, and bind mounts in containers, may keep the connection open.
-            for it in &mut self.mounts {
-                it.mount.last_readers().await;
-            }
+            let last_readers = async {
+                for it in &mut self.mounts {
+                    it.mount.last_readers().await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_READERS, last_readers).await;
         }
         for it in &self.mounts {
             self.note(observe::unmounted(&it.mount.plan, reason, self.now()));
@@ -142,6 +145,9 @@ impl Daemon {
 
 /// How long a renewal of a login may take that is under way.
 const RENEWAL_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a stopping daemon still answers those who read while it unmounts, of all its mounts.
+const LAST_READERS: Duration = Duration::from_secs(1);
 
 /// How long the answer to `unmount` may take to be written; others may be talking, too.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
