@@ -5,6 +5,7 @@ pub mod hardening;
 pub mod keyring;
 pub mod manager;
 pub mod mountinfo;
+pub mod orphans;
 pub mod paths;
 pub mod process;
 pub mod signals;

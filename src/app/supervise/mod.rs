@@ -22,6 +22,7 @@ use super::background;
 use super::lifeline::WATCHDOG;
 use crate::fuse::mount;
 use crate::os::manager::{Kept, MOUNTPOINT, value};
+use crate::os::orphans;
 use crate::os::signals::{has_terminal, ignores_hangup};
 use pace::{Next, Pace};
 use worker::{End, Said, Worker};
@@ -29,9 +30,9 @@ use worker::{End, Said, Worker};
 /// The exit code by which a daemon asks to be started again, with its mounts kept.
 pub(super) const RESTART: u8 = 75;
 
-/// Runs the program at `program` with `args`, typed in `directory`, as the daemon until it ends for good; returns its exit
-/// code. `detached` is whether this process stays in the background; `given_up` is called when mounts
-/// are removed whose daemon could not do that itself.
+/// Runs the program at `program` with `args`, typed in `directory`, as the daemon until it ends for
+/// good; returns its exit code. `detached` is whether this process stays in the background;
+/// `given_up` is called when mounts are removed whose daemon could not do that itself.
 ///
 /// # Errors
 /// If the daemon cannot be started at all, or crashes over and over.
@@ -48,6 +49,7 @@ pub(super) fn run(
             kept: Kept::new(),
             mountpoints: BTreeMap::new(),
             signals: Signals::install()?,
+            child_ended: signal(SignalKind::child()).context("catching signals")?,
             is_stopping: false,
         };
         let mut pace = Pace::default();
@@ -107,6 +109,7 @@ struct Supervisor {
     /// Where the mounts are whose connections are kept, by the names of these.
     mountpoints: BTreeMap<String, PathBuf>,
     signals: Signals,
+    child_ended: Signal,
     /// Whether somebody wants the daemon to end. One that was ending already has not heard of it.
     is_stopping: bool,
 }
@@ -146,6 +149,7 @@ impl Supervisor {
                     self.is_stopping |= self.signals.end_all(signal);
                     worker.signal(signal);
                 }
+                _ = self.child_ended.recv() => orphans::reap(worker.id()),
                 () = sleep_until(heard + limit) => {
                     tracing::error!(seconds = limit.as_secs(), "the daemon does not answer; it is killed");
                     worker.kill();

@@ -116,9 +116,14 @@ impl Worker {
         ended(self.child.wait().await)
     }
 
+    /// The process, as long as nobody has waited for its end.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub(super) fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid = self.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         // It has not been waited for, so the number is still its own.
         let _ = pid.map(|pid| kill_process(pid, signal));
     }

@@ -2,11 +2,11 @@
 //! that is gone, a process that the daemon has started.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
 
 use credmount::os::paths::mount_stem;
@@ -97,14 +97,13 @@ fn a_daemon_whose_supervisor_is_gone_is_not_restarted() {
     key(&daemon.credentials());
 }
 
-#[test]
-fn a_credential_process_does_not_get_the_way_to_the_supervisor() {
-    let Some(scene) = Scene::mountable() else { return };
-    let (script, seen) = (scene.path("keys.sh"), scene.path("stdin"));
+/// The arguments of a daemon below a supervisor, whose keys come from a `credential_process` that does
+/// this first.
+fn with_process(scene: &Scene, first: &str) -> [String; 7] {
+    let script = scene.path("keys.sh");
     let text = format!(
-        "readlink /proc/self/fd/0 >'{}'\n\
+        "{first}\n\
          printf '{{\"Version\":1,\"AccessKeyId\":\"{}\",\"SecretAccessKey\":\"{}\"}}'\n",
-        seen.display(),
         scene.emulator.base_access_key_id(),
         scene.emulator.base_secret_access_key(),
     );
@@ -113,13 +112,48 @@ fn a_credential_process_does_not_get_the_way_to_the_supervisor() {
     let profile = format!("[profile base]\ncredential_process = sh {}\n", script.display());
     fs::write(scene.path("home/.aws/config"), profile).unwrap();
     let role = arn("prod");
-    let args =
-        ["--supervise", "--role", &role, "--source-profile", "base", "--region", "eu-west-1"];
-    let daemon = scene.mount_with(&args, |command| {
+    ["--supervise", "--role", &role, "--source-profile", "base", "--region", "eu-west-1"]
+        .map(str::to_owned)
+}
+
+#[test]
+fn a_credential_process_does_not_get_the_way_to_the_supervisor() {
+    let Some(scene) = Scene::mountable() else { return };
+    let seen = scene.path("stdin");
+    let args = with_process(&scene, &format!("readlink /proc/self/fd/0 >'{}'", seen.display()));
+    let daemon = scene.mount_with(&args.each_ref().map(String::as_str), |command| {
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     });
     key(&daemon.credentials());
     assert_eq!(fs::read_to_string(seen).unwrap(), "/dev/null\n");
+}
+
+/// As the first process of a container, or here by prctl(2), it gets all those that lost their parent.
+#[test]
+fn a_supervisor_buries_the_orphans_that_it_is_given() {
+    let Some(scene) = Scene::mountable() else { return };
+    let orphan = scene.path("orphan");
+    let first = format!("sleep 0.1 >/dev/null 2>&1 &\necho $! >'{}'", orphan.display());
+    let args = with_process(&scene, &first);
+    let args = args.each_ref().map(String::as_str);
+    let subreaper = "import ctypes,os,sys\n\
+                     assert ctypes.CDLL(None).prctl(36,1,0,0,0)==0\n\
+                     os.execv(sys.argv[1],sys.argv[1:])";
+    let daemon = scene.mount_by(scene.path("live"), &args, |command| {
+        let mut python = scene.command("python3");
+        python.args(["-c", subreaper]).arg(scene.program()).arg("--daemon-child");
+        python.args(command.get_args()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut supervisor = python.spawn().unwrap();
+        let mut told = [0; 6];
+        supervisor.stdout.take().unwrap().read_exact(&mut told).unwrap();
+        thread::spawn(move || supervisor.wait());
+        Output { status: ExitStatus::default(), stdout: told.to_vec(), stderr: Vec::new() }
+    });
+    let orphan = fs::read_to_string(orphan).unwrap().trim().parse().unwrap();
+    eventually("the orphan to be forgotten", || {
+        pid_state(Pid::from_raw(orphan).unwrap()).is_none()
+    });
+    key(&daemon.credentials());
 }
 
 /// An abort is no unmount: what is left says "Transport endpoint is not connected" for ever.
