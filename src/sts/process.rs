@@ -11,6 +11,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
 
 use crate::command::{CommandError, secret_output};
 
@@ -64,8 +65,8 @@ pub(super) async fn credentials(
 struct Printed {
     version: Option<u64>,
     access_key_id: Option<String>,
-    secret_access_key: Option<String>,
-    session_token: Option<String>,
+    secret_access_key: Option<Zeroizing<String>>,
+    session_token: Option<Zeroizing<String>>,
     expiration: Option<String>,
     account_id: Option<String>,
 }
@@ -78,9 +79,9 @@ impl Printed {
         };
         let mut keys = Credentials::builder()
             .access_key_id(self.access_key_id?)
-            .secret_access_key(self.secret_access_key?)
+            .secret_access_key(std::mem::take(&mut *self.secret_access_key?))
             .provider_name("CredentialProcess");
-        keys.set_session_token(self.session_token);
+        keys.set_session_token(self.session_token.map(|mut token| std::mem::take(&mut *token)));
         if let Some(text) = self.expiration {
             keys.set_expiry(Some(expiration(text)?));
         }
@@ -112,8 +113,12 @@ impl<'de> Visitor<'de> for Keys {
             match key.to_ascii_lowercase().as_str() {
                 "version" => printed.version = map.next_value()?,
                 "accesskeyid" => printed.access_key_id = map.next_value()?,
-                "secretaccesskey" => printed.secret_access_key = map.next_value()?,
-                "sessiontoken" => printed.session_token = map.next_value()?,
+                "secretaccesskey" => {
+                    printed.secret_access_key = map.next_value::<Option<_>>()?.map(Zeroizing::new);
+                }
+                "sessiontoken" => {
+                    printed.session_token = map.next_value::<Option<_>>()?.map(Zeroizing::new);
+                }
                 "expiration" => printed.expiration = map.next_value()?,
                 "accountid" => printed.account_id = map.next_value()?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
