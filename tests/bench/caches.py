@@ -57,7 +57,9 @@ def may_mount(options):
 def mounts(stage, sts, name, options):
     """Mounts of one user; returns the program that reads them, and their directories."""
     home = stage.directory / f"caches-{name}"
-    home.mkdir(mode=0o700)
+    run = home / "run"
+    for path in (home, run):
+        path.mkdir(mode=0o700)
     programs = {}
     for program in ("credmount", "bench"):
         # Copied: nobody may not be able to look where cargo builds.
@@ -65,9 +67,9 @@ def mounts(stage, sts, name, options):
     if options:
         # On the way to that user's files nobody else's are seen.
         stage.directory.chmod(0o711)
-        for path in (home, *programs.values()):
+        for path in (home, run, *programs.values()):
             os.chown(path, options["user"], options["group"])
-    environment = {**sts, **settings(1), "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+    environment = {**sts, **settings(1), "HOME": str(home), "XDG_RUNTIME_DIR": str(run)}
     directories = {}
     for system, value in ((WITHOUT, "false"), (WITH, "true")):
         directories[system] = home / f"caches-{name}-{value}"
