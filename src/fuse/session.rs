@@ -200,42 +200,41 @@ mod tests {
         }
     }
 
+    /// A connection to the kernel and where it is mounted; `None` where nothing can be mounted, which
+    /// the tests of whole daemons tell.
+    fn mounted() -> Option<(tempfile::TempDir, OwnedFd)> {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = Shape { allow_other: false, writable: Some(false) };
+        match Connections::make(dir.path(), shape) {
+            Err(MountError::NoDevice(_) | MountError::NoFusermount) => None,
+            made => Some((dir, made.unwrap().tree)),
+        }
+    }
+
     #[test]
     fn a_panic_costs_one_request() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("live");
-        fs::create_dir(&path).unwrap();
-        let shape = Shape { allow_other: false, writable: Some(false) };
-        let made = match Connections::make(&path, shape) {
-            Err(MountError::NoDevice(_) | MountError::NoFusermount) => return,
-            made => made.unwrap(),
-        };
-        let (ended, _kernel) = serve(|| Fragile, made.tree, SessionACL::All, &[]).unwrap();
+        let Some((dir, connection)) = mounted() else { return };
+        let path = dir.path();
+        let (ended, _kernel) = serve(|| Fragile, connection, SessionACL::All, &[]).unwrap();
         let errno = |name: &str| fs::metadata(path.join(name)).unwrap_err().raw_os_error();
         for _ in 0..3 {
             assert_eq!(errno("unbearable"), Some(Errno::EIO.code()));
             assert_eq!(errno("none"), Some(Errno::ENOENT.code()));
         }
-        mount::unmount(&path).unwrap();
+        mount::unmount(path).unwrap();
         ended.blocking_recv().unwrap().unwrap();
     }
 
     #[test]
     fn a_session_that_panics_over_and_over_gives_up_and_stays_mounted() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("live");
-        fs::create_dir(&path).unwrap();
-        let shape = Shape { allow_other: false, writable: Some(false) };
-        let made = match Connections::make(&path, shape) {
-            Err(MountError::NoDevice(_) | MountError::NoFusermount) => return,
-            made => made.unwrap(),
-        };
-        let (ended, _kernel) = serve(|| Fragile, made.tree, SessionACL::All, &[]).unwrap();
+        let Some((dir, connection)) = mounted() else { return };
+        let path = dir.path();
+        let (ended, _kernel) = serve(|| Fragile, connection, SessionACL::All, &[]).unwrap();
         for _ in 0..=MOST_PANICS {
             fs::metadata(path.join("unbearable")).unwrap_err();
         }
         assert!(is_panic(&ended.blocking_recv().unwrap().unwrap_err()));
-        assert!(mount::mounted_at(&path).unwrap().is_some());
-        mount::unmount(&path).unwrap();
+        assert!(mount::mounted_at(path).unwrap().is_some());
+        mount::unmount(path).unwrap();
     }
 }

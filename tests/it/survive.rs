@@ -36,6 +36,14 @@ fn parent(pid: i32) -> Pid {
     Pid::from_raw(parent.trim().parse().unwrap()).unwrap()
 }
 
+/// Ends the daemon, and returns its supervisor, which starts the next one when it is told to go on.
+fn between_two_lives(daemon: &Daemon<'_>) -> Pid {
+    let supervisor = parent(daemon.pid());
+    kill_process(supervisor, Signal::STOP).unwrap();
+    daemon.kill();
+    supervisor
+}
+
 /// Waits until another process than `before` serves.
 fn successor(daemon: &Daemon<'_>, before: i32) -> i32 {
     wait_for("another daemon", || daemon.try_pid().filter(|pid| *pid != before))
@@ -315,11 +323,7 @@ fn a_daemon_outlives_its_supervisor() {
 fn a_mount_that_was_removed_while_its_daemon_was_dead_is_not_made_again() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = supervised(&scene);
-    let pid = daemon.pid();
-    let supervisor = parent(pid);
-    // It cannot start the next one before the mount is gone.
-    kill_process(supervisor, Signal::STOP).unwrap();
-    daemon.signal(Signal::KILL);
+    let supervisor = between_two_lives(&daemon);
     unmount_lazily(&daemon.mountpoint);
     kill_process(supervisor, Signal::CONT).unwrap();
     eventually("the supervisor to go", || pid_state(supervisor).is_none_or(|it| it == 'Z'));
@@ -330,9 +334,7 @@ fn a_mount_that_was_removed_while_its_daemon_was_dead_is_not_made_again() {
 fn a_mount_that_is_about_to_be_served_again_is_not_taken_for_a_stale_one() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = supervised(&scene);
-    let supervisor = parent(daemon.pid());
-    kill_process(supervisor, Signal::STOP).unwrap();
-    daemon.signal(Signal::KILL);
+    let supervisor = between_two_lives(&daemon);
     let output = scene.run(&["--role", &arn("prod"), daemon.argument()]);
     let told = String::from_utf8_lossy(&output.stderr);
     kill_process(supervisor, Signal::CONT).unwrap();
@@ -362,12 +364,7 @@ fn a_daemon_between_two_lives_is_waited_for_and_never_passed_over() {
         assert!(output.status.success() && told.starts_with(daemon.argument()), "{output:?}");
         pid = successor(&daemon, pid);
     }
-    let supervisor = parent(pid);
-    kill_process(supervisor, Signal::STOP).unwrap();
-    daemon.signal(Signal::KILL);
-    eventually("the daemon to end", || {
-        Pid::from_raw(pid).and_then(pid_state).is_none_or(|state| state == 'Z')
-    });
+    let supervisor = between_two_lives(&daemon);
     // To be told of success while the next one hands out keys would be dangerous.
     for args in [&["lock"][..], &["status", daemon.argument()]] {
         let output = scene.run(args);

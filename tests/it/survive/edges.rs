@@ -12,7 +12,7 @@ use std::thread;
 use credmount::os::paths::mount_stem;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::{key, left_in, parent, pid_state, successor, supervised};
+use super::{between_two_lives, key, left_in, parent, pid_state, successor, supervised};
 use crate::emulator::Fault;
 use crate::support::daemon::{arn, is_mounted};
 use crate::support::{Scene, eventually, program, skipped, variable};
@@ -82,18 +82,6 @@ fn a_program_that_is_missing_for_a_moment_costs_no_mount() {
     let before = tries();
     eventually("the supervisor to look for it again", || tries() > before);
     fs::rename(&aside, &program).unwrap();
-    key(&daemon.credentials());
-}
-
-#[test]
-fn a_daemon_whose_supervisor_is_gone_is_not_restarted() {
-    let Some(scene) = Scene::mountable() else { return };
-    let daemon = supervised(&scene);
-    let supervisor = parent(daemon.pid());
-    kill_process(supervisor, Signal::KILL).unwrap();
-    eventually("the supervisor to go", || pid_state(supervisor).is_none_or(|it| it == 'Z'));
-    let output = scene.run(&["restart"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
     key(&daemon.credentials());
 }
 
@@ -232,12 +220,7 @@ fn a_mount_that_cannot_be_unmounted_now_can_be_later() {
 fn an_unmount_that_meets_the_end_of_a_daemon_is_for_the_next_one() {
     let Some(scene) = Scene::mountable() else { return };
     let daemon = supervised(&scene);
-    let pid = daemon.pid();
-    let supervisor = parent(pid);
-    kill_process(supervisor, Signal::STOP).unwrap();
-    daemon.signal(Signal::KILL);
-    let process = Pid::from_raw(pid).unwrap();
-    eventually("the daemon to end", || pid_state(process).is_none_or(|it| it == 'Z'));
+    let supervisor = between_two_lives(&daemon);
     // As the daemon would have been, had it been killed a moment later.
     let socket = scene.path("run/credmount").join(mount_stem(&daemon.mountpoint));
     let socket = socket.with_extension("sock");
