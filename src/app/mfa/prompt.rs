@@ -22,8 +22,11 @@ pub(super) fn is_possible() -> bool {
 pub(super) fn ask(device: &MfaDevice) -> io::Result<Option<MfaCode>> {
     let mut err = io::stderr();
     for _ in 0..TRIES {
+        // First: who answers at once is neither shown nor passed over.
+        let quiet = Quiet::new()?;
         write!(err, "MFA code of {device} (Enter to go on without): ")?;
         let answer = answer();
+        drop(quiet);
         writeln!(err)?;
         let Some(text) = answer?.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
         match MfaCode::parse(&text) {
@@ -34,9 +37,8 @@ pub(super) fn ask(device: &MfaDevice) -> io::Result<Option<MfaCode>> {
     Ok(None)
 }
 
-/// One line; `None` for Ctrl-C, Ctrl-D and a terminal that goes away.
+/// One line of a terminal that is [`Quiet`]; `None` for Ctrl-C, Ctrl-D and a terminal that goes away.
 fn answer() -> io::Result<Option<Zeroizing<String>>> {
-    let _quiet = Quiet::new()?;
     // Never grows, so no copy of a code is left behind.
     let mut text = Zeroizing::new(String::with_capacity(LONGEST));
     loop {
